@@ -1,0 +1,253 @@
+"""Every reason for which the node refuses, flags or fails: one table, one exception.
+
+A *refusal* means that the input cannot be done well: the job ends ``refused``, at once and for good.
+A *failure* means that something around it broke: the job may be retried.
+A *flag* goes with a result that is delivered and should be looked at with care.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a code does to the job."""
+
+    REFUSAL = "refusal"
+    FAILURE = "failure"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One row of the table.
+
+    Attributes
+    ----------
+    kind
+        Whether the job is refused, fails, or carries a flag.
+    message
+        For a radiologist: what is wrong with this study.
+    hint
+        For an engineer: where to look and what to change.
+    """
+
+    kind: Kind
+    message: str
+    hint: str
+
+
+REASONS: dict[str, Reason] = {
+    # identify
+    "STUDY_EMPTY": Reason(
+        Kind.REFUSAL,
+        "The study holds no images.",
+        "Only structured objects or nothing arrived; send the MR images and reprocess.",
+    ),
+    "NO_MR": Reason(
+        Kind.REFUSAL,
+        "The study holds no MR images.",
+        "Only Modality MR is processed; route other modalities elsewhere.",
+    ),
+    "SEQUENCE_MISSING": Reason(
+        Kind.REFUSAL,
+        "A required sequence is missing, so the tumour cannot be delineated.",
+        "See the reasons per series; name a series for the sequence by REST (`series`) if one was misjudged.",
+    ),
+    "SERIES_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "A series named for a sequence is not in this study.",
+        "`series` takes Orthanc ids or SeriesInstanceUIDs of this study.",
+    ),
+    "NOT_HEAD": Reason(
+        Kind.REFUSAL,
+        "The images do not show a head.",
+        "BodyPartExamined and descriptions name another body part; override by naming the series by REST.",
+    ),
+    # load
+    "FILE_UNREADABLE": Reason(
+        Kind.REFUSAL,
+        "An image of the study is damaged and cannot be read.",
+        "The instance is truncated or its pixel data do not decode; send it again from the scanner or archive.",
+    ),
+    "GEOMETRY_INCOMPLETE": Reason(
+        Kind.REFUSAL,
+        "Slices of a series are missing.",
+        "The distances between slices are not uniform; wait for the whole series or send it again.",
+    ),
+    "GEOMETRY_MIXED": Reason(
+        Kind.REFUSAL,
+        "A series mixes slices of several orientations or sizes and is not one volume.",
+        "Localizers or several stacks in one series; name another series by REST.",
+    ),
+    "GEOMETRY_TILTED": Reason(
+        Kind.REFUSAL,
+        "The slices of a series are shifted against each other (tilted stack).",
+        "The slice positions do not lie along the slice normal; such a stack is not a regular volume.",
+    ),
+    "GEOMETRY_MISSING": Reason(
+        Kind.REFUSAL,
+        "A series does not say where its images lie in the patient.",
+        "ImagePositionPatient, ImageOrientationPatient or PixelSpacing is absent or invalid.",
+    ),
+    "NOT_A_VOLUME": Reason(
+        Kind.REFUSAL,
+        "A series has too few slices to be a volume.",
+        "At least 5 slices at different positions are needed.",
+    ),
+    "COVERAGE_PARTIAL": Reason(
+        Kind.REFUSAL,
+        "A series covers only part of the head.",
+        "The volume is thinner than the configured least coverage.",
+    ),
+    "PIXELS_INVALID": Reason(
+        Kind.REFUSAL,
+        "A series holds no usable grey-level image.",
+        "Colour, empty or constant pixel data.",
+    ),
+    "INPUT_TOO_LARGE": Reason(
+        Kind.REFUSAL,
+        "A series is larger than the node accepts.",
+        "See the input limits in the configuration.",
+    ),
+    # align
+    "ALIGNMENT_FAILED": Reason(
+        Kind.REFUSAL,
+        "The sequences could not be aligned with each other.",
+        "The registration check failed (metric, overlap or motion beyond limits); look for wrong patient or body part.",
+    ),
+    # infer and restore
+    "MODEL_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "The requested network is not installed.",
+        "`glioloop models list` shows the installed ones.",
+    ),
+    "MODEL_DAMAGED": Reason(
+        Kind.FAILURE,
+        "The network's file is damaged; no contours were made.",
+        "The file's sha256 differs from its card; restore models/ and retry.",
+    ),
+    "BRAIN_NOT_FOUND": Reason(
+        Kind.REFUSAL,
+        "No plausible brain was found in the images.",
+        "The brain volume found lies outside 600-2200 ml; check that the series show a whole head.",
+    ),
+    # flags
+    "TUMOUR_AT_EDGE": Reason(
+        Kind.FLAG,
+        "The tumour touches the edge of the field of view; parts of it may be missing.",
+        "Check the coverage of the reference series.",
+    ),
+    "NO_TUMOUR_FOUND": Reason(
+        Kind.FLAG,
+        "No tumour was found by the network. This does not exclude one.",
+        "An empty result is a result; see the card for the network's sensitivity.",
+    ),
+    "LARGE_MOTION": Reason(
+        Kind.FLAG,
+        "The patient moved much between sequences; check the contours on each.",
+        "Rotation or displacement beyond the flag limits; the check of the alignment passed.",
+    ),
+    "MODEL_UNCERTAIN": Reason(
+        Kind.FLAG,
+        "The network is uncertain about this tumour; check every contour.",
+        "The uncertainty figure is above the limit in the model card.",
+    ),
+    "FRAME_OF_REFERENCE_DIFFERS": Reason(
+        Kind.FLAG,
+        "The sequences do not share a frame of reference; contours hold on the reference series only.",
+        "They were aligned by content; other series of the study may show the contours displaced.",
+    ),
+    # store, forward, the node itself
+    "STORE_FAILED": Reason(
+        Kind.FAILURE,
+        "The result could not be stored in the archive.",
+        "Orthanc refused the upload or did not answer; see its log, then retry the job.",
+    ),
+    "FORWARD_FAILED": Reason(
+        Kind.FAILURE,
+        "The result is stored but could not be sent to the workstation.",
+        "The destination did not accept it after every retry; check the modality and retry the job.",
+    ),
+    "DESTINATION_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "A destination named for the result is not configured.",
+        "Destinations are names in Orthanc's DicomModalities.",
+    ),
+    "STUDY_GONE": Reason(
+        Kind.REFUSAL,
+        "The study was removed or changed while it was in work.",
+        "If it changed, a new job has been queued for its new content.",
+    ),
+    "ORTHANC_UNREACHABLE": Reason(
+        Kind.FAILURE,
+        "The archive did not answer.",
+        "Orthanc's HTTP server is down or refuses the worker's token.",
+    ),
+    "CONFIGURATION_INVALID": Reason(
+        Kind.FAILURE,
+        "The node is not configured correctly.",
+        "See docs/configuration.md for the keys of section GlioLoop.",
+    ),
+    "INTERNAL": Reason(
+        Kind.FAILURE,
+        "An unexpected error ended the job; no contours were made.",
+        "See the worker's log for the traceback and report it.",
+    ),
+}
+
+
+class GlioLoopError(Exception):
+    """A refusal or a failure with its code.
+
+    Parameters
+    ----------
+    code
+        A key of :data:`REASONS`.
+    detail
+        What is particular to this case (series, file, number), without patient names.
+    data
+        JSON-serialisable facts that go with it, for example the reasons per series.
+    """
+
+    def __init__(self, code: str, detail: str = "", data: dict[str, object] | None = None) -> None:
+        self.code = code
+        self.reason = REASONS[code]
+        self.detail = detail
+        self.data = data or {}
+        super().__init__(f"{code}: {self.reason.message} {detail}".strip())
+
+    def as_json(self) -> dict[str, object]:
+        """The error as REST and job records show it."""
+        return {
+            "code": self.code,
+            "kind": self.reason.kind.value,
+            "message": self.reason.message,
+            "detail": self.detail,
+            "hint": self.reason.hint,
+            **({"data": self.data} if self.data else {}),
+        }
+
+    def __reduce__(self) -> tuple[type["GlioLoopError"], tuple[str, str, dict[str, object]]]:
+        return (GlioLoopError, (self.code, self.detail, self.data))
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A quality flag that goes with a delivered result.
+
+    Attributes
+    ----------
+    code
+        A key of :data:`REASONS` whose kind is ``flag``.
+    detail
+        What is particular to this case.
+    """
+
+    code: str
+    detail: str = ""
+    data: dict[str, object] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """The flag as REST shows it."""
+        reason = REASONS[self.code]
+        return {"code": self.code, "message": reason.message, "detail": self.detail, "hint": reason.hint}

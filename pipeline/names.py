@@ -1,0 +1,70 @@
+"""Names that every stage shares: MR sequences, tumour regions, job states.
+
+The ROI names follow AAPM TG-263 (GTV with a suffix); the regions are those of the BraTS challenge
+(Menze et al., IEEE TMI 34(10), 2015).
+"""
+
+from enum import StrEnum
+
+
+class Sequence(StrEnum):
+    """The four MR sequences the node works on."""
+
+    T1 = "t1"
+    T1C = "t1c"
+    T2 = "t2"
+    FLAIR = "flair"
+
+
+class Region(StrEnum):
+    """What a network delineates; the three tumour regions are nested, ET ⊂ TC ⊂ WT."""
+
+    BRAIN = "brain"
+    WT = "WT"
+    TC = "TC"
+    ET = "ET"
+
+
+TUMOUR_REGIONS: tuple[Region, ...] = (Region.WT, Region.TC, Region.ET)
+
+REGION_MEANING: dict[Region, str] = {
+    Region.BRAIN: "brain",
+    Region.WT: "whole tumour (enhancing, non-enhancing, necrosis and oedema)",
+    Region.TC: "tumour core (enhancing, non-enhancing and necrosis)",
+    Region.ET: "enhancing tumour",
+}
+
+ROI_NAMES: dict[Region, str] = {
+    Region.WT: "GTV_WT",
+    Region.TC: "GTV_TC",
+    Region.ET: "GTV_ET",
+}
+
+
+class JobState(StrEnum):
+    """States of a job as REST shows them."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Stage(StrEnum):
+    """Stages of a job, in their order."""
+
+    IDENTIFY = "identify"
+    LOAD = "load"
+    ALIGN = "align"
+    INFER = "infer"
+    RESTORE = "restore"
+    WRITE = "write"
+    STORE = "store"
+    FORWARD = "forward"
+
+
+MANUFACTURER = "GlioLoop"
+MANUFACTURER_MODEL_NAME = "GlioLoop node"
+RESEARCH_USE = "Research use only. Not a medical device. Automatic contours, not approved."

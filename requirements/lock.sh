@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Writes the lock files from pyproject.toml. Run it after changing a dependency; needs `uv` on PATH.
+# torch is pinned in pyproject.toml and installed by name, not by hash: its CPU and CUDA builds
+# differ in hash and dependencies, and which one fits is the machine's affair.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+compile() { uv pip compile -q --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 "$@"; }
+compile pyproject.toml -o requirements/runtime.lock
+compile pyproject.toml --extra dev -c requirements/runtime.lock -o requirements/dev.lock
+sed -n 's/^train = \[\(.*\)\]/\1/p' pyproject.toml | tr ',' '\n' | tr -d '" ' | grep -v '^torch' > requirements/.train.in
+compile requirements/.train.in -c requirements/dev.lock -o requirements/train.lock
+rm requirements/.train.in
