@@ -1,0 +1,89 @@
+"""The archive as the pipeline sees it: Orthanc's REST API, over HTTP or from inside the plugin."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+
+from pipeline.errors import GlioLoopError
+from pipeline.settings import Settings
+
+
+class Archive(Protocol):
+    """What identification and job submission need of Orthanc, wherever they run."""
+
+    def get(self, path: str) -> Any:
+        """Return the parsed JSON answer of ``GET path``; None where there is no such resource."""
+
+    def post(self, path: str, body: str | bytes) -> Any:
+        """Return the parsed JSON answer of ``POST path``."""
+
+
+class HttpArchive:
+    """Orthanc over HTTP, for workers.
+
+    Parameters
+    ----------
+    settings
+        Takes ``orthanc_url`` and the token or user of it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        token = settings.token.get_secret_value()
+        self._client = httpx.Client(
+            base_url=settings.orthanc_url,
+            timeout=settings.http_timeout_seconds,
+            headers={"Authorization": token} if token else {},
+            auth=None if token else (settings.orthanc_user, settings.orthanc_password.get_secret_value()),
+            trust_env=False,
+        )
+
+    def get(self, path: str) -> Any:
+        """See :class:`Archive`.
+
+        Raises
+        ------
+        GlioLoopError
+            ORTHANC_UNREACHABLE.
+        """
+        response = self._request("GET", path)
+        return None if response is None else response.json()
+
+    def post(self, path: str, body: str | bytes) -> Any:
+        """See :class:`Archive`.
+
+        Raises
+        ------
+        GlioLoopError
+            ORTHANC_UNREACHABLE; STORE_FAILED where Orthanc refuses what was posted.
+        """
+        response = self._request("POST", path, content=body)
+        return None if response is None else response.json()
+
+    def download(self, path: str, target: Path) -> bool:
+        """Write the answer of ``GET path`` to a file, streamed; False where there is no such resource."""
+        try:
+            with self._client.stream("GET", path) as response:
+                if response.status_code == httpx.codes.NOT_FOUND:
+                    return False
+                response.raise_for_status()
+                with target.open("wb") as file:
+                    for chunk in response.iter_bytes():
+                        file.write(chunk)
+        except httpx.HTTPError as error:
+            raise GlioLoopError("ORTHANC_UNREACHABLE", f"GET {path}: {type(error).__name__}") from error
+        return True
+
+    def _request(self, method: str, path: str, content: str | bytes | None = None) -> httpx.Response | None:
+        try:
+            response = self._client.request(method, path, content=content)
+        except httpx.HTTPError as error:
+            raise GlioLoopError("ORTHANC_UNREACHABLE", f"{method} {path}: {type(error).__name__}") from error
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) or response.is_server_error:
+            # Orthanc answers 500 and 503 while it starts, stops, or its disk is full: worth another try.
+            raise GlioLoopError("ORTHANC_UNREACHABLE", f"{method} {path}: HTTP {response.status_code}")
+        if response.is_error:
+            raise GlioLoopError("STORE_FAILED", f"{method} {path}: HTTP {response.status_code}")
+        return response

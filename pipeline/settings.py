@@ -1,0 +1,147 @@
+"""The node's configuration: section ``GlioLoop`` of orthanc.json, every key overridable by environment.
+
+Keys are written in PascalCase in orthanc.json (as Orthanc's own are) and as ``GLIOLOOP_`` plus
+SNAKE_CASE in the environment; the environment wins. An unknown key is refused with its name.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.alias_generators import to_pascal
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pipeline.errors import GlioLoopError
+from pipeline.identify import IdentificationRules
+from pipeline.names import ROI_NAMES, Region, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: The plugin hands its section of orthanc.json to the worker in this variable.
+SECTION_VARIABLE = "GLIOLOOP_SECTION"
+
+ObjectKind = Literal["rtstruct", "seg", "sr", "preview"]
+ForwardKind = Literal["rtstruct", "seg", "sr", "preview", "reference", "inputs"]
+
+
+class Destination(BaseModel):
+    """One place results go to.
+
+    Attributes
+    ----------
+    modality
+        Name in Orthanc's ``DicomModalities``.
+    send
+        Which objects: any of the results, ``reference`` (images of the reference series),
+        ``inputs`` (images of all four series).
+    """
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
+
+    modality: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    send: tuple[ForwardKind, ...] = ("rtstruct", "seg", "sr", "preview")
+
+
+class Settings(BaseSettings):
+    """Every key of section ``GlioLoop``; docs/configuration.md describes them for users."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GLIOLOOP_",
+        extra="forbid",
+        alias_generator=to_pascal,
+        populate_by_name=True,
+        env_nested_delimiter="__",
+    )
+
+    state_folder: Path = Field(default=ROOT / "var", description="Everything the node remembers lives here.")
+    models_folder: Path = Field(default=ROOT / "models", description="The model registry.")
+    database_url: str = Field(
+        default="", description="DBOS system database; empty means SQLite in the state folder. postgresql://… to share."
+    )
+    interpreter: Path | None = Field(
+        default=None, description="Python that runs the worker; default: the project's .venv."
+    )
+    workers: int = Field(default=1, ge=0, le=16, description="Worker processes the plugin starts; 0: started elsewhere.")
+    concurrency: int = Field(default=1, ge=1, le=16, description="Studies one worker segments at a time.")
+
+    orthanc_url: str = Field(default="", description="Orthanc's HTTP root as a worker reaches it; set by the plugin.")
+    orthanc_user: str = Field(default="", description="User for a worker started elsewhere.")
+    orthanc_password: SecretStr = Field(default=SecretStr(""), description="Its password.")
+    token: SecretStr = Field(default=SecretStr(""), description="Authorization header of the plugin's own worker.")
+    http_timeout_seconds: float = Field(default=60, gt=0, description="Time-out of one request to Orthanc.")
+
+    automatic: bool = Field(default=True, description="Process stable studies without being asked.")
+    grace_seconds: float = Field(
+        default=900, ge=0, description="How long a stable study may lack a sequence before it is refused."
+    )
+    forced_seconds: float = Field(
+        default=5400, gt=0, description="After this a study that never became stable is judged as it is."
+    )
+
+    reference: Sequence = Field(default=Sequence.T1C, description="Sequence whose slices carry the contours.")
+    identification: IdentificationRules = Field(default_factory=IdentificationRules)
+    model: str = Field(default="", description="name@version; empty means the promoted one.")
+
+    objects: tuple[ObjectKind, ...] = Field(
+        default=("rtstruct", "seg", "sr", "preview"), description="Objects made beside the structure set."
+    )
+    roi_names: dict[Region, str] = Field(default_factory=lambda: dict(ROI_NAMES), description="ROI name per region.")
+    destinations: tuple[Destination, ...] = Field(default=(), description="Where results are forwarded.")
+    forward_retry_seconds: tuple[float, ...] = Field(
+        default=(60, 120, 300, 1800, 3600), description="Waits between tries of forwarding."
+    )
+
+    keep_job_files: bool = Field(default=False, description="Keep a finished job's working files (for debugging).")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the environment before orthanc.json: an operator overrides without editing."""
+        return (env_settings, init_settings)
+
+    @property
+    def jobs_folder(self) -> Path:
+        """Working files of jobs, one folder each."""
+        return self.state_folder / "jobs"
+
+    @property
+    def queue_database_url(self) -> str:
+        """Where DBOS keeps its tables."""
+        return self.database_url or f"sqlite:///{self.state_folder / 'queue.sqlite'}"
+
+
+def load_settings(section: Mapping[str, object] | None = None) -> Settings:
+    """Read the settings.
+
+    Parameters
+    ----------
+    section
+        Section ``GlioLoop`` of orthanc.json; None takes what the plugin handed over in the
+        environment, or the defaults.
+
+    Raises
+    ------
+    GlioLoopError
+        CONFIGURATION_INVALID with the name of each wrong key.
+    """
+    if section is None:
+        section = json.loads(os.environ.get(SECTION_VARIABLE, "{}"))
+    try:
+        settings = Settings(**section)  # type: ignore[arg-type]
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise GlioLoopError("CONFIGURATION_INVALID", wrong) from None
+    # Worker and plugin have different working folders; a relative path means the repository's.
+    settings.state_folder = (ROOT / settings.state_folder).resolve()
+    settings.models_folder = (ROOT / settings.models_folder).resolve()
+    return settings
