@@ -53,6 +53,31 @@ REASONS: dict[str, Reason] = {
         "A required sequence is missing, so the tumour cannot be delineated.",
         "See the reasons per series; name a series for the sequence by REST (`series`) if one was misjudged.",
     ),
+    "STUDY_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "There is no such study in the archive.",
+        "Give Orthanc's study id or the StudyInstanceUID of a study that is stored here.",
+    ),
+    "REQUEST_INVALID": Reason(
+        Kind.REFUSAL,
+        "The request cannot be understood.",
+        "The body is one JSON object with the documented keys; see docs/rest.md.",
+    ),
+    "JOB_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "There is no such job.",
+        "`GET /glioloop/jobs` lists them.",
+    ),
+    "JOB_STATE": Reason(
+        Kind.REFUSAL,
+        "The job's state does not allow this.",
+        "Only a queued or running job is cancelled; only an ended one is tried again.",
+    ),
+    "NODE_STARTING": Reason(
+        Kind.FAILURE,
+        "The node is not ready yet.",
+        "The worker has not prepared the queue; see /glioloop/health and the worker's log.",
+    ),
     "SERIES_UNKNOWN": Reason(
         Kind.REFUSAL,
         "A series named for a sequence is not in this study.",
@@ -158,6 +183,11 @@ REASONS: dict[str, Reason] = {
         "They were aligned by content; other series of the study may show the contours displaced.",
     ),
     # store, forward, the node itself
+    "CASE_LOST": Reason(
+        Kind.FAILURE,
+        "Working files of the job are gone; no contours were made.",
+        "The state folder was emptied while the job was at work; reprocess the study with `force`.",
+    ),
     "STORE_FAILED": Reason(
         Kind.FAILURE,
         "The result could not be stored in the archive.",

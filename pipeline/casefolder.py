@@ -1,0 +1,137 @@
+"""A case's working files: what one stage leaves for the next, on disk, so that a job survives its worker.
+
+Every file is written beside its name and renamed, and reaches the disk before the stage counts as done:
+a stage whose success is recorded has whole files behind it, after a power cut too.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+
+from pipeline.errors import GlioLoopError
+from pipeline.names import Region, Sequence
+from pipeline.volume.records import SliceSource, SourceVolume
+
+
+@dataclass(frozen=True)
+class CaseFolder:
+    """The working files of one case.
+
+    Attributes
+    ----------
+    path
+        The folder; made when first written to.
+    """
+
+    path: Path
+
+    def source(self, sequence: Sequence) -> Path:
+        """Folder with the DICOM files of a sequence."""
+        return self.path / "source" / sequence.value
+
+    def source_files(self, sequence: Sequence) -> list[Path]:
+        """DICOM files of a sequence, sorted by name."""
+        return sorted(self.source(sequence).glob("*"))
+
+    @property
+    def objects(self) -> Path:
+        """Folder with the result's DICOM objects and preview."""
+        return self.path / "objects"
+
+    def write_volume(self, sequence: Sequence, volume: SourceVolume) -> None:
+        """Keep a series as a volume with the record of its slices."""
+        self.write_image(f"volume-{sequence.value}", volume.image)
+        record = asdict(volume) | {"image": None, "slices": [asdict(one) for one in volume.slices]}
+        self.write_json(f"volume-{sequence.value}", record)
+
+    def read_volume(self, sequence: Sequence) -> SourceVolume:
+        """Return what :meth:`write_volume` kept."""
+        record = self.read_json(f"volume-{sequence.value}")
+        slices = tuple(SliceSource(**{**one, "position": tuple(one["position"])}) for one in record["slices"])
+        return SourceVolume(**{**record, "image": self.read_image(f"volume-{sequence.value}"), "slices": slices})
+
+    def read_volumes(self) -> dict[Sequence, SourceVolume]:
+        """Return all four volumes."""
+        return {sequence: self.read_volume(sequence) for sequence in Sequence}
+
+    def write_regions(self, prefix: str, images: Mapping[Region, sitk.Image]) -> None:
+        """Keep one image per region."""
+        for region, image in images.items():
+            self.write_image(f"{prefix}-{region.value}", image)
+
+    def read_regions(self, prefix: str) -> dict[Region, sitk.Image]:
+        """Return the images that :meth:`write_regions` kept under this prefix."""
+        return {
+            region: self.read_image(f"{prefix}-{region.value}")
+            for region in Region
+            if (self.path / f"{prefix}-{region.value}.mha").exists()
+        }
+
+    def write_image(self, name: str, image: sitk.Image) -> None:
+        """Keep an image, uncompressed: speed counts here, not size."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        part = self.path / f"{name}.part.mha"
+        sitk.WriteImage(image, part, useCompression=False)
+        _commit(part, self.path / f"{name}.mha")
+
+    def read_image(self, name: str) -> sitk.Image:
+        """Return an image that :meth:`write_image` kept.
+
+        Raises
+        ------
+        GlioLoopError
+            CASE_LOST.
+        """
+        path = self.path / f"{name}.mha"
+        if not path.exists():
+            raise GlioLoopError("CASE_LOST", path.name)
+        return sitk.ReadImage(path)
+
+    def write_json(self, name: str, value: object) -> None:
+        """Keep a record."""
+        self.write_bytes(f"{name}.json", json.dumps(value, indent=1).encode())
+
+    def read_json(self, name: str) -> Any:
+        """Return a record that :meth:`write_json` kept.
+
+        Raises
+        ------
+        GlioLoopError
+            CASE_LOST.
+        """
+        path = self.path / f"{name}.json"
+        if not path.exists():
+            raise GlioLoopError("CASE_LOST", path.name)
+        return json.loads(path.read_text())
+
+    def write_bytes(self, name: str, content: bytes) -> Path:
+        """Keep a file; ``name`` may name a folder inside the case."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        part.write_bytes(content)
+        _commit(part, path)
+        return path
+
+    def tidy(self) -> None:
+        """Drop the working files of an ended job; its objects, preview and records stay."""
+        shutil.rmtree(self.path / "source", ignore_errors=True)
+        for path in self.path.glob("*.mha"):
+            path.unlink()
+
+
+def _commit(part: Path, path: Path) -> None:
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,191 @@
+"""From a study in the archive to a job: which series, which instances, which identity.
+
+The plugin (a REST call) and the worker (a stable study) both come through :func:`prepare`, so that
+they can't decide differently.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.archive import Archive
+from pipeline.errors import GlioLoopError
+from pipeline.identify import Decision, SeriesHeader, dataset_from_orthanc_tags, identify
+from pipeline.jobs import JobRequest, ProcessOptions, fresh_nonce, job_id
+from pipeline.names import Sequence
+from pipeline.settings import Settings
+
+_ORTHANC_ID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{8}){4}$")
+_UID = re.compile(r"^[0-9]+(\.[0-9]+){1,}$")
+_MAX_UID = 64
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as the archive lists it.
+
+    Attributes
+    ----------
+    orthanc_id, study_instance_uid
+        Its two names.
+    stable
+        Whether the archive has seen nothing new for it during its stable age.
+    series
+        Orthanc's records of the series, by Orthanc id.
+    """
+
+    orthanc_id: str
+    study_instance_uid: str
+    stable: bool
+    series: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that can be queued.
+
+    Attributes
+    ----------
+    identity
+        The job's id.
+    request
+        What travels with it.
+    decision
+        The identification behind it; it may lack sequences.
+    """
+
+    identity: str
+    request: JobRequest
+    decision: Decision
+
+
+def find_study(archive: Archive, study: str) -> Study:
+    """Look a study up.
+
+    Parameters
+    ----------
+    archive
+        Where to look.
+    study
+        Orthanc id or StudyInstanceUID; anything else is refused before it reaches a path.
+
+    Raises
+    ------
+    GlioLoopError
+        STUDY_UNKNOWN.
+    """
+    orthanc_id = study if _ORTHANC_ID.match(study) else _lookup(archive, study)
+    record = archive.get(f"/studies/{orthanc_id}") if orthanc_id else None
+    if record is None:
+        raise GlioLoopError("STUDY_UNKNOWN", study[:_MAX_UID])
+    series = archive.get(f"/studies/{orthanc_id}/series")
+    if series is None:
+        raise GlioLoopError("STUDY_UNKNOWN", study[:_MAX_UID])
+    return Study(
+        orthanc_id=record["ID"],
+        study_instance_uid=record["MainDicomTags"]["StudyInstanceUID"],
+        stable=bool(record["IsStable"]),
+        series={one["ID"]: one for one in series},
+    )
+
+
+def _lookup(archive: Archive, uid: str) -> str | None:
+    if len(uid) > _MAX_UID or not _UID.match(uid):
+        return None
+    found = archive.post("/tools/lookup", uid) or []
+    return next((str(one["ID"]) for one in found if one["Type"] == "Study"), None)
+
+
+def decide(archive: Archive, study: Study, settings: Settings, override: Mapping[Sequence, str]) -> Decision:
+    """Identify the four sequences of a study.
+
+    Raises
+    ------
+    GlioLoopError
+        STUDY_EMPTY, NO_MR, SERIES_UNKNOWN.
+    """
+    headers = [header for one in study.series.values() if (header := _header(archive, one)) is not None]
+    return identify(headers, settings.identification, override)
+
+
+def _header(archive: Archive, series: Mapping[str, Any]) -> SeriesHeader | None:
+    instances = sorted(series["Instances"])
+    # Any instance tells what the series is; the middle id is the same at every look.
+    tags = archive.get(f"/instances/{instances[len(instances) // 2]}/tags") if instances else None
+    if tags is None:
+        return None
+    return SeriesHeader(
+        series_instance_uid=series["MainDicomTags"]["SeriesInstanceUID"],
+        instance_count=len(instances),
+        dataset=dataset_from_orthanc_tags(tags),
+        orthanc_id=series["ID"],
+    )
+
+
+def prepare(
+    archive: Archive, settings: Settings, study: Study, options: ProcessOptions, model: str, origin: str
+) -> Prepared:
+    """Make the job for a study's present content.
+
+    Parameters
+    ----------
+    model
+        ``name@version`` as the registry resolved it.
+    origin
+        Who asked: ``stable``, ``grace``, ``rest``, ``rescan`` or ``forced``.
+
+    Raises
+    ------
+    GlioLoopError
+        STUDY_EMPTY, NO_MR, SERIES_UNKNOWN. A missing sequence is no error here: ``decision`` tells.
+    """
+    decision = decide(archive, study, settings, options.series)
+    by_uid = {one["MainDicomTags"]["SeriesInstanceUID"]: one for one in study.series.values()}
+    taken = list(decision.chosen.values()) if not decision.missing else list(by_uid)
+    instances = {uid: sorted(by_uid[uid]["Instances"]) for uid in taken}
+    request = JobRequest(
+        study=study.orthanc_id,
+        study_instance_uid=study.study_instance_uid,
+        decision=decision.as_json(),
+        instances=instances if not decision.missing else {},
+        model=model,
+        destinations=options.destinations,
+        origin=origin,
+    )
+    identity = job_id(
+        _sop_instance_uids(archive, study, taken),
+        model,
+        {
+            "series": {sequence.value: uid for sequence, uid in decision.chosen.items()},
+            "destinations": sorted(options.destinations) if options.destinations is not None else None,
+        },
+        fresh_nonce() if options.force else "",
+    )
+    return Prepared(identity, request, decision)
+
+
+def refused(study: Study, error: GlioLoopError, model: str, origin: str) -> tuple[str, JobRequest]:
+    """Make the job that records why a study is not segmented: nothing disappears without a reason."""
+    content = sorted(instance for one in study.series.values() for instance in one["Instances"])
+    request = JobRequest(
+        study=study.orthanc_id,
+        study_instance_uid=study.study_instance_uid,
+        decision={"error": error.as_json()},
+        instances={},
+        model=model,
+        destinations=None,
+        origin=origin,
+    )
+    return job_id(content, model, {"refused": error.code}), request
+
+
+def _sop_instance_uids(archive: Archive, study: Study, series_uids: list[str]) -> list[str]:
+    wanted = {
+        instance
+        for one in study.series.values()
+        if one["MainDicomTags"]["SeriesInstanceUID"] in series_uids
+        for instance in one["Instances"]
+    }
+    listed = archive.get(f"/studies/{study.orthanc_id}/instances") or []
+    return [one["MainDicomTags"]["SOPInstanceUID"] for one in listed if one["ID"] in wanted]

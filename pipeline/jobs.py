@@ -1,0 +1,322 @@
+"""Jobs: what is asked of the node, under which identity, and how far it is.
+
+A job is a DBOS workflow. Its identity is its content (:func:`job_id`), so a stable event that fires
+twice, a re-sent study or a restart finds the job that is there already. What people see of a job
+(stage, progress, destinations) is kept in the workflow's attributes; the outcome is its result.
+Nothing here imports numpy or SimpleITK: the plugin uses it inside Orthanc.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from dbos import DBOSClient, EnqueueOptions, Serializer, WorkflowStatus
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline import PIPELINE_VERSION
+from pipeline.errors import GlioLoopError
+from pipeline.names import JobState, Sequence
+
+APPLICATION: Final = "glioloop"
+JOBS_QUEUE: Final = "glioloop-jobs"
+INTAKE_QUEUE: Final = "glioloop-intake"
+DELIVERY_QUEUE: Final = "glioloop-delivery"
+
+SEGMENT_WORKFLOW: Final = "segment"
+INTAKE_WORKFLOW: Final = "intake"
+RESCAN_WORKFLOW: Final = "rescan"
+DELIVER_WORKFLOW: Final = "deliver"
+
+#: Clinical jobs run before fine-tuning; DBOS takes the lowest number first.
+DEFAULT_PRIORITY: Final = 100
+
+
+class JsonSerializer(Serializer):
+    """Keeps what DBOS stores as JSON.
+
+    DBOS's default is pickle; the database may be shared, and nothing that comes from outside this
+    process may be unpickled.
+    """
+
+    def serialize(self, data: Any) -> str:
+        """Write a value; exceptions keep their code, detail and data."""
+        return json.dumps(data, default=self._encode)
+
+    def deserialize(self, serialized_data: str) -> Any:
+        """Read what :meth:`serialize` wrote."""
+        return json.loads(serialized_data, object_hook=self._decode)
+
+    def name(self) -> str:
+        """Name that DBOS stores beside each value."""
+        return "glioloop-json"
+
+    @staticmethod
+    def _encode(value: Any) -> Any:
+        if isinstance(value, GlioLoopError):
+            return {"__error__": value.code, "detail": value.detail, "data": value.data}
+        if isinstance(value, BaseException):
+            return {"__error__": "INTERNAL", "detail": f"{type(value).__name__}: {value}", "data": {}}
+        raise TypeError(f"{type(value).__name__} is not stored in the queue's database")
+
+    @staticmethod
+    def _decode(value: dict[str, Any]) -> Any:
+        if "__error__" in value:
+            return GlioLoopError(value["__error__"], value["detail"], value["data"])
+        return value
+
+
+class ProcessOptions(BaseModel):
+    """Body of ``POST /glioloop/studies/{study}/process``; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    force: bool = False
+    model: str | None = Field(default=None, max_length=128, pattern=r"^[A-Za-z0-9_.-]+(@[A-Za-z0-9_.-]+)?$")
+    series: dict[Sequence, str] = Field(default_factory=dict)
+    destinations: tuple[str, ...] | None = Field(default=None, max_length=16)
+    priority: int = Field(default=DEFAULT_PRIORITY, ge=1, le=10_000)
+
+
+class JobRequest(BaseModel):
+    """Everything a job needs to start; it travels with the job.
+
+    Attributes
+    ----------
+    study
+        Orthanc's id of the study.
+    study_instance_uid
+        Its StudyInstanceUID.
+    decision
+        The identification, as :meth:`pipeline.identify.Decision.as_json` gives it.
+    instances
+        For each series of the decision its Orthanc instance ids, sorted.
+    model
+        ``name@version``.
+    destinations
+        Names of modalities; None means those configured.
+    origin
+        ``stable``, ``rest``, ``rescan`` or ``forced``: who asked.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    study: str
+    study_instance_uid: str
+    decision: dict[str, Any]
+    instances: dict[str, list[str]]
+    model: str
+    destinations: tuple[str, ...] | None
+    origin: str
+
+
+def job_id(sop_instance_uids: list[str], model: str, options: Mapping[str, object], nonce: str = "") -> str:
+    """Identity of a job: a hash of all that decides its result.
+
+    Parameters
+    ----------
+    sop_instance_uids
+        SOP Instance UIDs of the input, any order.
+    model
+        ``name@version``.
+    options
+        JSON-serialisable options that change the result.
+    nonce
+        Something unique, for a run that is forced although its content is done.
+    """
+    content = json.dumps([sorted(sop_instance_uids), model, PIPELINE_VERSION, dict(options), nonce], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def fresh_nonce() -> str:
+    """Return a value that no other forced run has."""
+    return secrets.token_hex(8)
+
+
+class JobQueue:
+    """The durable queue, from any process.
+
+    Parameters
+    ----------
+    database_url
+        DBOS system database; its tables must exist (the worker makes them when it starts).
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._client = DBOSClient(
+            system_database_url=database_url,
+            serializer=JsonSerializer(),
+            application_name=APPLICATION,
+            retry_connection_errors=False,
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.destroy()
+
+    def enqueue_intake(self, study: str, event: str, origin: str, delay_seconds: float = 0) -> None:
+        """Have a study looked at; the same event twice is one look."""
+        options = EnqueueOptions(
+            workflow_name=INTAKE_WORKFLOW, queue_name=INTAKE_QUEUE, workflow_id=f"intake-{study}-{event}"
+        )
+        if delay_seconds:
+            options["delay_seconds"] = delay_seconds
+        self._client.enqueue(options, study, origin)
+
+    def enqueue_rescan(self, event: str) -> None:
+        """Have every study looked at that changed since the node was last started."""
+        self._client.enqueue(
+            EnqueueOptions(workflow_name=RESCAN_WORKFLOW, queue_name=INTAKE_QUEUE, workflow_id=f"rescan-{event}")
+        )
+
+    def enqueue_job(self, identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY) -> None:
+        """Queue a job; one that is there already is left as it is."""
+        attributes = {
+            "study": request.study,
+            "study_instance_uid": request.study_instance_uid,
+            "model": request.model,
+            "origin": request.origin,
+            "stage": None,
+            "progress": 0.0,
+        }
+        self._client.enqueue(
+            EnqueueOptions(
+                workflow_name=SEGMENT_WORKFLOW,
+                queue_name=JOBS_QUEUE,
+                workflow_id=identity,
+                priority=priority,
+                attributes=attributes,
+            ),
+            request.model_dump(mode="json"),
+        )
+
+    def report(self, identity: str, **attributes: object) -> None:
+        """Merge values into what people see of a job; never part of its durable history."""
+        self._client.update_workflow_attributes(identity, attributes, merge=True)
+
+    def job(self, identity: str) -> dict[str, Any] | None:
+        """One job as REST shows it; None where there is none of that id."""
+        found = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW)
+        return job_view(found[0]) if found else None
+
+    def jobs(self, study: str | None = None, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
+        """List jobs, latest first."""
+        found = self._client.list_workflows(
+            name=SEGMENT_WORKFLOW,
+            attributes={"study": study} if study else None,
+            limit=limit,
+            offset=offset,
+            sort_desc=True,
+            load_input=False,
+        )
+        return [job_view(status) for status in found]
+
+    def waiting(self) -> int:
+        """Number of jobs queued or at work."""
+        return len(
+            self._client.list_workflows(
+                name=SEGMENT_WORKFLOW,
+                status=["ENQUEUED", "DELAYED", "PENDING"],
+                load_input=False,
+                load_output=False,
+            )
+        )
+
+    def cancel(self, identity: str) -> None:
+        """Stop a job after the stage it is in; its delivery too."""
+        self._client.cancel_workflow(identity)
+        for delivery in self._deliveries(identity):
+            self._client.cancel_workflow(delivery.workflow_id)
+
+    def retry(self, identity: str) -> None:
+        """Run a failed, refused or cancelled job again, from the stage that did not succeed.
+
+        A job whose delivery failed is not segmented again: only the delivery is.
+        """
+        (status,) = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW)
+        if status.status == "CANCELLED":
+            self._client.resume_workflow(identity, queue_name=JOBS_QUEUE)
+            return
+        broken = [d for d in self._deliveries(identity) if d.status not in ("SUCCESS", "PENDING", "ENQUEUED")]
+        if status.status == "SUCCESS" and broken:
+            for delivery in broken:
+                self._client.rewind_workflow(delivery.workflow_id, start_step=1, queue_name=DELIVERY_QUEUE)
+            self.report(
+                identity, **{f"delivery.{d.workflow_id.rsplit('.', 1)[1]}": {"state": "queued"} for d in broken}
+            )
+            return
+        steps = self._client.list_workflow_steps(identity)
+        failed = [step["function_id"] for step in steps if step["error"] is not None]
+        self.report(identity, stage=None, progress=0.0)
+        self._client.rewind_workflow(identity, start_step=max(1, failed[0]) if failed else 1, queue_name=JOBS_QUEUE)
+
+    def _deliveries(self, identity: str) -> list[WorkflowStatus]:
+        return self._client.list_workflows(workflow_id_prefix=f"{identity}.", name=DELIVER_WORKFLOW, load_input=False)
+
+
+_STATES: Final = {
+    "ENQUEUED": JobState.QUEUED,
+    "DELAYED": JobState.QUEUED,
+    "PENDING": JobState.RUNNING,
+    "CANCELLED": JobState.CANCELLED,
+    "ERROR": JobState.FAILED,
+    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": JobState.FAILED,
+}
+
+
+def job_view(status: WorkflowStatus) -> dict[str, Any]:
+    """Return a job as REST, the dashboard and the demo show it."""
+    attributes = status.attributes or {}
+    output: dict[str, Any] = status.output if isinstance(status.output, dict) else {}
+    deliveries = dict(_deliveries(attributes))
+    error = _error(status, output)
+    state = _STATES.get(status.status) or JobState(output.get("state", JobState.DONE))
+    if state == JobState.DONE and deliveries:
+        states = {d["state"] for d in deliveries.values()}
+        if "failed" in states:
+            state = JobState.FAILED
+            error = next(d["error"] for d in deliveries.values() if d["state"] == "failed")
+        elif states != {"done"}:
+            state = JobState.RUNNING
+    timings = dict(output.get("timings_s") or attributes.get("timings_s") or {})
+    if deliveries and all(d["state"] == "done" for d in deliveries.values()):
+        timings["forward"] = max(d["seconds"] for d in deliveries.values())
+    return {
+        "id": status.workflow_id,
+        "state": state.value,
+        "stage": attributes.get("stage"),
+        "progress": attributes.get("progress", 0.0),
+        "study": attributes.get("study"),
+        "study_instance_uid": attributes.get("study_instance_uid"),
+        "model": attributes.get("model"),
+        "origin": attributes.get("origin"),
+        "created": _time(status.created_at),
+        "updated": _time(status.updated_at),
+        "attempts": status.recovery_attempts,
+        "timings_s": timings,
+        "result": output.get("result"),
+        "deliveries": deliveries,
+        "error": error,
+    }
+
+
+def _deliveries(attributes: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, value in attributes.items():
+        if key.startswith("delivery."):
+            yield key.removeprefix("delivery."), value
+
+
+def _error(status: WorkflowStatus, output: Mapping[str, Any]) -> dict[str, Any] | None:
+    if status.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
+        return GlioLoopError("INTERNAL", "the worker died on this job time and again").as_json()
+    if isinstance(status.error, GlioLoopError):
+        return status.error.as_json()
+    if status.error is not None:
+        return GlioLoopError("INTERNAL", f"{type(status.error).__name__}: {status.error}").as_json()
+    return output.get("error")
+
+
+def _time(epoch_ms: int | None) -> str | None:
+    return None if epoch_ms is None else datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,145 @@
+"""Home again: probabilities from the network's grid to the reference series' own slices, and their clean-up.
+
+Probabilities are resampled, not labels, and once: a label resampled twice loses half a voxel at every
+border and small regions altogether.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.errors import Flag
+from pipeline.names import TUMOUR_REGIONS, Region
+from pipeline.volume.records import SourceVolume
+
+_ML_PER_MM3 = 1e-3
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """How a network's probabilities become regions; the model card gives the values.
+
+    Attributes
+    ----------
+    thresholds
+        Probability at and above which a voxel belongs to the region.
+    minimum_component_ml
+        Connected parts smaller than this are dropped.
+    fill_holes
+        Whether holes that do not reach the outside are filled, slice by slice, in WT and TC.
+    """
+
+    thresholds: dict[Region, float]
+    minimum_component_ml: dict[Region, float]
+    fill_holes: bool
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The result on the reference series' own slices.
+
+    Attributes
+    ----------
+    probabilities
+        float32 per tumour region on the reference grid; the region is where it reaches the threshold.
+        Nested, and below the threshold wherever a part was dropped, so that iso-contours of it are the
+        borders of ``masks``.
+    masks
+        uint8 per tumour region, 0 or 1.
+    volumes_ml
+        Volume of each mask.
+    flags
+        NO_TUMOUR_FOUND, TUMOUR_AT_EDGE.
+    """
+
+    probabilities: dict[Region, sitk.Image]
+    masks: dict[Region, sitk.Image]
+    volumes_ml: dict[Region, float]
+    flags: tuple[Flag, ...]
+
+
+def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, cleaning: Cleaning) -> Restored:
+    """Bring the tumour probabilities onto the reference series' slices.
+
+    Parameters
+    ----------
+    probabilities
+        float32 per region on the network's grid, in the reference series' physical space (LPS, mm).
+    reference
+        The series that will carry the contours.
+    cleaning
+        Thresholds and clean-up rules.
+
+    Returns
+    -------
+    Restored
+        Nested, cleaned regions on ``reference.image``'s grid.
+    """
+    voxel_ml = float(np.prod(reference.image.GetSpacing())) * _ML_PER_MM3
+    images: dict[Region, sitk.Image] = {}
+    masks: dict[Region, sitk.Image] = {}
+    volumes: dict[Region, float] = {}
+    outer: NDArray[np.float32] | None = None
+    outer_threshold = 0.0
+    for region in TUMOUR_REGIONS:
+        threshold = cleaning.thresholds[region]
+        native = sitk.GetArrayFromImage(_onto(probabilities[region], reference.image))
+        if outer is not None:
+            # Scaled, so that both thresholds fall on the same border where the regions coincide.
+            native = np.minimum(native, outer * (threshold / outer_threshold))
+        native = _clean(native, threshold, cleaning, region, voxel_ml)
+        outer, outer_threshold = native, threshold
+        mask = native >= threshold
+        images[region] = _like(native, reference.image)
+        masks[region] = _like(mask.astype(np.uint8), reference.image)
+        volumes[region] = float(mask.sum()) * voxel_ml
+    return Restored(images, masks, volumes, _flags(sitk.GetArrayViewFromImage(masks[Region.WT]).astype(bool)))
+
+
+def _onto(image: sitk.Image, grid: sitk.Image) -> sitk.Image:
+    return sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+
+
+def _like(array: NDArray[np.float32] | NDArray[np.uint8], grid: sitk.Image) -> sitk.Image:
+    image = sitk.GetImageFromArray(array)
+    image.CopyInformation(grid)
+    return image
+
+
+def _clean(
+    native: NDArray[np.float32], threshold: float, cleaning: Cleaning, region: Region, voxel_ml: float
+) -> NDArray[np.float32]:
+    """Drop small parts and fill holes, in the probabilities themselves; axes (slice, row, column)."""
+    native = native.copy()
+    mask = native >= threshold
+    labels, count = ndimage.label(mask)
+    if count:
+        sizes = np.bincount(labels.ravel(), minlength=count + 1) * voxel_ml
+        small = np.flatnonzero(sizes < cleaning.minimum_component_ml.get(region, 0.0))
+        dropped = np.isin(labels, small[small > 0])
+        # The halo below the threshold goes with its part, or contours would feel it.
+        near = ndimage.binary_dilation(dropped, iterations=1) & ~(mask & ~dropped)
+        below = np.float32(threshold * 0.5)
+        native[near] = np.minimum(native[near], below)
+        mask &= ~dropped
+    if cleaning.fill_holes and region is not Region.ET:
+        filled = np.stack([ndimage.binary_fill_holes(one) for one in mask])
+        native[filled & ~mask] = np.float32(threshold + (1 - threshold) * 0.5)
+    return native
+
+
+def _flags(mask: NDArray[np.bool_]) -> tuple[Flag, ...]:
+    if not mask.any():
+        return (Flag("NO_TUMOUR_FOUND"),)
+    edges = {
+        "first slice": mask[0],
+        "last slice": mask[-1],
+        "image border": np.concatenate(
+            [mask[:, 0].ravel(), mask[:, -1].ravel(), mask[:, :, 0].ravel(), mask[:, :, -1].ravel()]
+        ),
+    }
+    touched = [name for name, edge in edges.items() if edge.any()]
+    return (Flag("TUMOUR_AT_EDGE", ", ".join(touched)),) if touched else ()
