@@ -218,6 +218,11 @@ REASONS: dict[str, Reason] = {
         "The node is not configured correctly.",
         "See docs/configuration.md for the keys of section GlioLoop.",
     ),
+    "NODE_NOT_STARTED": Reason(
+        Kind.FAILURE,
+        "The node did not start.",
+        "The detail names what is missing or what Orthanc's log says; `./glioloop setup` installs what is missing.",
+    ),
     "INTERNAL": Reason(
         Kind.FAILURE,
         "An unexpected error ended the job; no contours were made.",
