@@ -1,0 +1,115 @@
+"""One series of files to one volume."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from pipeline.errors import GlioLoopError
+from pipeline.volume.frames import Frame, frames_of
+from pipeline.volume.limits import VolumeLimits
+from pipeline.volume.pixels import decode
+from pipeline.volume.records import SliceSource, SourceVolume
+from pipeline.volume.stacks import Stack, regular_stack
+
+
+def read_volume(files: Sequence[Path], limits: VolumeLimits | None = None) -> SourceVolume:
+    """Read one series as one volume.
+
+    Slices are sorted along the normal by ImagePositionPatient; several echoes, acquisitions or temporal
+    positions are split apart and the first complete stack is taken (see
+    :func:`pipeline.volume.stacks.split_stacks`).
+
+    Parameters
+    ----------
+    files
+        Every file of one series, in any order; classic or Enhanced MR.
+    limits
+        Bounds and tolerances.
+
+    Returns
+    -------
+    SourceVolume
+        float32 image, LPS mm, right-handed; slice k of the image is ``slices[k]``.
+
+    Raises
+    ------
+    GlioLoopError
+        ``STUDY_EMPTY`` without files, ``FILE_UNREADABLE``, ``INPUT_TOO_LARGE``, ``PIXELS_INVALID``,
+        ``GEOMETRY_MISSING``, ``GEOMETRY_MIXED``, ``GEOMETRY_TILTED``, ``GEOMETRY_INCOMPLETE``, ``NOT_A_VOLUME``.
+    """
+    limits = limits or VolumeLimits()
+    if not files:
+        raise GlioLoopError("STUDY_EMPTY", "The series has no files.")
+    headers = [(path, _header(path)) for path in sorted(files)]
+    series = str(headers[0][1].get("SeriesInstanceUID", ""))
+    try:
+        _require_within(headers, limits)
+        frames = _unique([frame for path, header in headers for frame in frames_of(header, path)])
+        stack = regular_stack(frames, limits)
+        image = _image(stack)
+    except GlioLoopError as error:
+        detail = f"Series {series}: {error.detail}"
+        raise GlioLoopError(error.code, detail, {"series_instance_uid": series, **error.data}) from error
+    return _record(stack, image, headers[0][1])
+
+
+def _header(path: Path) -> Dataset:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dcmread(path, stop_before_pixels=True)
+    except Exception as error:  # pydicom raises many kinds on damaged files; all mean the same here
+        raise GlioLoopError(
+            "FILE_UNREADABLE", f"{path.name}: {type(error).__name__}.", {"cause": str(error)[:300]}
+        ) from error
+
+
+def _require_within(headers: Sequence[tuple[Path, Dataset]], limits: VolumeLimits) -> None:
+    """Refuse before anything large is allocated."""
+    frames = total = 0
+    for path, header in headers:
+        pixels = int(header.get("Rows") or 0) * int(header.get("Columns") or 0)
+        count = max(int(header.get("NumberOfFrames") or 1), 1)
+        if int(header.get("SamplesPerPixel") or 1) != 1:
+            raise GlioLoopError("PIXELS_INVALID", f"Instance {header.get('SOPInstanceUID', '')} is a colour image.")
+        if pixels > limits.pixels_per_frame:
+            raise GlioLoopError("INPUT_TOO_LARGE", f"{pixels} pixels a slice, at most {limits.pixels_per_frame}.")
+        frames += count
+        total += max(pixels * count * 4, path.stat().st_size)
+    if frames > limits.frames:
+        raise GlioLoopError("INPUT_TOO_LARGE", f"{frames} frames, at most {limits.frames}.")
+    if total > limits.total_bytes:
+        raise GlioLoopError("INPUT_TOO_LARGE", f"{total >> 20} MiB, at most {limits.total_bytes >> 20}.")
+
+
+def _unique(frames: Sequence[Frame]) -> list[Frame]:
+    """The same instance in two files counts once."""
+    return list({(frame.sop_instance_uid or str(frame.path), frame.frame_number): frame for frame in frames}.values())
+
+
+def _image(stack: Stack) -> sitk.Image:
+    image = sitk.GetImageFromArray(decode(stack.frames))
+    image.SetOrigin(stack.origin.tolist())
+    image.SetSpacing(stack.spacing)
+    image.SetDirection(np.ascontiguousarray(stack.direction).ravel().tolist())
+    return image
+
+
+def _record(stack: Stack, image: sitk.Image, header: Dataset) -> SourceVolume:
+    slices = tuple(
+        SliceSource(frame.sop_class_uid, frame.sop_instance_uid, frame.frame_number, frame.position)
+        for frame in stack.frames
+    )
+    return SourceVolume(
+        image=image,
+        slices=slices,
+        study_instance_uid=str(header.get("StudyInstanceUID", "")),
+        series_instance_uid=str(header.get("SeriesInstanceUID", "")),
+        frame_of_reference_uid=str(header.get("FrameOfReferenceUID", "")),
+        slice_thickness_mm=stack.frames[0].thickness_mm,
+    )
