@@ -1,0 +1,34 @@
+"""Command ``serve``: the node in the foreground."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    configuration: Annotated[
+        Path | None, typer.Option(help="Orthanc configuration to start from; default: orthanc.json of this repository.")
+    ] = None,
+    http_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of the configuration's.")] = None,
+    dicom_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of the configuration's.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print where the node listens, once it does.")
+    ] = False,
+) -> None:
+    """Run the node (Orthanc with the plugin and its worker) until interrupted."""
+    from pipeline.errors import GlioLoopError  # noqa: PLC0415 (imports cost time that `--help` should not pay)
+    from pipeline.node.configuration import NODE_CONFIGURATION  # noqa: PLC0415
+    from pipeline.node.foreground import run_until_interrupted  # noqa: PLC0415
+
+    def announce(facts: dict[str, object]) -> None:
+        typer.echo("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()), err=True)
+        if as_json:
+            typer.echo(json.dumps(facts))
+
+    try:
+        run_until_interrupted(configuration or NODE_CONFIGURATION, http_port, dicom_port, announce)
+    except GlioLoopError as error:
+        typer.echo(f"{error.code}: {error.reason.message}\n{error.detail}\n{error.reason.hint}", err=True)
+        raise typer.Exit(1) from None
