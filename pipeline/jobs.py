@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from dbos import DBOSClient, EnqueueOptions, Serializer, WorkflowStatus
+from dbos import DBOSClient, EnqueueOptions, Serializer, WorkflowStatus, error
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import PIPELINE_VERSION
@@ -55,6 +55,8 @@ class JsonSerializer(Serializer):
 
     @staticmethod
     def _encode(value: Any) -> Any:
+        if isinstance(value, error.DBOSMaxStepRetriesExceeded):
+            value = value.errors[-1]  # what went wrong, not that it was tried often
         if isinstance(value, GlioLoopError):
             return {"__error__": value.code, "detail": value.detail, "data": value.data}
         if isinstance(value, BaseException):

@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     interpreter: Path | None = Field(
         default=None, description="Python that runs the worker; default: the project's .venv."
     )
-    workers: int = Field(default=1, ge=0, le=16, description="Worker processes the plugin starts; 0: started elsewhere.")
+    workers: int = Field(
+        default=1, ge=0, le=16, description="Worker processes the plugin starts; 0: started elsewhere."
+    )
     concurrency: int = Field(default=1, ge=1, le=16, description="Studies one worker segments at a time.")
 
     orthanc_url: str = Field(default="", description="Orthanc's HTTP root as a worker reaches it; set by the plugin.")

@@ -1,0 +1,64 @@
+"""The commands of ``./glioloop``. Each imports what it needs when it runs: ``--help`` must be quick."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.demo.commands import demo
+from pipeline.errors import GlioLoopError
+from pipeline.evaluation.commands import evaluate
+from pipeline.node.commands import serve
+from pipeline.registry.commands import app as models
+from pipeline.training.commands import export, sample, train
+
+#: Exit status of a study that was refused, apart from 1 for what failed and 2 for wrong words.
+EXIT_REFUSED = 3
+
+app = typer.Typer(
+    name="glioloop",
+    help="Brain tumours on MRI, delineated as RT Structure Sets inside Orthanc. Research use only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(serve)
+app.command()(evaluate)
+app.command()(train)
+app.command()(export)
+app.command()(sample)
+app.add_typer(models, name="models", help="The networks: list, show, import, promote, rollback.")
+
+
+@app.command()
+def segment(
+    study: Annotated[Path, typer.Argument(help="Folder with the DICOM files of one study.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder for rtstruct.dcm, seg.dcm, report.dcm, preview.png, result.json.")],
+    model: Annotated[str, typer.Option(help="name@version; default: the promoted one.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json on stdout.")] = False,
+) -> None:
+    """Run the pipeline on a folder, with no server."""
+    from pipeline.segment import segment_folder  # noqa: PLC0415 - SimpleITK and the rest take a second to import
+
+    result = segment_folder(study, out, model or None, lambda text: print(text, file=sys.stderr))
+    if as_json:
+        print(json.dumps(result, indent=2))
+
+
+@app.command(hidden=True)
+def worker() -> None:
+    """Run a worker (the plugin starts it)."""
+    from pipeline.worker import run  # noqa: PLC0415 - see above
+
+    run()
+
+
+def main() -> None:
+    """Run the command line; a reasoned error is told in two lines, not as a traceback."""
+    try:
+        app()
+    except GlioLoopError as error:
+        print(f"{error}\n  hint: {error.reason.hint}", file=sys.stderr)
+        sys.exit(EXIT_REFUSED if error.reason.kind == "refusal" else 1)

@@ -1,0 +1,91 @@
+"""The pipeline with no server: a folder of DICOM files in, objects and result.json out."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline import stages
+from pipeline.casefolder import CaseFolder
+from pipeline.identify import IdentificationRules, headers_from_files, identify
+from pipeline.names import Stage
+from pipeline.registry import Registry
+from pipeline.settings import load_settings
+
+#: File names that DESIGN promises for each kind of object.
+_FILE_NAMES = {"rtstruct": "rtstruct.dcm", "seg": "seg.dcm", "sr": "report.dcm", "preview": "preview.dcm"}
+
+
+def segment_folder(study: Path, out: Path, model: str | None, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Segment the study in a folder.
+
+    Parameters
+    ----------
+    study
+        Folder with the DICOM files of one study, searched recursively.
+    out
+        Gets rtstruct.dcm, seg.dcm, report.dcm, preview.dcm, preview.png and result.json.
+    model
+        ``name@version``; None takes the promoted one.
+    tell
+        Called with a line for each stage.
+
+    Returns
+    -------
+    dict
+        What result.json holds.
+
+    Raises
+    ------
+    GlioLoopError
+        The refusals and failures of every stage.
+    """
+    settings = load_settings()
+    installed = Registry(settings.models_folder, settings.state_folder).get(model or settings.model or None)
+    outcomes: dict[str, dict[str, Any]] = {}
+
+    def run(stage: Stage, work: Callable[[], dict[str, Any]]) -> None:
+        outcome: dict[str, Any] = {}
+        with stages.timed(outcome):
+            outcome |= work()
+        outcomes[stage.value] = outcome
+        tell(f"{stage.value}: {outcome['seconds']:.1f} s")
+
+    with tempfile.TemporaryDirectory(prefix="glioloop-") as folder:
+        case = CaseFolder(Path(folder))
+        run(Stage.IDENTIFY, lambda: _collect(study, case, settings.identification))
+        run(Stage.LOAD, lambda: stages.load_stage(case, _silent))
+        run(Stage.ALIGN, lambda: stages.align_stage(case, settings.reference))
+        run(Stage.INFER, lambda: stages.infer_stage(case, settings.reference, installed, _silent))
+        run(Stage.RESTORE, lambda: stages.restore_stage(case, settings.reference, installed.card))
+        flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
+        identity = hashlib.sha256(f"{study.resolve()} {installed.card.identity}".encode()).hexdigest()[:32]
+        run(Stage.WRITE, lambda: stages.write_stage(case, settings, installed, flags, identity))
+        out.mkdir(parents=True, exist_ok=True)
+        for path in case.objects.iterdir():
+            shutil.copyfile(
+                path, out / _FILE_NAMES.get(path.stem, path.name) if path.suffix == ".dcm" else out / path.name
+            )
+    result = stages.collect_result(outcomes, installed.card.identity, settings.reference)
+    result["timings_s"] = {stage: outcome["seconds"] for stage, outcome in outcomes.items()}
+    (out / "result.json").write_text(json.dumps(result, indent=2))
+    return result
+
+
+def _collect(study: Path, case: CaseFolder, rules: IdentificationRules) -> dict[str, Any]:
+    """Identify the series in a folder and gather the files of the four in the case folder."""
+    headers, files = headers_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
+    decision = identify(headers, rules)
+    decision.require()
+    for sequence, uid in decision.chosen.items():
+        case.source(sequence).mkdir(parents=True)
+        for number, path in enumerate(files[uid]):
+            shutil.copyfile(path, case.source(sequence) / f"{number:05d}.dcm")
+    return {"identification": decision.as_json()}
+
+
+def _silent(_fraction: float) -> None:
+    pass

@@ -1,0 +1,195 @@
+"""The stages of a case, each from the files of the one before to its own; no server and no queue here.
+
+``segment`` (the command) and the durable job run the same functions; the job adds where the DICOM
+files come from and where the objects go.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pydicom
+
+from pipeline import __version__
+from pipeline.align import Alignment, align
+from pipeline.casefolder import CaseFolder
+from pipeline.errors import Flag, GlioLoopError
+from pipeline.inference import delineate
+from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.objects import ObjectSet, Provenance, build_objects
+from pipeline.registry import InstalledModel, ModelCard
+from pipeline.restore import Cleaning, restore
+from pipeline.settings import Settings
+from pipeline.volume import read_volume
+
+Progress = Callable[[float], None]
+
+
+@contextmanager
+def timed(outcome: dict[str, Any]) -> Iterator[None]:
+    """Note in ``outcome["seconds"]`` how long the block took."""
+    start = time.perf_counter()
+    yield
+    outcome["seconds"] = round(time.perf_counter() - start, 3)
+
+
+def load_stage(case: CaseFolder, progress: Progress) -> dict[str, Any]:
+    """Read the four series, whose files lie in the case folder, as volumes.
+
+    Raises
+    ------
+    GlioLoopError
+        FILE_UNREADABLE, GEOMETRY_*, NOT_A_VOLUME, PIXELS_INVALID, INPUT_TOO_LARGE.
+    """
+    summary: dict[str, Any] = {}
+    for number, sequence in enumerate(Sequence):
+        volume = read_volume(case.source_files(sequence))
+        case.write_volume(sequence, volume)
+        summary[sequence.value] = {
+            "size": volume.image.GetSize(),
+            "spacing_mm": [round(one, 3) for one in volume.image.GetSpacing()],
+        }
+        progress((number + 1) / len(Sequence))
+    return {"volumes": summary}
+
+
+def align_stage(case: CaseFolder, reference: Sequence) -> dict[str, Any]:
+    """Align every sequence to the reference.
+
+    Raises
+    ------
+    GlioLoopError
+        ALIGNMENT_FAILED.
+    """
+    alignments = align(case.read_volumes(), reference)
+    case.write_json("alignment", {sequence.value: one.as_json() for sequence, one in alignments.items()})
+    return {
+        "alignment": {
+            sequence.value: {
+                "rotation_deg": round(one.rotation_deg, 2),
+                "displacement_mm": round(one.displacement_mm, 2),
+                "metric": round(one.metric, 4),
+                "overlap": round(one.overlap, 4),
+            }
+            for sequence, one in alignments.items()
+        },
+        "flags": [flag.as_json() for one in alignments.values() for flag in one.flags],
+    }
+
+
+def infer_stage(case: CaseFolder, reference: Sequence, model: InstalledModel, progress: Progress) -> dict[str, Any]:
+    """Run the network.
+
+    Raises
+    ------
+    GlioLoopError
+        BRAIN_NOT_FOUND, MODEL_DAMAGED.
+    """
+    alignments = {Sequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
+    found = delineate(case.read_volumes(), alignments, reference, model, progress)
+    case.write_regions("probability", found.probabilities)
+    return {
+        "brain_ml": round(found.brain_ml, 1),
+        "uncertainty": round(found.uncertainty, 4),
+        "provider": found.provider,
+        "flags": [flag.as_json() for flag in found.flags],
+    }
+
+
+def restore_stage(case: CaseFolder, reference: Sequence, card: ModelCard) -> dict[str, Any]:
+    """Bring the probabilities home to the reference series' slices."""
+    restored = restore(case.read_regions("probability"), case.read_volume(reference), cleaning(card))
+    case.write_regions("native", restored.probabilities)
+    case.write_regions("mask", restored.masks)
+    return {
+        "volumes_ml": {region.value: round(volume, 2) for region, volume in restored.volumes_ml.items()},
+        "flags": [flag.as_json() for flag in restored.flags],
+    }
+
+
+def cleaning(card: ModelCard) -> Cleaning:
+    """Return the clean-up rules of a model card."""
+    return Cleaning(
+        thresholds={region: card.threshold(region) for region in TUMOUR_REGIONS},
+        minimum_component_ml=card.postprocessing.minimum_component_ml,
+        fill_holes=card.postprocessing.fill_holes,
+    )
+
+
+def write_stage(
+    case: CaseFolder,
+    settings: Settings,
+    model: InstalledModel,
+    flags: list[dict[str, Any]],
+    identity: str,
+    predecessor: str | None = None,
+) -> dict[str, Any]:
+    """Write the DICOM objects and the preview into the case folder.
+
+    Parameters
+    ----------
+    flags
+        What earlier stages flagged, as JSON.
+    identity
+        Seeds the objects' UIDs: a stage that is run again after a crash writes the same objects.
+    predecessor
+        SOP Instance UID of the structure set that this one replaces.
+    """
+    reference = settings.reference
+    card = model.card
+    objects = build_objects(
+        source=_headers(case, reference),
+        volume=case.read_volume(reference),
+        probabilities=case.read_regions("native"),
+        masks=case.read_regions("mask"),
+        thresholds={region: card.threshold(region) for region in TUMOUR_REGIONS},
+        provenance=Provenance(
+            model=card.identity,
+            model_sha256=card.sha256,
+            software_version=__version__,
+            created=datetime.now(UTC),
+        ),
+        flags=[Flag(one["code"], one["detail"]) for one in flags],
+        roi_names=settings.roi_names,
+        want=set(settings.objects),
+        uid_seed=identity,
+        predecessor=predecessor,
+    )
+    return _keep(case, objects)
+
+
+def _headers(case: CaseFolder, reference: Sequence) -> list[pydicom.Dataset]:
+    return [pydicom.dcmread(path, stop_before_pixels=True) for path in case.source_files(reference)]
+
+
+def _keep(case: CaseFolder, objects: ObjectSet) -> dict[str, Any]:
+    written: dict[str, dict[str, Any]] = {}
+    for kind, dataset in objects.datasets().items():
+        path = case.objects / f"{kind}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset.save_as(path, enforce_file_format=True)
+        case.write_bytes(f"objects/{kind}.dcm", path.read_bytes())
+        written[kind] = {
+            "sop_instance_uid": str(dataset.SOPInstanceUID),
+            "series_instance_uid": str(dataset.SeriesInstanceUID),
+        }
+    if objects.preview_png is not None:
+        case.write_bytes("objects/preview.png", objects.preview_png)
+    if not written:
+        raise GlioLoopError("CONFIGURATION_INVALID", "no kind of object is switched on")
+    return {"objects": written, "rois": objects.rois}
+
+
+def collect_result(outcomes: Mapping[str, Mapping[str, Any]], model: str, reference: Sequence) -> dict[str, Any]:
+    """Join what the stages returned into the result that REST, result.json and the dashboard show."""
+    result: dict[str, Any] = {"model": model, "reference": reference.value, "flags": []}
+    for outcome in outcomes.values():
+        result["flags"] += outcome.get("flags", [])
+        result |= {key: value for key, value in outcome.items() if key not in ("seconds", "flags")}
+    rtstruct = result.get("objects", {}).get("rtstruct")
+    if rtstruct:
+        result["rtstruct"] = rtstruct | {"rois": result["rois"]}
+    result["tumour_found"] = result.get("volumes_ml", {}).get(Region.WT.value, 0.0) > 0
+    return result

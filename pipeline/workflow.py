@@ -1,0 +1,410 @@
+"""The durable workflows: intake of a study, segmentation of a case, delivery to a destination.
+
+Each stage is one step whose outcome DBOS records; a worker that dies is started again, finds the
+workflow, and goes on after the last recorded step. Steps are idempotent, since the one that was at
+work when the worker died runs again: files are rewritten whole, UIDs derive from the job's identity,
+and uploads of an object that is there already change nothing.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import structlog
+from dbos import DBOS, EnqueueOptions, SetWorkflowID
+
+from pipeline import intake, jobs, stages
+from pipeline.archive import HttpArchive
+from pipeline.casefolder import CaseFolder
+from pipeline.delivery import check_destination, forward_once, store
+from pipeline.errors import GlioLoopError, Kind
+from pipeline.identify import Decision
+from pipeline.jobs import JobQueue, JobRequest, ProcessOptions
+from pipeline.names import JobState, Stage
+from pipeline.registry import InstalledModel, Registry
+from pipeline.settings import Destination, Settings, load_settings
+
+log = structlog.get_logger()
+
+_REPORT_EVERY_SECONDS = 0.5
+_CHANGES_PAGE = 1000
+
+
+@cache
+def settings() -> Settings:
+    """Return this worker's settings, read once."""
+    return load_settings()
+
+
+@cache
+def archive() -> HttpArchive:
+    """Return this worker's connection to Orthanc."""
+    return HttpArchive(settings())
+
+
+@cache
+def queue() -> JobQueue:
+    """Return this worker's client of the queue, for what is not part of a workflow's history."""
+    return JobQueue(settings().queue_database_url)
+
+
+def registry() -> Registry:
+    """Return the registry; read anew, so that a promotion counts for the next job."""
+    return Registry(settings().models_folder, settings().state_folder)
+
+
+def _transient(error: BaseException) -> bool:
+    return isinstance(error, GlioLoopError) and error.code == "ORTHANC_UNREACHABLE"
+
+
+def _step(name: Stage | str, talks_to_orthanc: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return DBOS.step(
+        name=str(name),
+        retries_allowed=talks_to_orthanc,
+        max_attempts=9,  # 1, 2, 4 … 128 s: an Orthanc that restarts is waited for
+        interval_seconds=1,
+        backoff_rate=2,
+        should_retry=_transient,
+    )
+
+
+class _Reporter:
+    """Tells how far a stage of a job is, a few times a second at most."""
+
+    def __init__(self, identity: str, stage: Stage) -> None:
+        self._identity = identity
+        self._last = time.monotonic()
+        queue().report(identity, stage=stage.value, progress=0.0, stage_started=datetime.now(UTC).isoformat())
+
+    def __call__(self, fraction: float) -> None:
+        now = time.monotonic()
+        if now - self._last >= _REPORT_EVERY_SECONDS:
+            self._last = now
+            queue().report(self._identity, progress=round(fraction, 3))
+
+
+def _run(identity: str, stage: Stage, work: Callable[[_Reporter], dict[str, Any]]) -> dict[str, Any]:
+    """Run a stage: report it, time it, and give every unforeseen error its code."""
+    reporter = _Reporter(identity, stage)
+    outcome: dict[str, Any] = {}
+    try:
+        with stages.timed(outcome):
+            outcome |= work(reporter)
+    except GlioLoopError as error:
+        log.warning("stage ended", job=identity, stage=stage.value, code=error.code, detail=error.detail)
+        raise
+    except Exception as error:
+        log.exception("stage failed", job=identity, stage=stage.value)
+        raise GlioLoopError("INTERNAL", f"{stage.value}: {type(error).__name__}: {error}"[:500]) from error
+    log.info("stage done", job=identity, stage=stage.value, seconds=outcome["seconds"])
+    return outcome
+
+
+def case_folder(identity: str) -> CaseFolder:
+    """Return the working folder of a job."""
+    return CaseFolder(settings().jobs_folder / identity)
+
+
+# --- segmentation -------------------------------------------------------------------------------------
+
+
+@_step(Stage.IDENTIFY, talks_to_orthanc=True)
+def _identify(identity: str, request: JobRequest) -> dict[str, Any]:
+    def work(_: _Reporter) -> dict[str, Any]:
+        if "error" in request.decision:
+            error = request.decision["error"]
+            raise GlioLoopError(error["code"], error["detail"], error.get("data"))
+        Decision.from_json(request.decision).require()
+        for destination in request.destinations or ():
+            check_destination(archive(), destination)
+        return {}
+
+    return _run(identity, Stage.IDENTIFY, work)
+
+
+@_step(Stage.LOAD, talks_to_orthanc=True)
+def _load(identity: str, request: JobRequest) -> dict[str, Any]:
+    def work(progress: _Reporter) -> dict[str, Any]:
+        case = case_folder(identity)
+        chosen = Decision.from_json(request.decision).chosen
+        total = sum(len(request.instances[uid]) for uid in chosen.values())
+        done = 0
+        for sequence, uid in chosen.items():
+            case.source(sequence).mkdir(parents=True, exist_ok=True)
+            for instance in request.instances[uid]:
+                _download(instance, case.source(sequence) / f"{instance}.dcm")
+                done += 1
+                progress(0.5 * done / total)
+        return stages.load_stage(case, lambda fraction: progress(0.5 + 0.5 * fraction))
+
+    return _run(identity, Stage.LOAD, work)
+
+
+def _download(instance: str, target: Path) -> None:
+    """Fetch one instance; an image that is being sent again is gone for a moment and comes back."""
+    for wait in (0.0, 0.5, 2.0, 5.0):
+        time.sleep(wait)
+        if archive().download(f"/instances/{instance}/file", target):
+            return
+    raise GlioLoopError("STUDY_GONE", f"instance {instance}")
+
+
+@_step(Stage.ALIGN)
+def _align(identity: str) -> dict[str, Any]:
+    return _run(identity, Stage.ALIGN, lambda _: stages.align_stage(case_folder(identity), settings().reference))
+
+
+@_step(Stage.INFER)
+def _infer(identity: str, model: str) -> dict[str, Any]:
+    def work(progress: _Reporter) -> dict[str, Any]:
+        return stages.infer_stage(case_folder(identity), settings().reference, installed(model), progress)
+
+    return _run(identity, Stage.INFER, work)
+
+
+@_step(Stage.RESTORE)
+def _restore(identity: str, model: str) -> dict[str, Any]:
+    def work(_: _Reporter) -> dict[str, Any]:
+        return stages.restore_stage(case_folder(identity), settings().reference, installed(model).card)
+
+    return _run(identity, Stage.RESTORE, work)
+
+
+@_step(Stage.WRITE)
+def _write(identity: str, request: JobRequest, flags: list[dict[str, Any]]) -> dict[str, Any]:
+    def work(_: _Reporter) -> dict[str, Any]:
+        predecessor = _predecessor(identity, request.study)
+        model = installed(request.model)
+        return stages.write_stage(case_folder(identity), settings(), model, flags, identity, predecessor)
+
+    return _run(identity, Stage.WRITE, work)
+
+
+def _predecessor(identity: str, study: str) -> str | None:
+    """SOP Instance UID of the study's latest structure set by another job."""
+    for job in queue().jobs(study):
+        if job["id"] != identity and job["result"] and "rtstruct" in job["result"]:
+            return str(job["result"]["rtstruct"]["sop_instance_uid"])
+    return None
+
+
+@_step(Stage.STORE, talks_to_orthanc=True)
+def _store(identity: str, request: JobRequest) -> dict[str, Any]:
+    def work(_: _Reporter) -> dict[str, Any]:
+        # An upload into a study that was deleted meanwhile would bring an empty shell of it back.
+        if archive().get(f"/studies/{request.study}") is None:
+            raise GlioLoopError("STUDY_GONE", request.study)
+        return {"stored": store(archive(), sorted(case_folder(identity).objects.glob("*.dcm")))}
+
+    return _run(identity, Stage.STORE, work)
+
+
+@_step("tidy")
+def _tidy(identity: str, result: dict[str, Any]) -> None:
+    case = case_folder(identity)
+    case.write_json("result", result)
+    if not settings().keep_job_files:
+        case.tidy()
+
+
+@DBOS.workflow(name=jobs.SEGMENT_WORKFLOW, max_recovery_attempts=5)
+def segment(request_json: dict[str, Any]) -> dict[str, Any]:
+    """Segment one case; ends ``done``, ``refused`` with its reason, or raises the failure."""
+    identity = str(DBOS.workflow_id)
+    request = JobRequest.model_validate(request_json)
+    outcomes: dict[str, dict[str, Any]] = {}
+    try:
+        outcomes[Stage.IDENTIFY] = _identify(identity, request)
+        outcomes[Stage.LOAD] = _load(identity, request)
+        outcomes[Stage.ALIGN] = _align(identity)
+        outcomes[Stage.INFER] = _infer(identity, request.model)
+        outcomes[Stage.RESTORE] = _restore(identity, request.model)
+        flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
+        outcomes[Stage.WRITE] = _write(identity, request, flags)
+        outcomes[Stage.STORE] = _store(identity, request)
+    except GlioLoopError as error:
+        if error.reason.kind is not Kind.REFUSAL:
+            raise
+        _tidy(identity, {"error": error.as_json()})
+        return {"state": JobState.REFUSED.value, "error": error.as_json(), "timings_s": _timings(outcomes)}
+    result = stages.collect_result(outcomes, request.model, settings().reference)
+    _tidy(identity, result)
+    for destination in _destinations(request):
+        resources = _resources(destination, result["stored"], request)
+        with SetWorkflowID(f"{identity}.{destination.modality}"):
+            DBOS.enqueue_workflow(jobs.DELIVERY_QUEUE, deliver, identity, destination.modality, resources)
+    return {"state": JobState.DONE.value, "result": result, "timings_s": _timings(outcomes)}
+
+
+def _timings(outcomes: dict[str, dict[str, Any]]) -> dict[str, float]:
+    return {str(stage): outcome["seconds"] for stage, outcome in outcomes.items()}
+
+
+def installed(model: str) -> InstalledModel:
+    """Return a model from the registry.
+
+    Raises
+    ------
+    GlioLoopError
+        MODEL_UNKNOWN, MODEL_DAMAGED.
+    """
+    return registry().get(model)
+
+
+# --- delivery -----------------------------------------------------------------------------------------
+
+
+def _destinations(request: JobRequest) -> tuple[Destination, ...]:
+    configured = {one.modality: one for one in settings().destinations}
+    if request.destinations is None:
+        return tuple(configured.values())
+    return tuple(configured.get(name, Destination(modality=name)) for name in request.destinations)
+
+
+def _resources(destination: Destination, stored: dict[str, str], request: JobRequest) -> list[str]:
+    chosen = Decision.from_json(request.decision).chosen
+    resources = [stored[kind] for kind in destination.send if kind in stored]
+    if "inputs" in destination.send:
+        images = list(chosen.values())
+    elif "reference" in destination.send:
+        images = [chosen[settings().reference]]
+    else:
+        images = []
+    # Images first: a viewer that gets contours before their images shows nothing.
+    return [instance for uid in images for instance in request.instances[uid]] + resources
+
+
+@_step(Stage.FORWARD)
+def _forward(identity: str, modality: str, resources: list[str], attempt: int) -> dict[str, Any]:
+    """Try to send once; a failure is an outcome here, so that it is recorded with the try."""
+    start = time.perf_counter()
+    key = f"delivery.{modality}"
+    queue().report(identity, stage=Stage.FORWARD.value, **{key: {"state": "running", "attempts": attempt}})
+    try:
+        forward_once(archive(), modality, resources)
+    except GlioLoopError as error:
+        log.warning("forward failed", job=identity, modality=modality, attempt=attempt, detail=error.detail)
+        return {"error": error.as_json(), "seconds": round(time.perf_counter() - start, 3)}
+    return {"error": None, "seconds": round(time.perf_counter() - start, 3)}
+
+
+@_step("delivery-state")
+def _delivered(identity: str, modality: str, state: dict[str, Any]) -> None:
+    queue().report(identity, **{f"delivery.{modality}": state})
+
+
+@DBOS.workflow(name=jobs.DELIVER_WORKFLOW, max_recovery_attempts=20)
+def deliver(identity: str, modality: str, resources: list[str]) -> None:
+    """Send results to one destination, waiting between tries as configured.
+
+    Raises
+    ------
+    GlioLoopError
+        FORWARD_FAILED after the last try.
+    """
+    waits = (0.0, *settings().forward_retry_seconds)
+    seconds = 0.0
+    for attempt, wait in enumerate(waits, start=1):
+        if wait:
+            DBOS.sleep(wait)
+        outcome = _forward(identity, modality, resources, attempt)
+        seconds += outcome["seconds"]
+        if outcome["error"] is None:
+            _delivered(identity, modality, {"state": "done", "attempts": attempt, "seconds": round(seconds, 3)})
+            return
+        last = attempt == len(waits)
+        state = {"state": "failed" if last else "waiting", "attempts": attempt, "error": outcome["error"]}
+        _delivered(identity, modality, state | ({} if last else {"next_in_seconds": waits[attempt]}))
+    raise GlioLoopError("FORWARD_FAILED", outcome["error"]["detail"])
+
+
+# --- intake -------------------------------------------------------------------------------------------
+
+
+@_step("look", talks_to_orthanc=True)
+def _look(study_id: str, origin: str) -> dict[str, Any]:
+    """Look at a study and queue what follows: a job, a second look after the grace time, or nothing."""
+    model = registry().get(settings().model or None).card.identity
+    try:
+        study = intake.find_study(archive(), study_id)
+    except GlioLoopError as error:
+        return {"outcome": "gone", "code": error.code}
+    if origin in ("grace", "rescan") and not study.stable:
+        return {"outcome": "still arriving"}  # its own stable event follows
+    try:
+        prepared = intake.prepare(archive(), settings(), study, ProcessOptions(), model, origin)
+    except GlioLoopError as error:
+        if error.reason.kind is not Kind.REFUSAL:
+            raise
+        if origin in ("stable", "rescan"):
+            return {"outcome": "incomplete", "code": error.code}
+        identity, request = intake.refused(study, error, model, origin)
+    else:
+        if prepared.decision.missing and origin in ("stable", "rescan"):
+            return {"outcome": "incomplete", "missing": [one.value for one in prepared.decision.missing]}
+        identity, request = prepared.identity, prepared.request
+    queue().enqueue_job(identity, request)
+    return {"outcome": "queued", "job": identity}
+
+
+@DBOS.workflow(name=jobs.INTAKE_WORKFLOW)
+def take_in(study_id: str, origin: str) -> dict[str, Any]:
+    """Look at a study; where sequences lack, look again after the grace time and then decide."""
+    outcome: dict[str, Any] = _look(study_id, origin)
+    if outcome["outcome"] == "incomplete":
+        DBOS.enqueue_workflow_with_options(
+            EnqueueOptions(
+                workflow_name=jobs.INTAKE_WORKFLOW,
+                queue_name=jobs.INTAKE_QUEUE,
+                workflow_id=f"{DBOS.workflow_id}-grace",
+                delay_seconds=settings().grace_seconds,
+            ),
+            study_id,
+            "grace",
+        )
+    log.info("study looked at", study=study_id, origin=origin, **outcome)
+    return outcome
+
+
+@_step("changed-studies", talks_to_orthanc=True)
+def _changed_studies() -> list[str]:
+    """Studies that changed since the node was last started, from Orthanc's own log of changes.
+
+    A restart inside a study's stable age loses its event for good (the study then reads as stable);
+    the log still names it. On the node's first start nothing is taken up: an archive that was there
+    before is not segmented unasked.
+    """
+    cursor = settings().state_folder / "changes.seq"
+    last = int(archive().get("/changes?last")["Last"])
+    if not cursor.exists():
+        _write_cursor(cursor, last)
+        return []
+    since, studies = int(cursor.read_text()), set()
+    while since < last:
+        page = archive().get(f"/changes?since={since}&limit={_CHANGES_PAGE}")
+        studies |= {one["ID"] for one in page["Changes"] if one["ResourceType"] == "Study"}
+        since = int(page["Last"])
+        if page["Done"]:
+            break
+    _write_cursor(cursor, last)
+    return sorted(studies)
+
+
+def _write_cursor(path: Path, value: int) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(str(value))
+    part.rename(path)
+
+
+@DBOS.workflow(name=jobs.RESCAN_WORKFLOW)
+def rescan() -> int:
+    """Look at every study that changed since the node was last started."""
+    studies: list[str] = _changed_studies()
+    for study in studies:
+        with SetWorkflowID(f"{DBOS.workflow_id}-{study}"):
+            DBOS.enqueue_workflow(jobs.INTAKE_QUEUE, take_in, study, "rescan")
+    log.info("rescan", studies=len(studies))
+    return len(studies)

@@ -1,0 +1,101 @@
+"""Answers of the node's routes: JSON in and out, sizes bounded, every error with its code and hint."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import orthanc
+
+from pipeline.errors import GlioLoopError
+
+#: Plugin 4.0 leaks every body, and no request of ours needs more.
+MAX_BODY: Final = 64 * 1024
+
+_STATUS: Final = {
+    "STUDY_UNKNOWN": 404,
+    "JOB_UNKNOWN": 404,
+    "MODEL_UNKNOWN": 404,
+    "REQUEST_INVALID": 400,
+    "JOB_STATE": 409,
+    "NODE_STARTING": 503,
+    "ORTHANC_UNREACHABLE": 503,
+    "INTERNAL": 500,
+    "CONFIGURATION_INVALID": 500,
+}
+_UNPROCESSABLE: Final = 422
+
+Handler = Callable[[dict[str, Any]], tuple[int, Any]]
+
+
+def route(handler: Handler, method: str = "GET") -> Callable[..., None]:
+    """Make Orthanc's REST callback of a handler.
+
+    Parameters
+    ----------
+    handler
+        Takes Orthanc's request; returns status and a JSON-serialisable answer, or bytes of a PNG.
+    method
+        The only method it answers; others get 405.
+    """
+
+    def callback(output: Any, _uri: str, **request: Any) -> None:
+        if request["method"] != method:
+            output.SendMethodNotAllowed(method)
+            return
+        try:
+            status, answer = handler(request)
+        except GlioLoopError as error:
+            status, answer = _STATUS.get(error.code, _UNPROCESSABLE), {"error": error.as_json()}
+        except Exception as error:
+            orthanc.LogError(f"GlioLoop: {type(error).__name__} in {_uri}: {error}")
+            failure = GlioLoopError("INTERNAL", type(error).__name__)
+            status, answer = _STATUS["INTERNAL"], {"error": failure.as_json()}
+        _send(output, status, answer)
+
+    return callback
+
+
+def _send(output: Any, status: int, answer: Any) -> None:
+    if isinstance(answer, bytes):
+        output.AnswerBuffer(answer, "image/png")
+    elif isinstance(answer, str):
+        output.AnswerBuffer(answer, "text/plain; version=0.0.4")
+    elif status == 200:
+        output.AnswerBuffer(json.dumps(answer), "application/json")
+    else:
+        output.SetHttpHeader("Content-Type", "application/json")
+        output.SendHttpStatus(status, json.dumps(answer).encode())
+
+
+def body_of(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON object in a request's body; an empty body is an empty object.
+
+    Raises
+    ------
+    GlioLoopError
+        REQUEST_INVALID.
+    """
+    body = request.get("body", b"")
+    if len(body) > MAX_BODY:
+        raise GlioLoopError("REQUEST_INVALID", f"more than {MAX_BODY} bytes")
+    try:
+        value = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise GlioLoopError("REQUEST_INVALID", "not JSON") from error
+    if not isinstance(value, dict):
+        raise GlioLoopError("REQUEST_INVALID", "not a JSON object")
+    return value
+
+
+def number(request: dict[str, Any], name: str, default: int, highest: int) -> int:
+    """Return a whole number from the query string.
+
+    Raises
+    ------
+    GlioLoopError
+        REQUEST_INVALID.
+    """
+    text = request.get("get", {}).get(name, str(default))
+    if not text.isascii() or not text.isdigit() or int(text[:9]) > highest:
+        raise GlioLoopError("REQUEST_INVALID", f"{name}: a number from 0 to {highest}")
+    return int(text)

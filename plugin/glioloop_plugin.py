@@ -1,0 +1,30 @@
+"""The script that Orthanc's Python plugin runs (``PythonScript`` in orthanc.json)."""
+
+import os
+import site
+import sys
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGES = "lib/python{}.{}/site-packages".format(*sys.version_info[:2])
+
+
+def _find_packages() -> None:
+    """Put the product and its environment on the path of the interpreter inside Orthanc."""
+    interpreter = Path(os.environ.get("GLIOLOOP_INTERPRETER", _ROOT / ".venv" / "bin" / "python"))
+    environment = interpreter.parent.parent
+    if (environment / _PACKAGES).is_dir():
+        site.addsitedir(str(environment / _PACKAGES))
+    sys.path.insert(0, str(_ROOT))
+
+
+_find_packages()
+
+import orthanc  # noqa: E402 - only there inside Orthanc
+
+from plugin.node import Node  # noqa: E402
+from plugin.routes import Routes  # noqa: E402
+
+_node = Node()
+Routes(_node).register()
+orthanc.RegisterOnChangeCallback(_node.on_change)

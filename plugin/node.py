@@ -1,0 +1,72 @@
+"""The running node inside Orthanc: settings, queue, events and workers, tied to Orthanc's life."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import orthanc
+
+from pipeline.jobs import JobQueue
+from pipeline.settings import ROOT, SECTION_VARIABLE, Settings, load_settings
+from plugin.events import EventIntake
+from plugin.supervisor import Supervisor
+
+
+class Node:
+    """Everything the plugin holds while Orthanc runs.
+
+    Raises
+    ------
+    GlioLoopError
+        CONFIGURATION_INVALID: Orthanc then does not start, and says which key is wrong.
+    """
+
+    def __init__(self) -> None:
+        configuration: dict[str, Any] = json.loads(orthanc.GetConfiguration())
+        section: dict[str, Any] = configuration.get("GlioLoop", {})
+        self.settings: Settings = load_settings(section)
+        self.settings.state_folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._queue: JobQueue | None = None
+        self.supervisor = Supervisor(
+            command=[str(self._interpreter()), "-m", "pipeline", "worker"],
+            environment={
+                SECTION_VARIABLE: json.dumps(section),
+                "GLIOLOOP_ORTHANC_URL": self.settings.orthanc_url or _own_url(configuration),
+                # Valid as long as this Orthanc runs; the worker needs no user of its own.
+                "GLIOLOOP_TOKEN": orthanc.GenerateRestApiAuthorizationToken(),
+            },
+            folder=ROOT,
+            log=self.settings.state_folder / "worker.log",
+            count=self.settings.workers,
+        )
+        self.events = EventIntake(self.settings, self.queue)
+
+    def queue(self) -> JobQueue:
+        """Return the queue, connecting at the first call; raises while its tables are not there."""
+        with self._lock:
+            if self._queue is None:
+                queue = JobQueue(self.settings.queue_database_url)
+                queue.waiting()
+                self._queue = queue
+            return self._queue
+
+    def on_change(self, change: int, _level: int, resource: str) -> None:
+        """Orthanc's OnChange; must return at once."""
+        if change == orthanc.ChangeType.ORTHANC_STARTED:
+            self.supervisor.start()
+            self.events.start()
+        elif change == orthanc.ChangeType.ORTHANC_STOPPED:
+            self.events.stop()
+            self.supervisor.stop()
+        else:
+            self.events.note(change, resource)
+
+    def _interpreter(self) -> Path:
+        return self.settings.interpreter or ROOT / ".venv" / "bin" / "python"
+
+
+def _own_url(configuration: dict[str, Any]) -> str:
+    scheme = "https" if configuration.get("SslEnabled") else "http"
+    return f"{scheme}://127.0.0.1:{configuration.get('HttpPort', 8042)}"
