@@ -182,6 +182,27 @@ REASONS: dict[str, Reason] = {
         "The sequences do not share a frame of reference; contours hold on the reference series only.",
         "They were aligned by content; other series of the study may show the contours displaced.",
     ),
+    # write and read DICOM objects
+    "OBJECT_INVALID": Reason(
+        Kind.FAILURE,
+        "The result could not be written as a valid DICOM object; nothing was stored.",
+        "A check of the object's constructor failed: see the detail; images or contours are inconsistent.",
+    ),
+    "FRAME_OF_REFERENCE_MISSING": Reason(
+        Kind.REFUSAL,
+        "The reference series does not name its frame of reference, so contours on it cannot be shown.",
+        "FrameOfReferenceUID (0020,0052) is absent or empty; send the series with it.",
+    ),
+    "STRUCTURE_SET_UNREADABLE": Reason(
+        Kind.REFUSAL,
+        "The structure set is damaged and cannot be read.",
+        "It is no RT Structure Set, or an attribute that contours cannot be read without is invalid.",
+    ),
+    "STRUCTURE_SET_FOREIGN": Reason(
+        Kind.REFUSAL,
+        "The structure set was drawn on other images.",
+        "Its frame of reference, and the images its contours name, are not those of the reference series.",
+    ),
     # store, forward, the node itself
     "CASE_LOST": Reason(
         Kind.FAILURE,
