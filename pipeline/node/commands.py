@@ -13,9 +13,7 @@ def serve(
     ] = None,
     http_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of the configuration's.")] = None,
     dicom_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of the configuration's.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print where the node listens, once it does.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print where the node listens, once it does.")] = False,
 ) -> None:
     """Run the node (Orthanc with the plugin and its worker) until interrupted."""
     from pipeline.errors import GlioLoopError  # noqa: PLC0415 (imports cost time that `--help` should not pay)

@@ -1,0 +1,67 @@
+"""Command ``demo``: the whole loop on this machine, told as it happens."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.demo.loop import Outcome
+
+SAMPLE_STUDY = Path(__file__).resolve().parents[2] / "samples" / "synthetic-study"
+
+#: Exit status by what became of the study; 0 only with the structure set at the workstation.
+EXIT_REFUSED = 3
+EXIT_FAILED = 4
+EXIT_NOT_DELIVERED = 5
+
+
+def demo(
+    study: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="Folder with the DICOM files of a study.")
+    ] = SAMPLE_STUDY,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything up until interrupted.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Longest time for the job, in seconds.")] = 3600,
+) -> None:
+    """Send a study through a node and a workstation on this machine, and show what comes out."""
+    # Imported here: `--help` should not pay for them.
+    from pipeline.demo.loop import run, servers  # noqa: PLC0415
+    from pipeline.demo.sender import study_in_folder  # noqa: PLC0415
+    from pipeline.demo.show import live_progress, on_termination, show, wait_for_interrupt  # noqa: PLC0415
+    from pipeline.errors import GlioLoopError  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+
+    try:
+        with on_termination(), live_progress() as progress:
+            files = study_in_folder(study)
+            with servers(load_settings().state_folder, progress.report) as loop:
+                outcome = run(loop, files, timeout)
+                progress.finish()
+                show(outcome, loop)
+                if as_json:
+                    typer.echo(json.dumps(outcome.as_json(), indent=2))
+                if keep:
+                    wait_for_interrupt(loop)
+            if outcome.at_workstation:
+                loop.remove_images()
+    except GlioLoopError as error:
+        _tell(error.as_json())
+        if as_json:
+            typer.echo(json.dumps({"error": error.as_json()}, indent=2))
+        raise typer.Exit(EXIT_FAILED) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130) from None
+    raise typer.Exit(_exit_status(outcome))
+
+
+def _exit_status(outcome: "Outcome") -> int:
+    if outcome.at_workstation:
+        return 0
+    return {"refused": EXIT_REFUSED, "done": EXIT_NOT_DELIVERED}.get(outcome.state.value, EXIT_FAILED)
+
+
+def _tell(error: dict[str, object]) -> None:
+    typer.echo(f"{error['code']}: {error['message']}\n{error['detail']}\n{error['hint']}", err=True)

@@ -1,0 +1,325 @@
+"""One study through the loop: processing node and workstation up, study in, structure set out."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pydicom
+
+from pipeline.demo.sender import StudyFile, send_study
+from pipeline.errors import GlioLoopError
+from pipeline.names import JobState, Stage
+from pipeline.node import (
+    LOOPBACK,
+    Modality,
+    OrthancProcess,
+    free_port,
+    write_configuration,
+    write_workstation_configuration,
+)
+
+WORKSTATION = "workstation"
+_SCANNER = Modality(aet="SCANNER", port=104)
+_ENDED = {JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED}
+_POLL_SECONDS = 0.25
+
+#: Short times, since the demo knows that its study is whole once it is sent.
+_STABLE_SECONDS = 3
+_GRACE_SECONDS = 3
+#: A job is asked for at the latest this long after the study must have become stable.
+_JOB_PATIENCE_SECONDS = 60
+_DELIVERY_PATIENCE_SECONDS = 120
+
+#: What happened, for whoever shows progress: step, fraction done (None: unknown).
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the demo found out.
+
+    Attributes
+    ----------
+    study
+        StudyInstanceUID.
+    state
+        How the job ended.
+    rois
+        Of the structure set as the workstation has it: name, number of contours, volume in ml.
+    at_workstation
+        Whether the structure set was read back from the workstation.
+    timings_s
+        Seconds: ``setup`` (both servers up), ``stable_wait`` (from the first image sent until the job
+        was there), the job's stages, ``total``.
+    error
+        The job's code, message, detail and hint where it did not end well.
+    """
+
+    study: str
+    state: JobState
+    rtstruct_uid: str | None
+    at_workstation: bool
+    rois: list[dict[str, Any]]
+    timings_s: dict[str, float]
+    urls: dict[str, str]
+    model: str | None
+    preview: Path | None
+    error: dict[str, Any] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that ``demo --json`` prints."""
+        return {
+            "study": self.study,
+            "rtstruct": {
+                "sop_instance_uid": self.rtstruct_uid,
+                "at_workstation": self.at_workstation,
+                "rois": self.rois,
+            },
+            "timings_s": self.timings_s,
+            "urls": self.urls,
+            "model": self.model,
+        } | ({"error": self.error} if self.error else {})
+
+
+@dataclass
+class Loop:
+    """Both servers, running, and what is known about the way of the study.
+
+    Attributes
+    ----------
+    folder
+        State folder of this demo.
+    node, workstation
+        The two Orthancs.
+    timings_s
+        Filled as the steps end.
+    """
+
+    folder: Path
+    node: OrthancProcess
+    workstation: OrthancProcess
+    progress: Progress
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    def send(self, files: tuple[StudyFile, ...]) -> None:
+        """Send the study to the node as a scanner does."""
+        configuration = self.node.configuration
+        send_study(
+            files,
+            LOOPBACK,
+            configuration.dicom_port,
+            calling_aet=_SCANNER.aet,
+            called_aet=configuration.aet,
+            progress=lambda sent: self.progress(f"send {len(files)} images by C-STORE", sent / len(files)),
+        )
+
+    def wait_for_job(self, study: str) -> str:
+        """Wait until the node has made a job of the study; return its id.
+
+        Raises
+        ------
+        GlioLoopError
+            INTERNAL where there is none in time.
+        """
+        self.progress(f"wait until the study is stable ({_STABLE_SECONDS} s without a new image)", None)
+        deadline = time.monotonic() + _STABLE_SECONDS + _GRACE_SECONDS + _JOB_PATIENCE_SECONDS
+        with self.node.client() as client:
+            while time.monotonic() < deadline:
+                answer = client.get("/glioloop/jobs", params={"study": study})
+                if answer.status_code == httpx.codes.OK and answer.json():
+                    return str(answer.json()[0]["id"])
+                time.sleep(_POLL_SECONDS)
+        raise GlioLoopError("INTERNAL", f"the node made no job of the study; see {self.folder}")
+
+    def follow(self, job_id: str, timeout_seconds: float) -> dict[str, Any]:
+        """Show a job's progress until it ends; return its last state.
+
+        Raises
+        ------
+        GlioLoopError
+            INTERNAL where it does not end in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        with self.node.client() as client:
+            while time.monotonic() < deadline:
+                answer = client.get(f"/glioloop/jobs/{job_id}")
+                if answer.status_code == httpx.codes.OK:
+                    job: dict[str, Any] = answer.json()
+                    if JobState(job["state"]) in _ENDED:
+                        return job
+                    self.progress(job["stage"] or "queued", job["progress"] or None)
+                time.sleep(_POLL_SECONDS)
+        raise GlioLoopError("INTERNAL", f"the job did not end within {timeout_seconds:g} s; see {self.folder}")
+
+    def fetch_from_workstation(self, sop_instance_uid: str) -> pydicom.Dataset | None:
+        """Return an object as the workstation has it, None where it did not arrive."""
+        self.progress("look for the structure set at the workstation", None)
+        deadline = time.monotonic() + _DELIVERY_PATIENCE_SECONDS
+        query = {"Level": "Instance", "Query": {"SOPInstanceUID": sop_instance_uid}}
+        with self.workstation.client() as client:
+            while time.monotonic() < deadline:
+                found = client.post("/tools/find", json=query).raise_for_status().json()
+                if found:
+                    content = client.get(f"/instances/{found[0]}/file").raise_for_status().content
+                    return pydicom.dcmread(BytesIO(content))
+                time.sleep(_POLL_SECONDS)
+        return None
+
+    def save_preview(self, job_id: str) -> Path | None:
+        """Save the picture of the result; None where the node makes none."""
+        with self.node.client() as client:
+            answer = client.get(f"/glioloop/jobs/{job_id}/preview.png")
+        if answer.status_code != httpx.codes.OK:
+            return None
+        path = self.folder / "preview.png"
+        path.write_bytes(answer.content)
+        return path
+
+    def urls(self, study: str, job_id: str) -> dict[str, str]:
+        """Where to look, on this machine."""
+        node, workstation = self.node.url, self.workstation.url
+        return {
+            "study": f"{node}/app/explorer.html#study?uuid={self._orthanc_id(self.node, study)}",
+            "workstation": f"{workstation}/app/explorer.html#study?uuid={self._orthanc_id(self.workstation, study)}",
+            "job": f"{node}/glioloop/jobs/{job_id}",
+            "dashboard": f"{node}/glioloop/app/",
+            "dicomweb": f"{workstation}/dicom-web/",
+        }
+
+    def remove_images(self) -> None:
+        """Remove both archives from disk; logs, configuration and preview stay."""
+        for orthanc in (self.node, self.workstation):
+            shutil.rmtree(orthanc.configuration.state_folder / "orthanc", ignore_errors=True)
+            shutil.rmtree(orthanc.configuration.state_folder / "jobs", ignore_errors=True)
+
+    @staticmethod
+    def _orthanc_id(orthanc: OrthancProcess, study: str) -> str:
+        with orthanc.client() as client:
+            found = client.post("/tools/find", json={"Level": "Study", "Query": {"StudyInstanceUID": study}}).json()
+        return str(found[0]) if found else ""
+
+
+@contextmanager
+def servers(state_root: Path, progress: Progress) -> Iterator[Loop]:
+    """Start both Orthancs on free loopback ports, each with its own state in a new folder below ``state_root``.
+
+    Raises
+    ------
+    GlioLoopError
+        NODE_NOT_STARTED.
+    """
+    started = time.monotonic()
+    progress("start the processing node and the workstation", None)
+    state_root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = Path(tempfile.mkdtemp(prefix="demo-", dir=state_root))
+    workstation_port = free_port()
+    node = write_configuration(
+        folder / "node",
+        http_port=free_port(),
+        dicom_port=free_port(),
+        modalities={"scanner": _SCANNER, WORKSTATION: Modality("WORKSTATION", workstation_port)},
+        settings={
+            "GraceSeconds": _GRACE_SECONDS,
+            "ForwardRetrySeconds": [2, 5, 10],
+            # The images too: contours show only over images that the workstation has.
+            "Destinations": [{"Modality": WORKSTATION, "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
+        },
+        overrides={"StableAge": _STABLE_SECONDS},
+    )
+    workstation = write_workstation_configuration(
+        folder / WORKSTATION,
+        http_port=free_port(),
+        dicom_port=workstation_port,
+        modalities={"glioloop": Modality(node.aet, node.dicom_port)},
+    )
+    with ExitStack() as stack:
+        loop = Loop(
+            folder,
+            stack.enter_context(OrthancProcess(node)),
+            stack.enter_context(OrthancProcess(workstation)),
+            progress,
+        )
+        _wait_until_well(loop)
+        loop.timings_s["setup"] = _seconds_since(started)
+        yield loop
+
+
+def _wait_until_well(loop: Loop, patience_seconds: float = 60) -> None:
+    """Wait for the worker: a study sent before it is up would be taken in all the same, only later."""
+    deadline = time.monotonic() + patience_seconds
+    with loop.node.client() as client:
+        while client.get("/glioloop/health").status_code != httpx.codes.OK:
+            if time.monotonic() > deadline:
+                raise GlioLoopError("NODE_NOT_STARTED", f"its worker does not come up; see {loop.folder}")
+            time.sleep(_POLL_SECONDS)
+
+
+def run(loop: Loop, files: tuple[StudyFile, ...], timeout_seconds: float) -> Outcome:
+    """Send a study and follow it to the workstation.
+
+    Parameters
+    ----------
+    loop
+        The running servers.
+    files
+        The study, see :func:`pipeline.demo.sender.study_in_folder`.
+    timeout_seconds
+        Longest time for the job.
+
+    Raises
+    ------
+    GlioLoopError
+        STORE_FAILED where the node does not take the images; INTERNAL where nothing happens in time.
+    """
+    started = time.monotonic()
+    study = files[0].study_instance_uid
+    loop.send(files)
+    job_id = loop.wait_for_job(study)
+    loop.timings_s["stable_wait"] = _seconds_since(started)
+    job = loop.follow(job_id, timeout_seconds)
+    result = job["result"] or {}
+    uid = result.get("rtstruct", {}).get("sop_instance_uid")
+    dataset = loop.fetch_from_workstation(uid) if uid and job["state"] == JobState.DONE else None
+    if dataset is not None and "forward" not in job["timings_s"]:
+        job = loop.follow(job_id, timeout_seconds)  # the delivery's own record comes a moment after its end
+    stages = {stage.value: job["timings_s"][stage.value] for stage in Stage if stage.value in job["timings_s"]}
+    total = loop.timings_s["setup"] + _seconds_since(started)
+    return Outcome(
+        study=study,
+        state=JobState(job["state"]),
+        rtstruct_uid=uid,
+        at_workstation=dataset is not None,
+        rois=rois_of(dataset) if dataset is not None else [],
+        timings_s=loop.timings_s | stages | {"total": round(total, 3)},
+        urls=loop.urls(study, job_id),
+        model=job["model"],
+        preview=loop.save_preview(job_id),
+        error=job["error"],
+    )
+
+
+def rois_of(structure_set: pydicom.Dataset) -> list[dict[str, Any]]:
+    """List the ROIs of an RT Structure Set: name, number of contours, ROI Volume (3006,002C) in ml."""
+    contours = {
+        int(item.ReferencedROINumber): len(item.get("ContourSequence", []))
+        for item in structure_set.get("ROIContourSequence", [])
+    }
+    return [
+        {
+            "name": str(roi.ROIName),
+            "contours": contours.get(int(roi.ROINumber), 0),
+            "volume_ml": float(roi.ROIVolume) if "ROIVolume" in roi else None,
+        }
+        for roi in structure_set.StructureSetROISequence
+    ]
+
+
+def _seconds_since(start: float) -> float:
+    return round(time.monotonic() - start, 3)

@@ -1,0 +1,112 @@
+"""What the demo says on stderr: progress as it happens, then the outcome."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipeline.demo.loop import Loop, Outcome
+
+_console = Console(stderr=True)
+
+
+class LiveProgress:
+    """One line per step, the current one with a bar; plain lines where stderr is no terminal."""
+
+    def __init__(self, display: Progress) -> None:
+        self._display = display
+        self._step = ""
+        self._task: TaskID | None = None
+
+    def report(self, step: str, fraction: float | None) -> None:
+        """Show how far a step is; a new step ends the one before."""
+        if step != self._step:
+            self.end()
+            self._step = step
+            self._task = self._display.add_task(step, total=None)
+            if not _console.is_terminal:
+                _console.print(step)
+        if self._task is not None and fraction is not None:
+            self._display.update(self._task, total=1.0, completed=fraction)
+
+    def finish(self) -> None:
+        """End the last step and leave the terminal to others."""
+        self.end()
+        self._display.stop()
+
+    def end(self) -> None:
+        """End the current step."""
+        if self._task is not None:
+            self._display.update(self._task, total=1.0, completed=1.0)
+            self._display.stop_task(self._task)
+            self._task = None
+
+
+@contextmanager
+def live_progress() -> Iterator[LiveProgress]:
+    """Show progress on stderr while the block runs."""
+    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_console, disable=not _console.is_terminal) as display:
+        yield LiveProgress(display)
+
+
+@contextmanager
+def on_termination() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, so that both servers are stopped in order."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def show(outcome: Outcome, loop: Loop) -> None:
+    """Tell what came out, how long each step took, and where to look."""
+    if outcome.error:
+        _console.print(f"[bold red]{outcome.state.value}: {outcome.error['code']}[/] {outcome.error['message']}")
+        _console.print(f"{outcome.error['detail']}\n{outcome.error['hint']}", markup=False)
+    elif outcome.at_workstation:
+        _console.print(f"[bold green]The structure set is at the workstation[/] (model {outcome.model})")
+        _console.print(_roi_table(outcome))
+    else:
+        _console.print("[bold red]The structure set did not arrive at the workstation.[/]")
+    _console.print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in outcome.timings_s.items()))
+    for name, url in outcome.urls.items():
+        _console.print(f"{name}: {url}", markup=False, soft_wrap=True)
+    if outcome.preview:
+        _console.print(f"preview: {outcome.preview}", markup=False, soft_wrap=True)
+    _console.print(f"state folder: {loop.folder}", markup=False, soft_wrap=True)
+
+
+def _roi_table(outcome: Outcome) -> Table:
+    table = Table("ROI", "contours", "volume")
+    for roi in outcome.rois:
+        volume = "" if roi["volume_ml"] is None else f"{roi['volume_ml']:.1f} ml"
+        table.add_row(roi["name"], str(roi["contours"]), volume)
+    return table
+
+
+def wait_for_interrupt(loop: Loop) -> None:
+    """Leave both servers up until Ctrl-C or SIGTERM."""
+    for orthanc in (loop.node, loop.workstation):
+        configuration = orthanc.configuration
+        _console.print(
+            f"{configuration.aet}: user {configuration.user}, password in {configuration.credentials_file}",
+            markup=False,
+            soft_wrap=True,
+        )
+    _console.print("Both servers stay up; Ctrl-C ends them.")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        _console.print("ending")
