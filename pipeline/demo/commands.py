@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 SAMPLE_STUDY = Path(__file__).resolve().parents[2] / "samples" / "synthetic-study"
 
-#: Exit status by what became of the study; 0 only with the structure set at the workstation.
+#: Exit status by what became of the study; 0 only with the structure set at the workstation. 3 is what
+#: every command of this program ends with where a study is refused.
+EXIT_FAILED = 1
 EXIT_REFUSED = 3
-EXIT_FAILED = 4
-EXIT_NOT_DELIVERED = 5
+EXIT_NOT_DELIVERED = 4
 
 
 def demo(
@@ -47,10 +48,9 @@ def demo(
             if outcome.at_workstation:
                 loop.remove_images()
     except GlioLoopError as error:
-        _tell(error.as_json())
         if as_json:
             typer.echo(json.dumps({"error": error.as_json()}, indent=2))
-        raise typer.Exit(EXIT_FAILED) from None
+        raise  # the command line tells it and picks the exit status
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from None
@@ -61,7 +61,3 @@ def _exit_status(outcome: "Outcome") -> int:
     if outcome.at_workstation:
         return 0
     return {"refused": EXIT_REFUSED, "done": EXIT_NOT_DELIVERED}.get(outcome.state.value, EXIT_FAILED)
-
-
-def _tell(error: dict[str, object]) -> None:
-    typer.echo(f"{error['code']}: {error['message']}\n{error['detail']}\n{error['hint']}", err=True)

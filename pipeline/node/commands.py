@@ -16,7 +16,7 @@ def serve(
     as_json: Annotated[bool, typer.Option("--json", help="Print where the node listens, once it does.")] = False,
 ) -> None:
     """Run the node (Orthanc with the plugin and its worker) until interrupted."""
-    from pipeline.errors import GlioLoopError  # noqa: PLC0415 (imports cost time that `--help` should not pay)
+    # Imported here: `--help` should not pay for them.
     from pipeline.node.configuration import NODE_CONFIGURATION  # noqa: PLC0415
     from pipeline.node.foreground import run_until_interrupted  # noqa: PLC0415
 
@@ -25,8 +25,4 @@ def serve(
         if as_json:
             typer.echo(json.dumps(facts))
 
-    try:
-        run_until_interrupted(configuration or NODE_CONFIGURATION, http_port, dicom_port, announce)
-    except GlioLoopError as error:
-        typer.echo(f"{error.code}: {error.reason.message}\n{error.detail}\n{error.reason.hint}", err=True)
-        raise typer.Exit(1) from None
+    run_until_interrupted(configuration or NODE_CONFIGURATION, http_port, dicom_port, announce)
