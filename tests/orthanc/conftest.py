@@ -1,0 +1,150 @@
+"""Real Orthancs for tests: a node with the plugin and its worker, a workstation that receives."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pydicom
+import pytest
+from pydicom.uid import generate_uid
+
+from pipeline.demo.sender import send_study, study_in_folder
+from pipeline.node import (
+    LOOPBACK,
+    Modality,
+    OrthancProcess,
+    free_port,
+    write_configuration,
+    write_workstation_configuration,
+)
+
+SCANNER = "SCANNER"
+STABLE_AGE = 2
+GRACE = 3
+
+
+@dataclass
+class Pair:
+    """A processing node and a workstation that know each other."""
+
+    node: OrthancProcess
+    workstation: OrthancProcess
+
+    def get(self, path: str) -> Any:
+        """GET from the node; fails the test where that fails."""
+        with self.node.client() as client:
+            return client.get(path).raise_for_status().json()
+
+    def post(self, path: str, body: object | None = None) -> httpx.Response:
+        """POST to the node; the caller looks at the status."""
+        with self.node.client() as client:
+            return client.post(path, json=body or {})
+
+    def wait_ready(self, seconds: float = 60) -> None:
+        """Wait until the worker has made its tables and runs."""
+        with self.node.client() as client:
+            wait_for(lambda: client.get("/glioloop/health").status_code == httpx.codes.OK, seconds, "the worker")
+
+    def wait_job(self, *states: str, study: str | None = None, seconds: float = 240) -> dict[str, Any]:
+        """Wait until the latest job (of a study) is in one of these states."""
+        found: list[dict[str, Any]] = []
+
+        def there() -> bool:
+            found[:] = self.get("/glioloop/jobs" + (f"?study={study}" if study else ""))
+            return bool(found) and found[0]["state"] in states
+
+        wait_for(there, seconds, f"a job in {states}; last seen: {found[:1]}")
+        return found[0]
+
+    def workstation_structure_sets(self) -> list[str]:
+        """Orthanc ids of the structure sets that arrived at the workstation."""
+        with self.workstation.client() as client:
+            query = {"Level": "Instance", "Query": {"Modality": "RTSTRUCT"}}
+            return list(client.post("/tools/find", json=query).raise_for_status().json())
+
+    def node_structure_sets(self) -> list[str]:
+        """Orthanc ids of the structure sets on the node."""
+        with self.node.client() as client:
+            query = {"Level": "Instance", "Query": {"Modality": "RTSTRUCT"}}
+            return list(client.post("/tools/find", json=query).raise_for_status().json())
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait until a condition holds; fail the test where it does not in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.2)
+    pytest.fail(f"waited {seconds:g} s for {what}")
+
+
+def make_pair(folder: Path, **settings: object) -> Pair:
+    """Configure a node and a workstation on free ports of the loopback interface; nothing runs yet."""
+    node_dicom, workstation_dicom = free_port(), free_port()
+    workstation = write_workstation_configuration(
+        folder / "workstation",
+        http_port=free_port(),
+        dicom_port=workstation_dicom,
+        modalities={"node": Modality("GLIOLOOP", node_dicom), "scanner": Modality(SCANNER, free_port())},
+    )
+    node = write_configuration(
+        folder / "node",
+        http_port=free_port(),
+        dicom_port=node_dicom,
+        modalities={
+            "workstation": Modality("WORKSTATION", workstation_dicom),
+            "scanner": Modality(SCANNER, free_port()),
+        },
+        settings={
+            "GraceSeconds": GRACE,
+            "Destinations": [{"Modality": "workstation"}],
+            "ForwardRetrySeconds": [1, 2, 4],
+            **settings,
+        },
+        overrides={"StableAge": STABLE_AGE},
+    )
+    return Pair(OrthancProcess(node), OrthancProcess(workstation))
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    """A running node and workstation of this test's own."""
+    both = make_pair(tmp_path)
+    with both.workstation, both.node:
+        both.wait_ready()
+        yield both
+
+
+@pytest.fixture(scope="module")
+def shared_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A running node and workstation that the tests of one module share."""
+    both = make_pair(tmp_path_factory.mktemp("pair"))
+    with both.workstation, both.node:
+        both.wait_ready()
+        yield both
+
+
+def send(pair: Pair, folder: Path) -> str:
+    """Send the study in a folder to the node by C-STORE; return its StudyInstanceUID."""
+    files = study_in_folder(folder)
+    node = pair.node.configuration
+    send_study(files, LOOPBACK, node.dicom_port, calling_aet=SCANNER, called_aet=node.aet)
+    return files[0].study_instance_uid
+
+
+def copy_study(source: Path, target: Path, *series: str) -> Path:
+    """Copy some series (folders) of a study under new UIDs of study, series and instances."""
+    study_uid = generate_uid()
+    for name in series:
+        series_uid = generate_uid()
+        (target / name).mkdir(parents=True)
+        for path in sorted((source / name).iterdir()):
+            dataset = pydicom.dcmread(path)
+            dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid, series_uid
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            dataset.save_as(target / name / path.name)
+    return target

@@ -1,0 +1,131 @@
+"""Deaths in the middle of work: nothing is lost and nothing is done twice."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+
+from pipeline.node import OrthancProcess
+from tests.orthanc.conftest import STABLE_AGE, Pair, make_pair, send, wait_for
+
+
+def test_worker_killed_during_inference(pair: Pair, real_study: Path) -> None:
+    """Kill -9 in the middle of inference: the job is finished by the next worker, once."""
+    send(pair, real_study)
+    wait_for(lambda: any(job["stage"] == "infer" for job in pair.get("/glioloop/jobs")), 120, "inference")
+    (worker,) = pair.get("/glioloop/health")["workers"]
+    os.kill(worker["pid"], signal.SIGKILL)
+    job = pair.wait_job("done", "failed", "refused")
+    assert job["state"] == "done", job["error"]
+    assert job["attempts"] == 2
+    assert len(pair.get("/glioloop/jobs")) == 1
+    assert len(pair.node_structure_sets()) == 1
+    assert len(pair.workstation_structure_sets()) == 1
+    (worker,) = pair.get("/glioloop/health")["workers"]
+    assert worker["restarts"] == 1
+    assert worker["last_exit"] == -signal.SIGKILL
+
+
+def test_restart_within_stable_age(tmp_path: Path, sample_study: Path) -> None:
+    """Orthanc restarts before the study is stable, and so never tells that it is: it is found all the same."""
+    pair = make_pair(tmp_path)
+    with pair.workstation:
+        with pair.node:
+            pair.wait_ready()
+            # The first start takes note of where Orthanc's log of changes ends.
+            cursor = pair.node.configuration.state_folder / "changes.seq"
+            wait_for(cursor.exists, 30, "the first scan")
+            send(pair, sample_study)
+        with OrthancProcess(pair.node.configuration) as again:
+            pair.node = again
+            job = pair.wait_job("done", "failed", "refused")
+            assert job["state"] == "done", job["error"]
+            assert len(pair.workstation_structure_sets()) == 1
+
+
+def test_orthanc_killed_during_work(tmp_path: Path, sample_study: Path) -> None:
+    """Kill -9 of Orthanc takes the worker along; the next start finishes the job."""
+    pair = make_pair(tmp_path)
+    with pair.workstation:
+        with pair.node:
+            pair.wait_ready()
+            send(pair, sample_study)
+            wait_for(lambda: bool(pair.get("/glioloop/jobs")), 60, "a job")
+            (worker,) = pair.get("/glioloop/health")["workers"]
+            pair.node.kill()
+            wait_for(lambda: not _runs(worker["pid"]), 10, "the end of the worker")
+        with OrthancProcess(pair.node.configuration) as again:
+            pair.node = again
+            job = pair.wait_job("done", "failed", "refused")
+            assert job["state"] == "done", job["error"]
+            assert len(pair.get("/glioloop/jobs")) == 1
+            assert len(pair.workstation_structure_sets()) == 1
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A killed process whose parent died is reaped by init in its own time.
+    return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+
+
+def test_workstation_down_for_the_first_tries(tmp_path: Path, sample_study: Path) -> None:
+    """A destination that is down is tried again, and gets the result exactly once."""
+    pair = make_pair(tmp_path, ForwardRetrySeconds=[1, 1, 60])
+    with pair.node:
+        pair.wait_ready()
+        send(pair, sample_study)
+
+        def tried_twice() -> bool:
+            jobs = pair.get("/glioloop/jobs")
+            return bool(jobs) and jobs[0]["deliveries"].get("workstation", {}).get("attempts", 0) >= 2
+
+        wait_for(tried_twice, 120, "two tries")
+        assert pair.get("/glioloop/jobs")[0]["state"] == "running"
+        with pair.workstation:
+            job = pair.wait_job("done", "failed")
+            assert job["state"] == "done", job["error"]
+            assert job["deliveries"]["workstation"]["attempts"] > 2
+            assert len(pair.workstation_structure_sets()) == 1
+
+
+def test_delivery_fails_then_is_retried_by_rest(tmp_path: Path, sample_study: Path) -> None:
+    """After the last try the job fails with its reason; retry sends again and does not segment again."""
+    pair = make_pair(tmp_path, ForwardRetrySeconds=[1])
+    with pair.node:
+        pair.wait_ready()
+        send(pair, sample_study)
+        job = pair.wait_job("failed", "done")
+        assert job["error"]["code"] == "FORWARD_FAILED"
+        assert len(pair.node_structure_sets()) == 1
+        with pair.workstation:
+            answer = pair.post(f"/glioloop/jobs/{job['id']}/retry")
+            assert answer.status_code == httpx.codes.ACCEPTED
+            again = pair.wait_job("done")
+            assert again["id"] == job["id"]
+            assert again["timings_s"]["infer"] == job["timings_s"]["infer"]
+            assert len(pair.node_structure_sets()) == 1
+            assert len(pair.workstation_structure_sets()) == 1
+
+
+def test_orthanc_answers_while_a_job_runs(pair: Pair, sample_study: Path) -> None:
+    """The archive is never held up by the work beside it."""
+    send(pair, sample_study)
+    slowest = 0.0
+    ended = False
+    deadline = time.monotonic() + 240
+    with pair.node.client() as client:
+        while not ended and time.monotonic() < deadline:
+            start = time.perf_counter()
+            client.get("/system").raise_for_status()
+            slowest = max(slowest, time.perf_counter() - start)
+            jobs = client.get("/glioloop/jobs").json()
+            ended = bool(jobs) and jobs[0]["state"] in ("done", "failed", "refused")
+            time.sleep(0.1)
+    assert ended
+    # Far below any time-out of a scanner, with room for a machine that computes on every core.
+    assert slowest < STABLE_AGE
