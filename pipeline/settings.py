@@ -48,13 +48,9 @@ class Destination(BaseModel):
 class Settings(BaseSettings):
     """Every key of section ``GlioLoop``; docs/configuration.md describes them for users."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="GLIOLOOP_",
-        extra="forbid",
-        alias_generator=to_pascal,
-        populate_by_name=True,
-        env_nested_delimiter="__",
-    )
+    # No aliases here: pydantic-settings would read them from the environment without the prefix (MODEL,
+    # TOKEN), and the section would win over the environment. `load_settings` translates the names.
+    model_config = SettingsConfigDict(env_prefix="GLIOLOOP_", extra="forbid", env_nested_delimiter="__")
 
     state_folder: Path = Field(default=ROOT / "var", description="Everything the node remembers lives here.")
     models_folder: Path = Field(default=ROOT / "models", description="The model registry.")
@@ -138,12 +134,20 @@ def load_settings(section: Mapping[str, object] | None = None) -> Settings:
     """
     if section is None:
         section = json.loads(os.environ.get(SECTION_VARIABLE, "{}"))
+    names = {to_pascal(name): name for name in Settings.model_fields}
     try:
-        settings = Settings(**section)  # type: ignore[arg-type]
+        settings = Settings(**{names.get(key, key): value for key, value in section.items()})  # type: ignore[arg-type]
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        wrong = "; ".join(f"{_as_written(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False))
         raise GlioLoopError("CONFIGURATION_INVALID", wrong) from None
     # Worker and plugin have different working folders; a relative path means the repository's.
     settings.state_folder = (ROOT / settings.state_folder).resolve()
     settings.models_folder = (ROOT / settings.models_folder).resolve()
     return settings
+
+
+def _as_written(location: tuple[int | str, ...]) -> str:
+    """Name a key as orthanc.json has it."""
+    first, *rest = location
+    name = to_pascal(first) if first in Settings.model_fields else str(first)
+    return ".".join([name, *map(str, rest)])
