@@ -1,0 +1,21 @@
+"""Which series of a study are T1, T1 with contrast, T2 and FLAIR.
+
+Imports nothing but the standard library, pydantic and pydicom: it also runs inside Orthanc.
+"""
+
+from pipeline.identify.decide import identify
+from pipeline.identify.decision import Decision, SeriesVerdict
+from pipeline.identify.exclude import Exclusion
+from pipeline.identify.header import SeriesHeader, dataset_from_orthanc_tags, headers_from_files
+from pipeline.identify.rules import IdentificationRules
+
+__all__ = [
+    "Decision",
+    "Exclusion",
+    "IdentificationRules",
+    "SeriesHeader",
+    "SeriesVerdict",
+    "dataset_from_orthanc_tags",
+    "headers_from_files",
+    "identify",
+]

@@ -1,0 +1,226 @@
+"""From the headers of a study to the four series."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pipeline.errors import GlioLoopError
+from pipeline.identify.contrast import Contrast, ContrastEvidence, judge
+from pipeline.identify.decision import Decision, SeriesVerdict, VerdictName
+from pipeline.identify.exclude import Exclusion, exclusions
+from pipeline.identify.facts import Facts, facts_of
+from pipeline.identify.header import SeriesHeader
+from pipeline.identify.rules import IdentificationRules
+from pipeline.identify.score import CERTAIN, LIKELY, MARGIN, Weighting, evidence_of, scores_of
+from pipeline.names import Sequence
+
+# objects that are no images: a study with nothing else is empty
+_NO_IMAGES = frozenset(
+    {"RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "SR", "PR", "KO", "SEG", "REG", "DOC", "PLAN", "FID"}
+)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A series with what was found about it; ``sequence`` is None where nothing fits."""
+
+    facts: Facts
+    scores: dict[Weighting, float]
+    reasons: tuple[str, ...]
+    excluded: tuple[Exclusion, ...] = ()
+    weighting: Weighting | None = None
+    sequence: Sequence | None = None
+    sure: bool = True
+
+    @property
+    def score(self) -> float:
+        return 0.0 if self.weighting is None else self.scores[self.weighting]
+
+
+def identify(
+    headers: Iterable[SeriesHeader],
+    rules: IdentificationRules | None = None,
+    override: Mapping[Sequence, str] | None = None,
+) -> Decision:
+    """Find T1, T1 with contrast, T2 and FLAIR among the series of a study.
+
+    Every series gets points for each weighting from its attributes, then from its descriptions; excluded
+    kinds are left out; contrast decides between T1 and T1C. Among equally certain candidates the rules'
+    preference decides, then the score, then the lowest SeriesInstanceUID: the order of ``headers`` plays no part.
+
+    Parameters
+    ----------
+    headers
+        One a series, in any order.
+    rules
+        A site's rules; the defaults where None.
+    override
+        SeriesInstanceUID or Orthanc id for a sequence; taken as said, whatever the header looks like.
+
+    Returns
+    -------
+    Decision
+        Never raises for a poor study: see :meth:`Decision.require`.
+
+    Raises
+    ------
+    GlioLoopError
+        ``STUDY_EMPTY``, ``NO_MR``, and ``SERIES_UNKNOWN`` for an override that is no MR series of the study.
+    """
+    rules = rules or IdentificationRules()
+    study = sorted((facts_of(header) for header in headers), key=lambda facts: facts.uid)
+    _require_mr(study)
+    named = _named(study, override or {})
+    judged = _judge_all(study, rules)
+    chosen: dict[Sequence, str] = dict(named)
+    preferred: dict[Sequence, str] = {}
+    for sequence in Sequence:
+        if sequence in chosen:
+            continue
+        candidates = [item for item in judged if item.sequence is sequence and item.facts.uid not in named.values()]
+        if candidates:
+            best = min(candidates, key=lambda item: _rank(item, rules))
+            chosen[sequence] = best.facts.uid
+            if len(candidates) > 1:
+                preferred[sequence] = _preference(best, candidates, rules)
+    verdicts = [_verdict(item, chosen, named, preferred) for item in judged]
+    verdicts.sort(key=lambda v: (v.series_number is None, v.series_number or 0, v.series_instance_uid))
+    return Decision({sequence: chosen[sequence] for sequence in Sequence if sequence in chosen}, tuple(verdicts))
+
+
+def _require_mr(study: list[Facts]) -> None:
+    if all(facts.modality in _NO_IMAGES for facts in study):
+        raise GlioLoopError("STUDY_EMPTY", f"{len(study)} series without images." if study else "")
+    if all(facts.modality != "MR" for facts in study):
+        modalities = ", ".join(sorted({facts.modality or "unknown" for facts in study}))
+        raise GlioLoopError("NO_MR", f"Modalities: {modalities}.")
+
+
+def _named(study: list[Facts], override: Mapping[Sequence, str]) -> dict[Sequence, str]:
+    """Overrides as SeriesInstanceUIDs."""
+    known = {key: facts for facts in study for key in (facts.uid, facts.orthanc_id) if key}
+    named = {}
+    for sequence, key in override.items():
+        facts = known.get(key)
+        if facts is None:
+            raise GlioLoopError("SERIES_UNKNOWN", f"{sequence.value}: {key} is not a series of this study.")
+        if {item.code for item in exclusions(facts, IdentificationRules())} & {"NOT_MR", "OWN_OBJECT", "COLOUR"}:
+            raise GlioLoopError("SERIES_UNKNOWN", f"{sequence.value}: {key} is not a series of grey MR images.")
+        named[sequence] = facts.uid
+    if len(set(named.values())) < len(named):
+        raise GlioLoopError("SERIES_UNKNOWN", "The same series is named for two sequences.")
+    return named
+
+
+def _judge_all(study: list[Facts], rules: IdentificationRules) -> list[_Judged]:
+    judged = [_weigh(facts, rules) for facts in study]
+    t1_series = [item.facts for item in judged if item.weighting is Weighting.T1]
+    mr = [facts for facts in study if facts.modality == "MR"]
+    contrast = judge(t1_series, mr, rules) if t1_series else {}
+    return [_with_sequence(item, contrast.get(item.facts.uid)) for item in judged]
+
+
+def _weigh(facts: Facts, rules: IdentificationRules) -> _Judged:
+    excluded = exclusions(facts, rules)
+    if excluded:
+        return _Judged(facts, {}, tuple(item.text for item in excluded), excluded)
+    evidence = evidence_of(facts, rules)
+    scores = scores_of(evidence)
+    ordered = sorted(scores, key=lambda weighting: -scores[weighting])
+    best, second = ordered[0], ordered[1]
+    reasons = tuple(dict.fromkeys(f"{item.reason}" for item in evidence))
+    if scores[best] < LIKELY:
+        return _Judged(facts, scores, (*reasons, "the header does not tell the weighting"))
+    if scores[best] - scores[second] < MARGIN:
+        return _Judged(facts, scores, (*reasons, f"{best} and {second} are equally likely"))
+    return _Judged(facts, scores, reasons, weighting=best)
+
+
+def _with_sequence(item: _Judged, contrast: ContrastEvidence | None) -> _Judged:
+    if item.weighting is None:
+        return item
+    if item.weighting is not Weighting.T1 or contrast is None:
+        sequence = Sequence.T2 if item.weighting is Weighting.T2 else Sequence.FLAIR
+        return _Judged(item.facts, item.scores, item.reasons, weighting=item.weighting, sequence=sequence)
+    sequences = {Contrast.NATIVE: Sequence.T1, Contrast.ENHANCED: Sequence.T1C}
+    return _Judged(
+        item.facts,
+        item.scores,
+        (*item.reasons, f"contrast {contrast.contrast}: {contrast.reason}"),
+        weighting=item.weighting,
+        sequence=sequences.get(contrast.contrast),
+        sure=contrast.sure,
+    )
+
+
+def _rank(item: _Judged, rules: IdentificationRules) -> tuple[float | str, ...]:
+    """Lower is better: certainty, the preference in its order, score, UID."""
+    uncertain = (item.score < CERTAIN) + (not item.sure)
+    return (uncertain, *(_preference_key(name, item, rules) for name in rules.preference), -item.score, item.facts.uid)
+
+
+def _preference_key(name: str, item: _Judged, rules: IdentificationRules) -> float:
+    facts = item.facts
+    keys: dict[str, float] = {
+        "3d": 0.0 if facts.three_d else 1.0,
+        "plane": 0.0 if facts.three_d else float(_plane_rank(facts.plane, rules)),
+        "slices": -float(facts.slices),
+        "thickness": facts.thickness or facts.distance or 99.0,
+        "corrected": 1.0 if "ND" in facts.image_type else 0.0,
+        "later": -(facts.moment or 0.0),
+    }
+    return keys[name]
+
+
+def _plane_rank(plane: str, rules: IdentificationRules) -> int:
+    order = [str(name) for name in rules.plane_order]
+    return order.index(plane) if plane in order else len(order)
+
+
+_PREFERRED = {
+    "3d": "3D before 2D",
+    "plane": "preferred plane",
+    "slices": "more slices",
+    "thickness": "thinner slices",
+    "corrected": "distortion corrected",
+    "later": "acquired later",
+}
+
+
+def _preference(best: _Judged, candidates: list[_Judged], rules: IdentificationRules) -> str:
+    """What set the best apart from the runner-up."""
+    second = min((item for item in candidates if item is not best), key=lambda item: _rank(item, rules))
+    for index, (a, b) in enumerate(zip(_rank(best, rules), _rank(second, rules), strict=True)):
+        if a != b:
+            names = ("more certain", *(_PREFERRED[name] for name in rules.preference), "higher score", "lowest UID")
+            return names[index]
+    return "lowest UID"
+
+
+def _verdict(
+    item: _Judged, chosen: Mapping[Sequence, str], named: Mapping[Sequence, str], preferred: Mapping[Sequence, str]
+) -> SeriesVerdict:
+    facts = item.facts
+    taken = next((sequence for sequence, uid in chosen.items() if uid == facts.uid), None)
+    sequence, reasons = taken or item.sequence, list(item.reasons)
+    name: VerdictName = "excluded" if item.excluded else "candidate" if item.sequence else "unmatched"
+    if taken:
+        name = "chosen"
+        if taken in named:
+            reasons.append(f"named for {taken.value} on request")
+        elif taken in preferred:
+            reasons.append(f"preferred to other candidates: {preferred[taken]}")
+    elif item.sequence:
+        why = "one was named on request" if item.sequence in named else preferred.get(item.sequence, "")
+        reasons.append(f"another series was taken for {item.sequence.value}: {why}")
+    return SeriesVerdict(
+        series_instance_uid=facts.uid,
+        orthanc_id=facts.orthanc_id,
+        series_number=facts.number,
+        description=facts.description,
+        verdict=name,
+        sequence=sequence,
+        score=item.score,
+        scores={weighting.value: points for weighting, points in item.scores.items()},
+        reasons=tuple(reasons),
+        exclusions=item.excluded,
+    )

@@ -1,0 +1,131 @@
+"""The stored decision: which series was taken for which sequence, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipeline.errors import GlioLoopError
+from pipeline.identify.exclude import Exclusion
+from pipeline.names import Sequence
+
+VerdictName = Literal["chosen", "candidate", "excluded", "unmatched"]
+
+
+@dataclass(frozen=True)
+class SeriesVerdict:
+    """What was found about one series.
+
+    Attributes
+    ----------
+    series_instance_uid, orthanc_id, series_number, description
+        To recognise it.
+    verdict
+        ``chosen``; ``candidate`` (right, but another was preferred); ``excluded``; ``unmatched`` (an image
+        whose sequence the header does not tell well enough).
+    sequence
+        The sequence it is or would be, None where unmatched or excluded.
+    score
+        Points of that weighting, 0-100.
+    scores
+        Points of every weighting.
+    reasons
+        Sentences a radiologist can read, evidence first, the decision last.
+    exclusions
+        Code and text of every reason to exclude it.
+    """
+
+    series_instance_uid: str
+    orthanc_id: str
+    series_number: int | None
+    description: str
+    verdict: VerdictName
+    sequence: Sequence | None
+    score: float
+    scores: dict[str, float]
+    reasons: tuple[str, ...]
+    exclusions: tuple[Exclusion, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict as REST shows it."""
+        return {
+            "series_instance_uid": self.series_instance_uid,
+            "orthanc_id": self.orthanc_id,
+            "series_number": self.series_number,
+            "description": self.description,
+            "verdict": self.verdict,
+            "sequence": None if self.sequence is None else self.sequence.value,
+            "score": round(self.score, 1),
+            "scores": {name: round(points, 1) for name, points in self.scores.items()},
+            "reasons": list(self.reasons),
+            "exclusions": [{"code": exclusion.code, "text": exclusion.text} for exclusion in self.exclusions],
+        }
+
+    @staticmethod
+    def from_json(stored: Mapping[str, Any]) -> "SeriesVerdict":
+        """Inverse of :meth:`as_json`."""
+        return SeriesVerdict(
+            series_instance_uid=stored["series_instance_uid"],
+            orthanc_id=stored["orthanc_id"],
+            series_number=stored["series_number"],
+            description=stored["description"],
+            verdict=stored["verdict"],
+            sequence=None if stored["sequence"] is None else Sequence(stored["sequence"]),
+            score=stored["score"],
+            scores=dict(stored["scores"]),
+            reasons=tuple(stored["reasons"]),
+            exclusions=tuple(Exclusion(item["code"], item["text"]) for item in stored["exclusions"]),
+        )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which series stands for which sequence.
+
+    Attributes
+    ----------
+    chosen
+        SeriesInstanceUID per sequence; a sequence without a series is absent.
+    verdicts
+        One a series, in the order of series number and UID.
+    """
+
+    chosen: dict[Sequence, str]
+    verdicts: tuple[SeriesVerdict, ...] = field(default_factory=tuple)
+
+    @property
+    def missing(self) -> tuple[Sequence, ...]:
+        """Sequences for which no series was found."""
+        return tuple(sequence for sequence in Sequence if sequence not in self.chosen)
+
+    def as_json(self) -> dict[str, Any]:
+        """The decision as jobs store it and REST shows it."""
+        return {
+            "chosen": {sequence.value: uid for sequence, uid in self.chosen.items()},
+            "missing": [sequence.value for sequence in self.missing],
+            "series": [verdict.as_json() for verdict in self.verdicts],
+        }
+
+    @staticmethod
+    def from_json(stored: Mapping[str, Any]) -> "Decision":
+        """Inverse of :meth:`as_json`."""
+        return Decision(
+            chosen={Sequence(name): uid for name, uid in stored["chosen"].items()},
+            verdicts=tuple(SeriesVerdict.from_json(item) for item in stored["series"]),
+        )
+
+    def require(self) -> None:
+        """Refuse a study without all four sequences.
+
+        Raises
+        ------
+        GlioLoopError
+            ``NOT_HEAD`` where every MR series shows another body part, else ``SEQUENCE_MISSING``; both with the
+            verdict of every series in ``data``.
+        """
+        if not self.missing:
+            return
+        names = ", ".join(sequence.value for sequence in self.missing)
+        mr = [v for v in self.verdicts if "NOT_MR" not in {exclusion.code for exclusion in v.exclusions}]
+        elsewhere = bool(mr) and all("NOT_HEAD" in {exclusion.code for exclusion in v.exclusions} for v in mr)
+        code = "NOT_HEAD" if elsewhere else "SEQUENCE_MISSING"
+        raise GlioLoopError(code, f"Missing: {names}.", self.as_json())

@@ -1,0 +1,294 @@
+"""The attributes that identification weighs, read once from a header into plain values.
+
+Everything here is tolerant: a value that is absent, empty, zero or malformed is None or empty.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pydicom.multival
+from pydicom.dataset import Dataset
+
+from pipeline.identify.header import SeriesHeader
+
+MR_CLASSES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
+        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
+        "1.2.840.10008.5.1.4.1.1.4.3",  # Enhanced MR Color Image Storage
+        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
+    }
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One series as identification sees it.
+
+    Times are milliseconds, lengths millimetres, angles degrees; ``moment`` is seconds since an arbitrary epoch.
+    ``text`` is the normalised SeriesDescription and ProtocolName, ``name`` the pulse sequence's name as the
+    scanner calls it.
+    """
+
+    uid: str
+    orthanc_id: str
+    number: int | None
+    description: str
+    modality: str
+    sop_class: str
+    manufacturer: str
+    text: str
+    study_text: str
+    name: str
+    image_type: tuple[str, ...]
+    scanning: frozenset[str]
+    variant: frozenset[str]
+    options: frozenset[str]
+    tr: float | None
+    te: float | None
+    ti: float | None
+    flip: float | None
+    train: float | None
+    three_d: bool
+    agent: str
+    agent_volume: float | None
+    b_value: float | None
+    weighting: str
+    echo_planar: bool
+    angio: bool
+    body: str
+    colour: bool
+    slices: int
+    thickness: float | None
+    distance: float | None
+    field_of_view: float | None
+    plane: str
+    moment: float | None
+
+    @property
+    def coverage(self) -> float | None:
+        """Extent along the slice normal, mm; None where the header does not tell the slice distance."""
+        step = self.distance or self.thickness
+        return None if step is None else step * self.slices
+
+
+def normalise(text: str) -> str:
+    """Lower case, no accents, camel case and separators as single spaces; ``+`` and ``*`` stay."""
+    text = re.sub(r"(?<=[a-z])(?=[A-Z][A-Za-z0-9])", " ", text)
+    text = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
+    text = "".join(c for c in text if not unicodedata.combining(c)).lower()
+    text = re.sub(r"\bw ?/ ?o\b", " without ", text)
+    text = re.sub(r"\bw ?/", " with ", text)
+    text = re.sub(r"(?<=[\s_])- ?(c|gd|km|k)\b", r" ohne \1", text)  # "T1 -C" means without
+    return re.sub(r"[^a-z0-9+*]+", " ", text).strip()
+
+
+def facts_of(header: SeriesHeader) -> Facts:
+    """Read a header; never raises for a poor one."""
+    look = _Lookup(header.dataset)
+    description = look.text("SeriesDescription")
+    frames = look.number("NumberOfFrames") or 1
+    return Facts(
+        uid=header.series_instance_uid,
+        orthanc_id=header.orthanc_id,
+        number=_integer(look.number("SeriesNumber", zero=True)),
+        description=description,
+        modality=look.text("Modality").upper(),
+        sop_class=look.text("SOPClassUID"),
+        manufacturer=look.text("Manufacturer").lower(),
+        text=normalise(f"{description} | {look.text('ProtocolName')}"),
+        study_text=normalise(f"{look.text('StudyDescription')} | {look.text('RequestedProcedureDescription')}"),
+        name=_sequence_name(look),
+        image_type=look.words("ImageType") + look.words("FrameType"),
+        scanning=frozenset(look.words("ScanningSequence")),
+        variant=frozenset(look.words("SequenceVariant")),
+        options=frozenset(look.words("ScanOptions")),
+        tr=look.number("RepetitionTime"),
+        te=look.number("EchoTime") or look.number("EffectiveEchoTime"),
+        ti=look.number("InversionTime") or look.number("InversionTimes"),
+        flip=look.number("FlipAngle"),
+        train=look.number("EchoTrainLength") or look.number("RFEchoTrainLength"),
+        three_d="3D" in look.words("MRAcquisitionType"),
+        agent=_agent(look),
+        agent_volume=look.number("ContrastBolusVolume"),
+        b_value=_b_value(look),
+        weighting=look.text("AcquisitionContrast").upper(),
+        echo_planar=look.text("EchoPlanarPulseSequence").upper() == "YES",
+        angio=look.text("AngioFlag").upper() == "Y",
+        body=_body(look),
+        colour=(look.number("SamplesPerPixel") or 1) > 1
+        or look.text("PhotometricInterpretation")[:3] in {"RGB", "YBR"},
+        slices=int(frames * header.instance_count),
+        thickness=look.number("SliceThickness"),
+        distance=_distance(look),
+        field_of_view=_field_of_view(look),
+        plane=_plane(look),
+        moment=_moment(look),
+    )
+
+
+class _Lookup:
+    """Finds an attribute at the top level or, in Enhanced MR, in the functional groups."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.top = dataset
+        self._places = [dataset, *_group_items(dataset)]
+
+    def value(self, keyword: str) -> Any:
+        for place in self._places:
+            try:
+                value = place.get(keyword)
+            except Exception:  # pydicom raises many kinds on a malformed element, which counts as absent
+                continue
+            if value is not None and value not in ("", []):
+                return value
+        return None
+
+    def text(self, keyword: str) -> str:
+        value = self.value(keyword)
+        if isinstance(value, (list, tuple, pydicom.multival.MultiValue)):
+            return "\\".join(str(v) for v in value).strip()
+        return "" if value is None else str(value).strip()
+
+    def words(self, keyword: str) -> tuple[str, ...]:
+        return tuple(word.strip().upper() for word in self.text(keyword).split("\\") if word.strip())
+
+    def number(self, keyword: str, zero: bool = False) -> float | None:
+        numbers = self.numbers(keyword)
+        return numbers[0] if numbers and (numbers[0] > 0 or zero) else None
+
+    def numbers(self, keyword: str) -> tuple[float, ...]:
+        value = self.value(keyword)
+        if value is None:
+            return ()
+        values = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+        try:
+            return tuple(float(v) for v in values)
+        except (TypeError, ValueError):
+            return ()
+
+    def private(self, group: int, element: int) -> Any:
+        """Value of a private element at the block its creator usually has; None where absent."""
+        found = self.top.get((group, element))
+        return None if found is None else found.value
+
+
+def _group_items(dataset: Dataset) -> Iterator[Dataset]:
+    """First items of the functional groups: of the middle frame, then the shared ones."""
+    frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    shared = dataset.get("SharedFunctionalGroupsSequence") or []
+    for groups in [*([frames[len(frames) // 2]] if frames else []), *shared[:1]]:
+        for element in groups:
+            if element.VR == "SQ" and element.value and not element.tag.is_private:
+                yield element.value[0]
+
+
+def _integer(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _decoded(value: Any) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    return "" if value is None else str(value).strip("\0 ")
+
+
+def _sequence_name(look: _Lookup) -> str:
+    names = [look.text("SequenceName"), look.text("PulseSequenceName")]
+    if look.text("Manufacturer").upper().startswith("GE"):
+        # GEMS_ACQU_01: pulse sequence name, internal pulse sequence name
+        names += [_decoded(look.private(0x0019, 0x109C)), _decoded(look.private(0x0019, 0x109E))]
+    return " ".join(name.lower() for name in names if name)
+
+
+def _agent(look: _Lookup) -> str:
+    agent = look.text("ContrastBolusAgent")
+    if not agent and look.value("ContrastBolusAgentSequence"):
+        agent = "coded agent"
+    return agent
+
+
+def _is_colour(look: _Lookup) -> bool:
+    palette = look.text("PhotometricInterpretation").upper()
+    return (look.number("SamplesPerPixel") or 1) > 1 or palette.startswith(("RGB", "YBR", "PALETTE"))
+
+
+def _b_value(look: _Lookup) -> float | None:
+    values = list(look.numbers("DiffusionBValue"))
+    maker = look.text("Manufacturer").upper()
+    if maker.startswith("SIEMENS"):
+        values += _private_number(look.private(0x0019, 0x100C))
+    elif maker.startswith("GE"):
+        # GEMS_PARM_01: first of four values, with 10^9 added where several directions were measured
+        values += [v % 1e5 for v in _private_number(look.private(0x0043, 0x1039))]
+    elif maker.startswith("PHILIPS"):
+        values += _private_number(look.private(0x2001, 0x1003))
+    return max(values, default=None)
+
+
+def _private_number(value: Any) -> list[float]:
+    first = value[0] if hasattr(value, "__iter__") and not isinstance(value, (str, bytes)) and len(value) else value
+    try:
+        return [float(_decoded(first).split("\\")[0])] if first is not None else []
+    except ValueError:
+        return []
+
+
+def _body(look: _Lookup) -> str:
+    parts = [look.text("BodyPartExamined")]
+    for item in look.value("AnatomicRegionSequence") or []:
+        parts.append(str(item.get("CodeMeaning", "")))
+    return normalise(" ".join(parts))
+
+
+def _distance(look: _Lookup) -> float | None:
+    step = look.number("SpacingBetweenSlices")
+    thickness = look.number("SliceThickness")
+    # some scanners write the gap instead of the distance: slices cannot overlap by more than half in 2D
+    if step and thickness and "3D" not in look.words("MRAcquisitionType") and step < 0.5 * thickness:
+        return thickness + step
+    return step
+
+
+def _field_of_view(look: _Lookup) -> float | None:
+    spacing = look.numbers("PixelSpacing")
+    rows, columns = look.number("Rows"), look.number("Columns")
+    if len(spacing) != 2 or not rows or not columns:
+        return None
+    return max(spacing[0] * rows, spacing[1] * columns) or None
+
+
+def _plane(look: _Lookup) -> str:
+    cosines = look.numbers("ImageOrientationPatient")
+    if len(cosines) != 6:
+        return ""
+    (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
+    normal = (abs(b * f - c * e), abs(c * d - a * f), abs(a * e - b * d))
+    return ("sagittal", "coronal", "axial")[normal.index(max(normal))]
+
+
+def _moment(look: _Lookup) -> float | None:
+    """When the series was acquired; the series' own time where the acquisition's is unknown."""
+    for combined in ("AcquisitionDateTime", "FrameAcquisitionDateTime"):
+        moment = _parsed(look.text(combined).split("+")[0].split("-")[0])
+        if moment is not None:
+            return moment
+    day = look.text("AcquisitionDate") or look.text("SeriesDate") or look.text("StudyDate") or "20000101"
+    for clock in ("AcquisitionTime", "SeriesTime", "ContentTime"):
+        moment = _parsed(day + look.text(clock).replace(":", "")) if look.text(clock) else None
+        if moment is not None:
+            return moment
+    return None
+
+
+def _parsed(text: str) -> float | None:
+    whole, _, fraction = text.partition(".")
+    try:
+        parsed = datetime.strptime(whole[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return parsed.timestamp() + (float(f"0.{fraction}") if fraction.isdigit() else 0.0)
