@@ -1,0 +1,21 @@
+"""DICOM objects of a result: RT Structure Set, Segmentation, report, preview; and the reader of structure sets."""
+
+from pipeline.objects.build import OBJECT_KINDS, ObjectSet, build_objects
+from pipeline.objects.measure import RegionSize
+from pipeline.objects.provenance import Provenance
+from pipeline.objects.rtstruct.content import RegionOfInterest
+from pipeline.objects.rtstruct.enum import HoleEncodings
+from pipeline.objects.rtstruct.sop import RTStructureSet
+from pipeline.objects.seg.enum import SegmentationKinds
+
+__all__ = [
+    "OBJECT_KINDS",
+    "HoleEncodings",
+    "ObjectSet",
+    "Provenance",
+    "RTStructureSet",
+    "RegionOfInterest",
+    "RegionSize",
+    "SegmentationKinds",
+    "build_objects",
+]

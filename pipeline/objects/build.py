@@ -1,0 +1,186 @@
+"""All objects of one result, from the probabilities on the reference series."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+import SimpleITK as sitk
+from PIL import Image
+from pydicom import Dataset
+
+from pipeline.errors import REASONS, Flag, GlioLoopError
+from pipeline.names import REGION_MEANING, ROI_NAMES, TUMOUR_REGIONS, Region
+from pipeline.objects.measure import RegionSize, region_size
+from pipeline.objects.preview.drawing import DrawnRegion, draw_preview
+from pipeline.objects.preview.sop import PreviewCapture
+from pipeline.objects.provenance import Provenance
+from pipeline.objects.regions import REGION_STYLES
+from pipeline.objects.report.sop import TumourReport
+from pipeline.objects.rtstruct.content import RegionOfInterest, region_contours
+from pipeline.objects.rtstruct.enum import HoleEncodings
+from pipeline.objects.rtstruct.isocontour import Contours
+from pipeline.objects.rtstruct.sop import RTStructureSet
+from pipeline.objects.seg.enum import SegmentationKinds
+from pipeline.objects.seg.sop import TumourSegmentation
+from pipeline.objects.source import ReferenceSeries, reference_series
+from pipeline.volume.records import SourceVolume
+
+#: What :func:`build_objects` can make.
+OBJECT_KINDS = frozenset({"rtstruct", "seg", "sr", "preview"})
+
+
+@dataclass(frozen=True)
+class ObjectSet:
+    """The objects of one result; None for those that were not wanted.
+
+    Attributes
+    ----------
+    structure_set, segmentation, report, preview
+        Datasets ready for ``save_as(path, enforce_file_format=True)``.
+    picture
+        The preview as a picture (``save("preview.png")``).
+    sizes
+        Volume and diameters of each region, always there.
+    """
+
+    structure_set: RTStructureSet | None = None
+    segmentation: TumourSegmentation | None = None
+    report: TumourReport | None = None
+    preview: PreviewCapture | None = None
+    picture: Image.Image | None = None
+    sizes: Mapping[Region, RegionSize] = field(default_factory=dict)
+
+    @property
+    def datasets(self) -> dict[str, Dataset]:
+        """The objects that were made, by kind, in the order in which they should be stored."""
+        made = {"seg": self.segmentation, "sr": self.report, "preview": self.preview, "rtstruct": self.structure_set}
+        return {kind: dataset for kind, dataset in made.items() if dataset is not None}
+
+
+def build_objects(
+    source: Sequence[Dataset],
+    volume: SourceVolume,
+    probabilities: Mapping[Region, sitk.Image],
+    masks: Mapping[Region, sitk.Image],
+    thresholds: Mapping[Region, float],
+    provenance: Provenance,
+    flags: Sequence[Flag] = (),
+    roi_names: Mapping[Region, str] = ROI_NAMES,
+    want: AbstractSet[str] = OBJECT_KINDS,
+    uid_seed: str | None = None,
+    predecessor: Dataset | None = None,
+    holes: HoleEncodings = HoleEncodings.KEYHOLE,
+    seg_kind: SegmentationKinds = SegmentationKinds.BINARY,
+) -> ObjectSet:
+    """Make the wanted objects of one result.
+
+    Parameters
+    ----------
+    source
+        Headers of the reference series' instances, in any order, with or without pixel data.
+    volume
+        The reference series as a volume.
+    probabilities
+        Probability of each region, 3D float, on the volume's grid. Regions other than WT, TC and ET are ignored.
+    masks
+        The regions after post-processing, 3D integer, on the volume's grid; they decide which voxels are inside.
+    thresholds
+        Probability on which each contour runs; 0.5 where absent.
+    provenance
+        Network, software, installation and time of creation.
+    flags
+        Quality flags; stated in structure set, report and preview.
+    roi_names
+        ROI name of each region.
+    want
+        Subset of :data:`OBJECT_KINDS`.
+    uid_seed
+        Identity of the job: the same seed gives the same UIDs. None for fresh ones.
+    predecessor
+        An earlier structure set of this node in the study, which the new one replaces.
+    holes
+        How holes are encoded in the structure set.
+    seg_kind
+        BINARY writes the masks, FRACTIONAL the probabilities.
+
+    Returns
+    -------
+    ObjectSet
+
+    Raises
+    ------
+    GlioLoopError
+        OBJECT_INVALID, FRAME_OF_REFERENCE_MISSING.
+    """
+    if unknown := set(want) - OBJECT_KINDS:
+        raise GlioLoopError("OBJECT_INVALID", f"no such kind of object: {', '.join(sorted(unknown))}")
+    seed = uid_seed or uuid.uuid4().hex  # one seed for all: segmentation and report share their tracking UIDs
+    names = {region: roi_names.get(region, ROI_NAMES[region]) for region in TUMOUR_REGIONS if region in masks}
+    series = reference_series(source, volume)
+    regions = {
+        region: _region(region, name, probabilities, masks, thresholds.get(region, 0.5))
+        for region, name in names.items()
+    }
+    contours = {region: region_contours(item, series, HoleEncodings.SEPARATE) for region, item in regions.items()}
+    sizes = {region: region_size(traced, series) for region, traced in contours.items()}
+    structure_set = segmentation = report = preview = picture = None
+    if "rtstruct" in want:
+        structure_set = RTStructureSet(
+            source, volume, list(regions.values()), provenance,
+            flags=flags, predecessor=predecessor, holes=holes, uid_seed=seed,
+        )  # fmt: skip
+    if "seg" in want:
+        grids = probabilities if seg_kind is SegmentationKinds.FRACTIONAL else masks
+        segmentation = TumourSegmentation(
+            source, volume, {region: grids[region] for region in names}, provenance,
+            kind=seg_kind, names=names, uid_seed=seed,
+        )  # fmt: skip
+    if "sr" in want:
+        report = TumourReport(
+            source, volume, sizes, provenance,
+            names=names, flags=flags, segmentation=segmentation, uid_seed=seed,
+        )  # fmt: skip
+    if "preview" in want:
+        picture = _picture(series, names, contours, sizes, flags, provenance)
+        preview = PreviewCapture(source, volume, picture, provenance, uid_seed=seed)
+    return ObjectSet(structure_set, segmentation, report, preview, picture, sizes)
+
+
+def _region(
+    region: Region,
+    name: str,
+    probabilities: Mapping[Region, sitk.Image],
+    masks: Mapping[Region, sitk.Image],
+    threshold: float,
+) -> RegionOfInterest:
+    style = REGION_STYLES[region]
+    known = region in probabilities
+    return RegionOfInterest(
+        number=style.number,
+        name=name,
+        image=probabilities[region] if known else masks[region],
+        threshold=threshold if known else 0.5,
+        mask=masks[region],
+        description=REGION_MEANING[region].capitalize(),
+        colour=style.colour,
+        code=style.property_type,
+    )
+
+
+def _picture(
+    series: ReferenceSeries,
+    names: Mapping[Region, str],
+    contours: Mapping[Region, Contours],
+    sizes: Mapping[Region, RegionSize],
+    flags: Sequence[Flag],
+    provenance: Provenance,
+) -> Image.Image:
+    drawn = [
+        DrawnRegion(name, REGION_STYLES[region].colour, contours[region], sizes[region].volume_ml)
+        for region, name in names.items()
+    ]
+    remarks = [REASONS[flag.code].message for flag in flags]
+    if not any(size.volume_ml > 0 for size in sizes.values()):
+        remarks = list(dict.fromkeys([REASONS["NO_TUMOUR_FOUND"].message, *remarks]))
+    return draw_preview(series, drawn, remarks, provenance.model)

@@ -1,0 +1,119 @@
+"""The measurements as a structured report: TID 1500 in a Comprehensive SR (PS3.3, A.35.3)."""
+
+from collections.abc import Mapping, Sequence
+
+from highdicom.sr import ComprehensiveSR, MeasurementReport
+from pydicom import Dataset
+
+from pipeline.errors import REASONS, Flag, GlioLoopError
+from pipeline.names import MANUFACTURER, MANUFACTURER_MODEL_NAME, REGION_MEANING, RESEARCH_USE, Region
+from pipeline.objects.measure import RegionSize
+from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
+from pipeline.objects.report.content import measurement_group, observation_context, statements
+from pipeline.objects.report.enum import REPORTED_PROCEDURE
+from pipeline.objects.source import ReferenceSeries, reference_series
+from pipeline.volume.records import SourceVolume
+
+
+class TumourReport(ComprehensiveSR):
+    """Volumes and diameters of the regions, the flags in words, and what the result may be used for."""
+
+    def __init__(
+        self,
+        source: Sequence[Dataset],
+        volume: SourceVolume,
+        sizes: Mapping[Region, RegionSize],
+        provenance: Provenance,
+        *,
+        names: Mapping[Region, str],
+        flags: Sequence[Flag] = (),
+        segmentation: Dataset | None = None,
+        series_number: int = 9003,
+        uid_seed: str | None = None,
+    ) -> None:
+        """
+        Parameters
+        ----------
+        source
+            Headers of the reference series' instances, in any order.
+        volume
+            The same series as a volume.
+        sizes
+            Volume and diameters of each region.
+        provenance
+            Network, software, installation and time.
+        names
+            ROI name of each region; the segments of ``segmentation`` are labelled with them.
+        flags
+            Quality flags; their messages are stated.
+        segmentation
+            The segmentation of the same result, if one is written: the measurements refer to its segments.
+        series_number
+            SeriesNumber of the new series.
+        uid_seed
+            Identity of the job, for UIDs that are the same when the job is repeated.
+
+        Raises
+        ------
+        GlioLoopError
+            OBJECT_INVALID, FRAME_OF_REFERENCE_MISSING.
+        """
+        series = reference_series(source, volume)
+        uids = UidSource(uid_seed)
+        groups = [
+            measurement_group(region, names[region], size, series, provenance, segmentation, uids)
+            for region, size in sizes.items()
+        ]
+        try:
+            content = MeasurementReport(
+                observation_context=observation_context(provenance),
+                procedure_reported=REPORTED_PROCEDURE,
+                imaging_measurements=groups,
+                referenced_images=series.slice_headers,
+            )
+            content[0].ContentSequence.append(statements(_texts(sizes, names, flags, provenance)))
+            super().__init__(
+                evidence=_evidence(series, segmentation),
+                content=content[0],
+                series_instance_uid=uids.uid("sr/series"),
+                series_number=series_number,
+                sop_instance_uid=uids.uid("sr/instance"),
+                instance_number=1,
+                manufacturer=MANUFACTURER,
+                manufacturer_model_name=MANUFACTURER_MODEL_NAME,
+                software_versions=provenance.software_versions[0],
+                device_serial_number=provenance.instance[:64],
+                is_complete=True,
+                is_final=False,
+                is_verified=False,
+                institution_name=provenance.institution[:64] or None,
+                contributing_equipment=[contributing_equipment(provenance)],
+                content_date=provenance.created.date(),
+                content_time=provenance.created.time(),
+                series_date=provenance.created.date(),
+                series_time=provenance.created.time(),
+                series_description=f"{MANUFACTURER} report {provenance.model} {provenance.stamp()}"[:64],
+            )
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise GlioLoopError("OBJECT_INVALID", f"report: {error}") from error
+        self.add_new("SoftwareVersions", "LO", provenance.software_versions)
+
+
+def _evidence(series: ReferenceSeries, segmentation: Dataset | None) -> list[Dataset]:
+    return [*series.slice_headers, *([] if segmentation is None else [segmentation])]
+
+
+def _texts(
+    sizes: Mapping[Region, RegionSize], names: Mapping[Region, str], flags: Sequence[Flag], provenance: Provenance
+) -> list[str]:
+    """Return the statements of the report, the most important first."""
+    texts = []
+    if not any(size.volume_ml > 0 for size in sizes.values()) and all(f.code != "NO_TUMOUR_FOUND" for f in flags):
+        texts.append(REASONS["NO_TUMOUR_FOUND"].message)
+    for flag in flags:
+        texts.append(" ".join(part for part in (REASONS[flag.code].message, flag.detail) if part))
+    for region, size in sizes.items():
+        found = f"{size.volume_ml:.2f} ml" if size.volume_ml > 0 else "nothing found"
+        texts.append(f"{names[region]}: {REGION_MEANING[region]}: {found}")
+    texts.append(f"Automatic by {provenance.model}. {RESEARCH_USE}")
+    return texts

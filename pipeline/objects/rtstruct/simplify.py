@@ -1,0 +1,142 @@
+"""Fewer points with a bounded error, and the test that no contour crosses itself or another."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.objects.rtstruct.isocontour import Contours, successors
+
+
+def simplify(contours: Contours, scale: tuple[float, float], tolerance: float) -> Contours:
+    """Drop points that lie within a tolerance of the polygon that remains.
+
+    The method is Douglas and Peucker's (Cartographica 10(2), 1973), run on all polygons at once, level by
+    level. A polygon that would cross itself or another of its slice keeps all its points.
+
+    Parameters
+    ----------
+    contours
+        Polygons in pixels.
+    scale
+        Distances between columns and between rows, mm.
+    tolerance
+        Largest distance of a dropped point from the new polygon, mm.
+
+    Returns
+    -------
+    Contours
+        Polygons of at least 3 points each.
+    """
+    if not len(contours.starts):
+        return contours
+    points = contours.points * np.array(scale)
+    kept = _douglas_peucker(points, contours.starts, contours.lengths, tolerance)
+    owner = np.repeat(np.arange(len(contours.starts)), contours.lengths)
+    counts = np.bincount(owner[kept], minlength=len(contours.starts))
+    kept |= (counts < 3)[owner]
+    result = _selected(contours, owner, kept)
+    for _ in range(3):  # a restored polygon could meet a simplified neighbour: look again
+        crossing = crossing_polygons(result)
+        if not crossing.any():
+            break
+        kept |= crossing[owner]
+        result = _selected(contours, owner, kept)
+    return result
+
+
+def _selected(contours: Contours, owner: NDArray[np.int64], kept: NDArray[np.bool_]) -> Contours:
+    counts = np.bincount(owner[kept], minlength=len(contours.starts))
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+    return Contours(contours.points[kept], starts, contours.slices)
+
+
+def _douglas_peucker(
+    points: NDArray[np.float64], starts: NDArray[np.int64], lengths: NDArray[np.int64], tolerance: float
+) -> NDArray[np.bool_]:
+    """Return (n,) which points stay. Each interval is (first, last): chord between them, points in between.
+
+    A polygon begins as one interval from its first point round to itself; that chord is a point, and the
+    farthest point from it becomes the second corner.
+    """
+    kept = np.zeros(len(points), dtype=bool)
+    kept[starts] = True
+    first, stop, chord_end = starts.copy(), starts + lengths, starts.copy()
+    while len(first):
+        inner = stop - first - 1
+        busy = inner > 0
+        first, stop, chord_end, inner = first[busy], stop[busy], chord_end[busy], inner[busy]
+        if not len(first):
+            break
+        begin = np.concatenate([[0], np.cumsum(inner)[:-1]])
+        index = np.arange(int(inner.sum())) + np.repeat(first + 1 - begin, inner)
+        distance = _squared_distance(
+            points[index], np.repeat(points[first], inner, 0), np.repeat(points[chord_end], inner, 0)
+        )
+        worst = np.maximum.reduceat(distance, begin)
+        candidates = np.where(distance == np.repeat(worst, inner), index, len(points))
+        corner = np.minimum.reduceat(candidates, begin)
+        split = worst > tolerance**2
+        first, stop, chord_end, corner = first[split], stop[split], chord_end[split], corner[split]
+        kept[corner] = True
+        first, stop, chord_end = (
+            np.concatenate([first, corner]),
+            np.concatenate([corner, stop]),
+            np.concatenate([corner, chord_end]),
+        )
+    return kept
+
+
+def _squared_distance(
+    points: NDArray[np.float64], start: NDArray[np.float64], end: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (n,) squared distances of points (n, 2) from segments start-end, each (n, 2)."""
+    chord = end - start
+    offset = points - start
+    length = np.einsum("ij,ij->i", chord, chord)
+    along = np.clip(np.einsum("ij,ij->i", offset, chord) / np.where(length > 0, length, 1), 0, 1)
+    rest = offset - along[:, None] * chord
+    return np.asarray(np.einsum("ij,ij->i", rest, rest))
+
+
+def crossing_polygons(contours: Contours) -> NDArray[np.bool_]:
+    """Return (m,) which polygons properly cross themselves or another polygon of the same slice.
+
+    Parameters
+    ----------
+    contours
+        Polygons in any planar coordinates.
+    """
+    crossing = np.zeros(len(contours.starts), dtype=bool)
+    if not len(contours.starts):
+        return crossing
+    owner = np.repeat(np.arange(len(contours.starts)), contours.lengths)
+    start = contours.points
+    end = contours.points[successors(contours.starts, len(start))]
+    first, second = _candidates(start, end, contours.slices[owner])
+    p, q, r, s = start[first], end[first], start[second], end[second]
+    apart = (_side(p, q, r) * _side(p, q, s) < 0) & (_side(r, s, p) * _side(r, s, q) < 0)
+    crossing[owner[first[apart]]] = True
+    crossing[owner[second[apart]]] = True
+    return crossing
+
+
+def _side(p: NDArray[np.float64], q: NDArray[np.float64], r: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n,) on which side of the line p-q the point r lies: the sign of the cross product."""
+    return np.asarray((q[:, 0] - p[:, 0]) * (r[:, 1] - p[:, 1]) - (q[:, 1] - p[:, 1]) * (r[:, 0] - p[:, 0]))
+
+
+def _candidates(
+    start: NDArray[np.float64], end: NDArray[np.float64], slices: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pairs of segments of a slice whose bounding boxes overlap (a sweep along the rows)."""
+    low, high = np.minimum(start, end), np.maximum(start, end)
+    # Slices are laid one below the other on one long sheet.
+    sheet = slices * (float(high[:, 1].max() - low[:, 1].min()) + 1.0)
+    order = np.argsort(low[:, 1] + sheet)
+    top, bottom = (low[:, 1] + sheet)[order], (high[:, 1] + sheet)[order]
+    partners = np.searchsorted(top, bottom, side="right") - np.arange(len(order)) - 1
+    first = np.repeat(np.arange(len(order)), partners)
+    begin = np.concatenate([[0], np.cumsum(partners)[:-1]])
+    second = np.arange(int(partners.sum())) - np.repeat(begin, partners) + first + 1
+    first, second = order[first], order[second]
+    overlap = (low[first, 0] <= high[second, 0]) & (low[second, 0] <= high[first, 0])
+    return first[overlap], second[overlap]

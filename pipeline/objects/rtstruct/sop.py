@@ -1,0 +1,160 @@
+"""The RT Structure Set (PS3.3, A.19) as an object that is valid or does not exist."""
+
+from collections.abc import Sequence
+
+from highdicom.base import SOPClass
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
+from pydicom.valuerep import DA, TM
+
+from pipeline.errors import REASONS, Flag, GlioLoopError
+from pipeline.names import MANUFACTURER, MANUFACTURER_MODEL_NAME, RESEARCH_USE
+from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
+from pipeline.objects.rtstruct.content import (
+    ReferencedFrameOfReference,
+    RegionOfInterest,
+    ROIContour,
+    RTROIObservation,
+    StructureSetROI,
+    check_regions,
+    region_contours,
+    volume_ml,
+)
+from pipeline.objects.rtstruct.enum import ApprovalStatuses, HoleEncodings
+from pipeline.objects.source import reference_series
+from pipeline.volume.records import SourceVolume
+
+
+class RTStructureSet(SOPClass):
+    """RT Structure Set of automatic contours on one reference series.
+
+    Everything is checked and computed in the constructor; an instance that exists is valid and can be written
+    with :meth:`pydicom.Dataset.save_as`.
+    """
+
+    def __init__(
+        self,
+        source: Sequence[Dataset],
+        volume: SourceVolume,
+        regions: Sequence[RegionOfInterest],
+        provenance: Provenance,
+        *,
+        series_number: int = 9001,
+        series_description: str | None = None,
+        label: str | None = None,
+        flags: Sequence[Flag] = (),
+        predecessor: Dataset | None = None,
+        holes: HoleEncodings = HoleEncodings.KEYHOLE,
+        uid_seed: str | None = None,
+    ) -> None:
+        """
+        Parameters
+        ----------
+        source
+            Headers of the reference series' instances, in any order, with or without pixel data.
+        volume
+            The same series as a volume.
+        regions
+            At least one; those that are empty stay listed, without contours.
+        provenance
+            Network, software, installation and time.
+        series_number
+            SeriesNumber of the new series.
+        series_description
+            SeriesDescription, cut to 64 characters; tells network and time where None.
+        label
+            StructureSetLabel, at most 16 characters; tells the network's version and the time where None.
+        flags
+            What the reader should know about this result; goes to StructureSetDescription.
+        predecessor
+            An earlier structure set of the same study that this one replaces: its SOP Class and Instance UID are
+            referenced.
+        holes
+            How holes are encoded.
+        uid_seed
+            Identity of the job, for UIDs that are the same when the job is repeated; None for fresh ones.
+
+        Raises
+        ------
+        GlioLoopError
+            OBJECT_INVALID, FRAME_OF_REFERENCE_MISSING.
+        """
+        check_regions(regions)
+        series = reference_series(source, volume)
+        uids = UidSource(uid_seed)
+        first = series.first
+        super().__init__(
+            study_instance_uid=volume.study_instance_uid,
+            series_instance_uid=uids.uid("rtstruct/series"),
+            series_number=series_number,
+            sop_instance_uid=uids.uid("rtstruct/instance"),
+            sop_class_uid=RTStructureSetStorage,
+            instance_number=1,
+            modality="RTSTRUCT",
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=MANUFACTURER_MODEL_NAME,
+            device_serial_number=provenance.instance[:64],
+            institution_name=provenance.institution[:64] or None,
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            patient_id=first.PatientID,
+            patient_birth_date=first.PatientBirthDate,
+            patient_sex=first.PatientSex,
+            accession_number=first.AccessionNumber,
+            study_id=first.StudyID,
+            study_date=first.StudyDate or None,
+            study_time=first.StudyTime or None,
+            referring_physician_name=first.ReferringPhysicianName,
+            series_description=(series_description or f"{MANUFACTURER} {provenance.model} {provenance.stamp()}")[:64],
+            specific_character_set="ISO_IR 192",
+        )
+        self.FrameOfReferenceUID = volume.frame_of_reference_uid
+        self.PositionReferenceIndicator = first.get("PositionReferenceIndicator", "")
+        self._set_common(first, provenance)
+        self._set_structure_set(provenance, label, flags, predecessor)
+        self.ReferencedFrameOfReferenceSequence = [ReferencedFrameOfReference(series)]
+        rois: list[Dataset] = []
+        contours: list[Dataset] = []
+        observations: list[Dataset] = []
+        for region in regions:
+            traced = region_contours(region, series, holes)
+            rois.append(StructureSetROI(region, provenance, volume.frame_of_reference_uid, volume_ml(traced, series)))
+            contours.append(ROIContour(region, traced, series, holes))
+            observations.append(RTROIObservation(region, len(observations) + 1))
+        self.StructureSetROISequence = rois
+        self.ROIContourSequence = contours
+        self.RTROIObservationsSequence = observations
+        self.ApprovalStatus = ApprovalStatuses.UNAPPROVED.value
+
+    def _set_common(self, first: Dataset, provenance: Provenance) -> None:
+        """Set what the series, equipment and SOP common modules hold beyond the base class."""
+        self.PatientName = first.PatientName  # here, as it is: the base class warns of names without a caret
+        self.add_new("SoftwareVersions", "LO", provenance.software_versions)
+        self.StudyDescription = first.get("StudyDescription", "")
+        self.SeriesDate = self.InstanceCreationDate = DA(provenance.created.date())
+        self.SeriesTime = self.InstanceCreationTime = TM(provenance.created.strftime("%H%M%S"))
+        self.OperatorsName = ""
+        self.ContributingEquipmentSequence = [contributing_equipment(provenance)]
+
+    def _set_structure_set(
+        self, provenance: Provenance, label: str | None, flags: Sequence[Flag], predecessor: Dataset | None
+    ) -> None:
+        label = label or f"{provenance.model_version[:6]} {provenance.created:%m%d-%H%M}"
+        if len(label) > 16:
+            raise GlioLoopError("OBJECT_INVALID", f"StructureSetLabel {label!r} is longer than 16 characters")
+        self.StructureSetLabel = label
+        self.StructureSetName = f"{provenance.model} {provenance.stamp()}"[:64]
+        remarks = [REASONS[flag.code].message for flag in flags]
+        self.StructureSetDescription = " ".join([RESEARCH_USE, *remarks])[:1024]
+        self.StructureSetDate = provenance.created.strftime("%Y%m%d")
+        self.StructureSetTime = provenance.created.strftime("%H%M%S")
+        if predecessor is not None:
+            if str(predecessor.get("StudyInstanceUID", self.StudyInstanceUID)) != self.StudyInstanceUID:
+                raise GlioLoopError("OBJECT_INVALID", "the predecessor belongs to another study")
+            self.PredecessorStructureSetSequence = [_predecessor(predecessor)]
+
+
+def _predecessor(predecessor: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = str(predecessor.get("SOPClassUID", RTStructureSetStorage))
+    item.ReferencedSOPInstanceUID = str(predecessor.SOPInstanceUID)
+    return item

@@ -1,0 +1,117 @@
+"""The regions as a DICOM Segmentation (PS3.3, A.51) on the slices of the reference series."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import SimpleITK as sitk
+from highdicom.seg import Segmentation, SegmentationFractionalTypeValues, SegmentationTypeValues
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+
+from pipeline.errors import GlioLoopError
+from pipeline.names import MANUFACTURER, MANUFACTURER_MODEL_NAME, Region
+from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
+from pipeline.objects.seg.content import segment_description
+from pipeline.objects.seg.enum import SegmentationKinds
+from pipeline.objects.source import ReferenceSeries, reference_series
+from pipeline.volume.records import SourceVolume
+
+
+class TumourSegmentation(Segmentation):
+    """Segmentation of the tumour regions, one segment each, also where a region is empty."""
+
+    def __init__(
+        self,
+        source: Sequence[Dataset],
+        volume: SourceVolume,
+        regions: Mapping[Region, sitk.Image],
+        provenance: Provenance,
+        *,
+        kind: SegmentationKinds = SegmentationKinds.BINARY,
+        names: Mapping[Region, str] | None = None,
+        series_number: int = 9002,
+        uid_seed: str | None = None,
+    ) -> None:
+        """
+        Parameters
+        ----------
+        source
+            Headers of the reference series' instances, in any order.
+        volume
+            The same series as a volume.
+        regions
+            On the volume's grid: masks (integer) for BINARY, probabilities (float, 0 to 1) for FRACTIONAL.
+        provenance
+            Network, software, installation and time.
+        kind
+            BINARY or FRACTIONAL.
+        names
+            SegmentLabel of each region; the region's own name where absent.
+        series_number
+            SeriesNumber of the new series.
+        uid_seed
+            Identity of the job, for UIDs that are the same when the job is repeated.
+
+        Raises
+        ------
+        GlioLoopError
+            OBJECT_INVALID, FRAME_OF_REFERENCE_MISSING.
+        """
+        series = reference_series(source, volume)
+        uids = UidSource(uid_seed)
+        binary = kind is SegmentationKinds.BINARY
+        try:
+            super().__init__(
+                source_images=series.slice_headers,
+                pixel_array=_pixels(series, regions, binary),
+                segmentation_type=SegmentationTypeValues(kind.value),
+                segment_descriptions=[
+                    segment_description(region, number, provenance, (names or {}).get(region, region.value), uids)
+                    for number, region in enumerate(regions, start=1)
+                ],
+                series_instance_uid=uids.uid("seg/series"),
+                series_number=series_number,
+                sop_instance_uid=uids.uid("seg/instance"),
+                instance_number=1,
+                manufacturer=MANUFACTURER,
+                manufacturer_model_name=MANUFACTURER_MODEL_NAME,
+                software_versions=provenance.software_versions[0],
+                device_serial_number=provenance.instance[:64],
+                fractional_type=SegmentationFractionalTypeValues.PROBABILITY,
+                content_description=f"Automatic by {provenance.model}, research use only"[:64],
+                content_label="GLIOLOOP",
+                transfer_syntax_uid=ExplicitVRLittleEndian if binary else RLELossless,
+                omit_empty_frames=True,
+                contributing_equipment=[contributing_equipment(provenance)],
+                content_date=provenance.created.date(),
+                content_time=provenance.created.time(),
+                series_date=provenance.created.date(),
+                series_time=provenance.created.time(),
+                series_description=f"{MANUFACTURER} SEG {provenance.model} {provenance.stamp()}"[:64],
+            )
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise GlioLoopError("OBJECT_INVALID", f"segmentation: {error}") from error
+        self.add_new("SoftwareVersions", "LO", provenance.software_versions)
+
+
+def _pixels(
+    series: ReferenceSeries, regions: Mapping[Region, sitk.Image], binary: bool
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Return (frames of the source in its own order, rows, columns, segments)."""
+    if not regions:
+        raise GlioLoopError("OBJECT_INVALID", "a segmentation needs at least one region")
+    planes = []
+    for region, image in regions.items():
+        if image.GetSize() != series.volume.image.GetSize():
+            raise GlioLoopError("OBJECT_INVALID", f"region {region} is not on the grid of the reference series")
+        values = sitk.GetArrayViewFromImage(image)
+        planes.append((values > 0).astype(np.uint8) if binary else np.clip(values, 0, 1).astype(np.float32))
+    stacked = np.stack(planes, axis=-1)
+    frames = [item.frame_number for item in series.volume.slices]
+    if frames[0] is None:
+        return stacked
+    # A multi-frame source: the frames in the file's order; those outside the volume stay empty.
+    ordered = np.zeros((int(series.slice_headers[0].NumberOfFrames), *stacked.shape[1:]), stacked.dtype)
+    ordered[[int(frame or 1) - 1 for frame in frames]] = stacked
+    return ordered
