@@ -1,0 +1,82 @@
+"""Every sequence of a study aligned with the reference."""
+
+from collections.abc import Mapping
+
+import SimpleITK as sitk
+
+from pipeline.align.check import (
+    AlignmentLimits,
+    displacement_mm,
+    failures,
+    motion_flags,
+    overlap_and_dice,
+    rotation_deg,
+)
+from pipeline.align.prepare import Prepared, prepare
+from pipeline.align.records import Alignment
+from pipeline.align.register import register
+from pipeline.errors import Flag, GlioLoopError
+from pipeline.names import Sequence
+from pipeline.volume.records import SourceVolume
+
+THREADS = 2
+
+
+def align(
+    volumes: Mapping[Sequence, SourceVolume],
+    reference: Sequence,
+    limits: AlignmentLimits | None = None,
+    threads: int = THREADS,
+) -> dict[Sequence, Alignment]:
+    """Align every sequence with the reference, rigidly.
+
+    Each sequence is registered to the reference directly, so errors do not add up. The result depends on the
+    volumes and the number of threads alone.
+
+    Parameters
+    ----------
+    volumes
+        By sequence; any grids and orientations, LPS mm.
+    reference
+        The sequence whose space the others are brought to.
+    limits
+        Beyond these an alignment has failed.
+    threads
+        Threads of ITK.
+
+    Returns
+    -------
+    dict
+        One :class:`Alignment` a sequence; of the reference itself the identity.
+
+    Raises
+    ------
+    GlioLoopError
+        ``ALIGNMENT_FAILED`` naming the sequence and the broken limits.
+    """
+    limits = limits or AlignmentLimits()
+    fixed = prepare(volumes[reference].image)
+    aligned = {reference: Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)}
+    for sequence, volume in volumes.items():
+        if sequence is not reference:
+            frames = volumes[reference].frame_of_reference_uid, volume.frame_of_reference_uid
+            same_frame = frames[0] == frames[1] or not all(frames)
+            aligned[sequence] = _align_one(sequence, fixed, prepare(volume.image), same_frame, limits, threads)
+    return aligned
+
+
+def _align_one(
+    sequence: Sequence, fixed: Prepared, moving: Prepared, same_frame: bool, limits: AlignmentLimits, threads: int
+) -> Alignment:
+    best = register(fixed, moving, same_frame, threads)[0]
+    rotation, displacement = rotation_deg(best.transform), displacement_mm(best.transform, fixed)
+    overlap, dice = overlap_and_dice(fixed, moving, best.transform)
+    broken = failures(best.metric, overlap, dice, rotation, displacement if same_frame else None, limits)
+    if broken:
+        raise GlioLoopError(
+            "ALIGNMENT_FAILED",
+            f"{sequence.value}: {'; '.join(broken)}.",
+            {"sequence": sequence.value, "metric": best.metric, "overlap": overlap, "head_dice": dice},
+        )
+    flags: tuple[Flag, ...] = motion_flags(rotation, displacement, same_frame)
+    return Alignment(best.transform, best.metric, overlap, rotation, displacement, flags)

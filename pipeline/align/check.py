@@ -1,0 +1,92 @@
+"""Is a registration to be trusted? Refuse failures, flag large motion."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from pipeline.align.prepare import Prepared
+from pipeline.errors import Flag
+
+FLAG_ROTATION_DEG = 10.0
+FLAG_DISPLACEMENT_MM = 15.0
+
+
+@dataclass(frozen=True)
+class AlignmentLimits:
+    """Beyond these an alignment has failed.
+
+    Attributes
+    ----------
+    metric
+        Least mutual information over the head, nats.
+    overlap
+        Least fraction of the reference's head inside the moving field of view.
+    head_dice
+        Least Dice of the two heads where both fields of view reach.
+    rotation_deg
+        Largest rotation.
+    displacement_mm
+        Largest displacement of the head's centre within one frame of reference.
+    """
+
+    metric: float = 0.15
+    overlap: float = 0.5
+    head_dice: float = 0.8
+    rotation_deg: float = 60.0
+    displacement_mm: float = 120.0
+
+
+def rotation_deg(transform: sitk.Euler3DTransform) -> float:
+    """Angle of a rigid transform's rotation, degrees."""
+    matrix = np.array(transform.GetMatrix()).reshape(3, 3)
+    return float(np.degrees(np.arccos(np.clip((np.trace(matrix) - 1) / 2, -1, 1))))
+
+
+def displacement_mm(transform: sitk.Transform, fixed: Prepared) -> float:
+    """How far the centre of the reference's head moves, mm."""
+    return float(np.linalg.norm(np.array(transform.TransformPoint(fixed.centre.tolist())) - fixed.centre))
+
+
+def overlap_and_dice(fixed: Prepared, moving: Prepared, transform: sitk.Transform) -> tuple[float, float]:
+    """Fraction of the reference's head in the moving field of view; Dice of the heads inside it."""
+    seen = sitk.Image(moving.head.GetSize(), sitk.sitkUInt8) + 1
+    seen.CopyInformation(moving.head)
+    reached = _array(sitk.Resample(seen, fixed.head, transform, sitk.sitkNearestNeighbor, 0))
+    other = _array(sitk.Resample(moving.head, fixed.head, transform, sitk.sitkNearestNeighbor, 0))
+    head = _array(fixed.head)
+    inside = head & reached
+    overlap = inside.sum() / max(head.sum(), 1)
+    dice = 2 * (inside & other).sum() / max(inside.sum() + other.sum(), 1)
+    return float(overlap), float(dice)
+
+
+def _array(mask: sitk.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    return np.asarray(sitk.GetArrayViewFromImage(mask)) > 0
+
+
+def failures(
+    metric: float, overlap: float, dice: float, rotation: float, displacement: float | None, limits: AlignmentLimits
+) -> list[str]:
+    """Sentences saying which limits are broken; ``displacement`` None where frames of reference differ."""
+    broken = []
+    if metric < limits.metric:
+        broken.append(f"mutual information {metric:.2f}, at least {limits.metric:.2f}")
+    if overlap < limits.overlap:
+        broken.append(f"{overlap:.0%} of the head in view, at least {limits.overlap:.0%}")
+    if dice < limits.head_dice:
+        broken.append(f"heads agree by {dice:.2f} (Dice), at least {limits.head_dice:.2f}")
+    if rotation > limits.rotation_deg:
+        broken.append(f"turned by {rotation:.0f}°, at most {limits.rotation_deg:.0f}°")
+    if displacement is not None and displacement > limits.displacement_mm:
+        broken.append(f"moved by {displacement:.0f} mm, at most {limits.displacement_mm:.0f} mm")
+    return broken
+
+
+def motion_flags(rotation: float, displacement: float, same_frame: bool) -> tuple[Flag, ...]:
+    """Flags for the result; motion means little between frames of reference."""
+    if not same_frame:
+        return (Flag("FRAME_OF_REFERENCE_DIFFERS"),)
+    if rotation > FLAG_ROTATION_DEG or displacement > FLAG_DISPLACEMENT_MM:
+        return (Flag("LARGE_MOTION", f"{rotation:.0f}° and {displacement:.0f} mm."),)
+    return ()
