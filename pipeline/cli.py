@@ -47,14 +47,6 @@ def segment(
         print(json.dumps(result, indent=2))
 
 
-@app.command(hidden=True)
-def worker() -> None:
-    """Run a worker (the plugin starts it)."""
-    from pipeline.worker import run  # noqa: PLC0415 - see above
-
-    run()
-
-
 def main() -> None:
     """Run the command line; a reasoned error is told in two lines, not as a traceback."""
     try:

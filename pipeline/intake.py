@@ -154,6 +154,7 @@ def prepare(
         origin=origin,
     )
     identity = job_id(
+        study.orthanc_id,
         _sop_instance_uids(archive, study, taken),
         model,
         {
@@ -177,7 +178,7 @@ def refused(study: Study, error: GlioLoopError, model: str, origin: str) -> tupl
         destinations=None,
         origin=origin,
     )
-    return job_id(content, model, {"refused": error.code}), request
+    return job_id(study.orthanc_id, content, model, {"refused": error.code}), request
 
 
 def _sop_instance_uids(archive: Archive, study: Study, series_uids: list[str]) -> list[str]:

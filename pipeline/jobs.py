@@ -114,11 +114,18 @@ class JobRequest(BaseModel):
     origin: str
 
 
-def job_id(sop_instance_uids: list[str], model: str, options: Mapping[str, object], nonce: str = "") -> str:
+def _study_prefix(study: str) -> str:
+    # DBOS finds workflows by a prefix of their id on every database, by attributes on PostgreSQL only.
+    return hashlib.sha256(study.encode()).hexdigest()[:8]
+
+
+def job_id(study: str, sop_instance_uids: list[str], model: str, options: Mapping[str, object], nonce: str = "") -> str:
     """Identity of a job: a hash of all that decides its result.
 
     Parameters
     ----------
+    study
+        Orthanc's id of the study; the jobs of one study share the first eight characters.
     sop_instance_uids
         SOP Instance UIDs of the input, any order.
     model
@@ -129,7 +136,7 @@ def job_id(sop_instance_uids: list[str], model: str, options: Mapping[str, objec
         Something unique, for a run that is forced although its content is done.
     """
     content = json.dumps([sorted(sop_instance_uids), model, PIPELINE_VERSION, dict(options), nonce], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
+    return _study_prefix(study) + hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 def fresh_nonce() -> str:
@@ -207,13 +214,14 @@ class JobQueue:
         """List jobs, latest first."""
         found = self._client.list_workflows(
             name=SEGMENT_WORKFLOW,
-            attributes={"study": study} if study else None,
+            workflow_id_prefix=_study_prefix(study) if study else None,
             limit=limit,
             offset=offset,
             sort_desc=True,
             load_input=False,
         )
-        return [job_view(status) for status in found]
+        views = [job_view(status) for status in found]
+        return [view for view in views if study in (None, view["study"])]
 
     def waiting(self) -> int:
         """Number of jobs queued or at work."""

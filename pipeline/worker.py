@@ -123,3 +123,7 @@ def _launch(settings: Settings) -> None:
         polling_interval_sec=0.5,
         on_conflict="always_update",
     )
+
+
+if __name__ == "__main__":
+    run()

@@ -1,8 +1,10 @@
 """Answers of the node's routes: JSON in and out, sizes bounded, every error with its code and hint."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orthanc
 
@@ -15,7 +17,9 @@ _STATUS: Final = {
     "STUDY_UNKNOWN": 404,
     "JOB_UNKNOWN": 404,
     "MODEL_UNKNOWN": 404,
+    "PAGE_UNKNOWN": 404,
     "REQUEST_INVALID": 400,
+    "REQUEST_FOREIGN": 403,
     "JOB_STATE": 409,
     "NODE_STARTING": 503,
     "ORTHANC_UNREACHABLE": 503,
@@ -23,6 +27,26 @@ _STATUS: Final = {
     "CONFIGURATION_INVALID": 500,
 }
 _UNPROCESSABLE: Final = 422
+
+
+@dataclass(frozen=True)
+class Content:
+    """An answer that is not JSON.
+
+    Attributes
+    ----------
+    body
+        What is sent.
+    kind
+        Its Content-Type.
+    headers
+        Further headers.
+    """
+
+    body: bytes
+    kind: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
 
 Handler = Callable[[dict[str, Any]], tuple[int, Any]]
 
@@ -33,7 +57,8 @@ def route(handler: Handler, method: str = "GET") -> Callable[..., None]:
     Parameters
     ----------
     handler
-        Takes Orthanc's request; returns status and a JSON-serialisable answer, or bytes of a PNG.
+        Takes Orthanc's request; returns status and a JSON-serialisable answer, bytes of a PNG, plain text
+        or a :class:`Content`.
     method
         The only method it answers; others get 405.
     """
@@ -43,6 +68,8 @@ def route(handler: Handler, method: str = "GET") -> Callable[..., None]:
             output.SendMethodNotAllowed(method)
             return
         try:
+            if method != "GET":
+                _refuse_foreign_pages(request)
             status, answer = handler(request)
         except GlioLoopError as error:
             status, answer = _STATUS.get(error.code, _UNPROCESSABLE), {"error": error.as_json()}
@@ -55,8 +82,28 @@ def route(handler: Handler, method: str = "GET") -> Callable[..., None]:
     return callback
 
 
+def _refuse_foreign_pages(request: dict[str, Any]) -> None:
+    """Refuse what a page of another origin makes a logged-in browser send.
+
+    Browsers tell where a request comes from (Fetch Metadata: ``Sec-Fetch-Site``; older ones: ``Origin``)
+    and let no script change it; programs send neither.
+    """
+    headers = request.get("headers", {})
+    site = headers.get("sec-fetch-site")
+    origin = headers.get("origin")
+    same = site in ("same-origin", "none") if site else not origin or urlsplit(origin).netloc == headers.get("host")
+    if not same:
+        raise GlioLoopError("REQUEST_FOREIGN", f"from {origin or site}")
+
+
 def _send(output: Any, status: int, answer: Any) -> None:
-    if isinstance(answer, bytes):
+    # No sniffing: an answer is what its Content-Type says.
+    output.SetHttpHeader("X-Content-Type-Options", "nosniff")
+    if isinstance(answer, Content):
+        for name, value in answer.headers.items():
+            output.SetHttpHeader(name, value)
+        output.AnswerBuffer(answer.body, answer.kind)
+    elif isinstance(answer, bytes):
         output.AnswerBuffer(answer, "image/png")
     elif isinstance(answer, str):
         output.AnswerBuffer(answer, "text/plain; version=0.0.4")
@@ -64,7 +111,8 @@ def _send(output: Any, status: int, answer: Any) -> None:
         output.AnswerBuffer(json.dumps(answer), "application/json")
     else:
         output.SetHttpHeader("Content-Type", "application/json")
-        output.SendHttpStatus(status, json.dumps(answer).encode())
+        text = json.dumps(answer)
+        output.SendHttpStatus(status, text, len(text))
 
 
 def body_of(request: dict[str, Any]) -> dict[str, Any]:

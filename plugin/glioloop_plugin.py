@@ -23,8 +23,10 @@ _find_packages()
 import orthanc  # noqa: E402 - only there inside Orthanc
 
 from plugin.node import Node  # noqa: E402
+from plugin.pages import Pages  # noqa: E402
 from plugin.routes import Routes  # noqa: E402
 
 _node = Node()
 Routes(_node).register()
+Pages(_node).register()
 orthanc.RegisterOnChangeCallback(_node.on_change)

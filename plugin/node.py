@@ -30,7 +30,7 @@ class Node:
         self._lock = threading.Lock()
         self._queue: JobQueue | None = None
         self.supervisor = Supervisor(
-            command=[str(self._interpreter()), "-m", "pipeline", "worker"],
+            command=[str(self._interpreter()), "-m", "pipeline.worker"],
             environment={
                 SECTION_VARIABLE: json.dumps(section),
                 "GLIOLOOP_ORTHANC_URL": self.settings.orthanc_url or _own_url(configuration),

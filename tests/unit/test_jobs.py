@@ -9,14 +9,14 @@ UIDS = ["1.2.3", "1.2.4", "1.2.5"]
 
 
 def test_identity_is_the_content() -> None:
-    one = job_id(UIDS, "net@1", {"series": {"t1": "1.9"}})
-    assert one == job_id(list(reversed(UIDS)), "net@1", {"series": {"t1": "1.9"}})
+    one = job_id("study", UIDS, "net@1", {"series": {"t1": "1.9"}})
+    assert one == job_id("study", list(reversed(UIDS)), "net@1", {"series": {"t1": "1.9"}})
     others = {
-        job_id(UIDS[:2], "net@1", {"series": {"t1": "1.9"}}),
-        job_id(UIDS, "net@2", {"series": {"t1": "1.9"}}),
-        job_id(UIDS, "net@1", {"series": {"t1": "1.8"}}),
-        job_id(UIDS, "net@1", {"series": {"t1": "1.9"}}, fresh_nonce()),
-        job_id(UIDS, "net@1", {"series": {"t1": "1.9"}}, fresh_nonce()),
+        job_id("study", UIDS[:2], "net@1", {"series": {"t1": "1.9"}}),
+        job_id("study", UIDS, "net@2", {"series": {"t1": "1.9"}}),
+        job_id("study", UIDS, "net@1", {"series": {"t1": "1.8"}}),
+        job_id("study", UIDS, "net@1", {"series": {"t1": "1.9"}}, fresh_nonce()),
+        job_id("study", UIDS, "net@1", {"series": {"t1": "1.9"}}, fresh_nonce()),
     }
     assert one not in others
     assert len(others) == 5
