@@ -14,7 +14,7 @@ from pipeline.node.configuration import NodeConfiguration
 from pipeline.node.installation import orthanc_executable
 from pipeline.settings import ROOT
 
-_LOG_TAIL_LINES = 12
+_LOG_TAIL_LINES = 20
 
 
 class OrthancProcess:
@@ -35,6 +35,7 @@ class OrthancProcess:
         self.configuration = configuration
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     def start(self, timeout_seconds: float = 60) -> "OrthancProcess":
         """Start Orthanc and return once its REST API answers.
@@ -50,6 +51,7 @@ class OrthancProcess:
         inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
         interpreter = os.environ.get("GLIOLOOP_INTERPRETER", str(ROOT / ".venv" / "bin" / "python"))
         with self.configuration.log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", str(orthanc_executable()), str(self.configuration.folder)],
                 stdin=subprocess.DEVNULL,
@@ -146,6 +148,7 @@ class OrthancProcess:
         raise GlioLoopError("NODE_NOT_STARTED", f"no answer after {timeout_seconds:g} s; log: {self._log_tail()}")
 
     def _log_tail(self) -> str:
-        lines = self.configuration.log.read_text(errors="replace").splitlines()[-200:]
-        telling = [line for line in lines if line.startswith("E")] or lines
-        return " | ".join(telling[-_LOG_TAIL_LINES:])
+        """Return what the log of this start ends with, from its first error on; a traceback follows its headline."""
+        lines = self.configuration.log.read_bytes()[self._log_start :].decode(errors="replace").splitlines()
+        first = next((number for number, line in enumerate(lines) if line.startswith("E")), -_LOG_TAIL_LINES)
+        return "\n".join(lines[first:][:_LOG_TAIL_LINES])
