@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def segment_folder(study: Path, out: Path, model: str | None, tell: Callable[[st
         run(Stage.RESTORE, lambda: stages.restore_stage(case, settings.reference, installed.card))
         flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
         identity = hashlib.sha256(f"{study.resolve()} {installed.card.identity}".encode()).hexdigest()[:32]
-        run(Stage.WRITE, lambda: stages.write_stage(case, settings, installed, flags, identity))
+        run(Stage.WRITE, lambda: stages.write_stage(case, settings, installed, flags, identity, datetime.now(UTC)))
         out.mkdir(parents=True, exist_ok=True)
         for path in case.objects.iterdir():
             shutil.copyfile(

@@ -7,7 +7,9 @@ files come from and where the objects go.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import datetime
+from io import BytesIO
 from typing import Any
 
 import pydicom
@@ -15,7 +17,7 @@ import pydicom
 from pipeline import __version__
 from pipeline.align import Alignment, align
 from pipeline.casefolder import CaseFolder
-from pipeline.errors import Flag, GlioLoopError
+from pipeline.errors import Flag
 from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.objects import ObjectSet, Provenance, build_objects
@@ -124,7 +126,8 @@ def write_stage(
     model: InstalledModel,
     flags: list[dict[str, Any]],
     identity: str,
-    predecessor: str | None = None,
+    created: datetime,
+    predecessor: pydicom.Dataset | None = None,
 ) -> dict[str, Any]:
     """Write the DICOM objects and the preview into the case folder.
 
@@ -134,8 +137,10 @@ def write_stage(
         What earlier stages flagged, as JSON.
     identity
         Seeds the objects' UIDs: a stage that is run again after a crash writes the same objects.
+    created
+        Time of creation for the objects; the same at every try, for the same reason.
     predecessor
-        SOP Instance UID of the structure set that this one replaces.
+        The structure set that this one replaces.
     """
     reference = settings.reference
     card = model.card
@@ -149,7 +154,7 @@ def write_stage(
             model=card.identity,
             model_sha256=card.sha256,
             software_version=__version__,
-            created=datetime.now(UTC),
+            created=created,
         ),
         flags=[Flag(one["code"], one["detail"]) for one in flags],
         roi_names=settings.roi_names,
@@ -166,20 +171,32 @@ def _headers(case: CaseFolder, reference: Sequence) -> list[pydicom.Dataset]:
 
 def _keep(case: CaseFolder, objects: ObjectSet) -> dict[str, Any]:
     written: dict[str, dict[str, Any]] = {}
-    for kind, dataset in objects.datasets().items():
-        path = case.objects / f"{kind}.dcm"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.save_as(path, enforce_file_format=True)
-        case.write_bytes(f"objects/{kind}.dcm", path.read_bytes())
+    for kind, dataset in objects.datasets.items():
+        content = BytesIO()
+        dataset.save_as(content, enforce_file_format=True)
+        case.write_bytes(f"objects/{kind}.dcm", content.getvalue())
         written[kind] = {
             "sop_instance_uid": str(dataset.SOPInstanceUID),
             "series_instance_uid": str(dataset.SeriesInstanceUID),
         }
-    if objects.preview_png is not None:
-        case.write_bytes("objects/preview.png", objects.preview_png)
-    if not written:
-        raise GlioLoopError("CONFIGURATION_INVALID", "no kind of object is switched on")
-    return {"objects": written, "rois": objects.rois}
+    if objects.picture is not None:
+        content = BytesIO()
+        objects.picture.save(content, "PNG")
+        case.write_bytes("objects/preview.png", content.getvalue())
+    sizes = {region.value: asdict(size) for region, size in objects.sizes.items()}
+    return {"objects": written, "sizes": sizes, "rois": _rois(objects)}
+
+
+def _rois(objects: ObjectSet) -> list[dict[str, Any]]:
+    """Name, number of contours and volume of each ROI, as read from the structure set itself."""
+    if objects.structure_set is None:
+        return []
+    names = {roi.ROINumber: str(roi.ROIName) for roi in objects.structure_set.StructureSetROISequence}
+    contours = {
+        item.ReferencedROINumber: len(item.get("ContourSequence", []))
+        for item in objects.structure_set.ROIContourSequence
+    }
+    return [{"name": name, "contours": contours.get(number, 0)} for number, name in names.items()]
 
 
 def collect_result(outcomes: Mapping[str, Mapping[str, Any]], model: str, reference: Sequence) -> dict[str, Any]:

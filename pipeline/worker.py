@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from types import FrameType
 
 import structlog
@@ -70,7 +71,9 @@ def _handle_signals(stop: threading.Event) -> None:
 
 
 def configure_logging(level: str) -> None:
-    """One JSON object a line on stderr."""
+    """One JSON object a line on stderr, and no patient's name in it."""
+    # DICOM libraries quote the value they wonder at, and that may be a name.
+    warnings.simplefilter("ignore")
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

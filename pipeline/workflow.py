@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import structlog
 from dbos import DBOS, EnqueueOptions, SetWorkflowID
 
@@ -120,7 +121,8 @@ def _identify(identity: str, request: JobRequest) -> dict[str, Any]:
         Decision.from_json(request.decision).require()
         for destination in request.destinations or ():
             check_destination(archive(), destination)
-        return {}
+        # Recorded with this step: a later one that runs twice writes the same time into the objects.
+        return {"created": datetime.now(UTC).isoformat()}
 
     return _run(identity, Stage.IDENTIFY, work)
 
@@ -173,21 +175,30 @@ def _restore(identity: str, model: str) -> dict[str, Any]:
     return _run(identity, Stage.RESTORE, work)
 
 
-@_step(Stage.WRITE)
-def _write(identity: str, request: JobRequest, flags: list[dict[str, Any]]) -> dict[str, Any]:
+@_step(Stage.WRITE, talks_to_orthanc=True)
+def _write(identity: str, request: JobRequest, created: str, flags: list[dict[str, Any]]) -> dict[str, Any]:
     def work(_: _Reporter) -> dict[str, Any]:
-        predecessor = _predecessor(identity, request.study)
-        model = installed(request.model)
-        return stages.write_stage(case_folder(identity), settings(), model, flags, identity, predecessor)
+        return stages.write_stage(
+            case_folder(identity),
+            settings(),
+            installed(request.model),
+            flags,
+            identity,
+            datetime.fromisoformat(created),
+            _predecessor(identity, request.study),
+        )
 
     return _run(identity, Stage.WRITE, work)
 
 
-def _predecessor(identity: str, study: str) -> str | None:
-    """SOP Instance UID of the study's latest structure set by another job."""
+def _predecessor(identity: str, study: str) -> pydicom.Dataset | None:
+    """Return the study's latest structure set by another job, where the archive still has it."""
     for job in queue().jobs(study):
-        if job["id"] != identity and job["result"] and "rtstruct" in job["result"]:
-            return str(job["result"]["rtstruct"]["sop_instance_uid"])
+        stored = (job["result"] or {}).get("stored", {}).get("rtstruct")
+        if job["id"] != identity and stored:
+            path = case_folder(identity).write_bytes("predecessor.dcm", b"")
+            if archive().download(f"/instances/{stored}/file", path):
+                return pydicom.dcmread(path)
     return None
 
 
@@ -223,7 +234,7 @@ def segment(request_json: dict[str, Any]) -> dict[str, Any]:
         outcomes[Stage.INFER] = _infer(identity, request.model)
         outcomes[Stage.RESTORE] = _restore(identity, request.model)
         flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
-        outcomes[Stage.WRITE] = _write(identity, request, flags)
+        outcomes[Stage.WRITE] = _write(identity, request, outcomes[Stage.IDENTIFY]["created"], flags)
         outcomes[Stage.STORE] = _store(identity, request)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
