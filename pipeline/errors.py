@@ -63,6 +63,16 @@ REASONS: dict[str, Reason] = {
         "The request cannot be understood.",
         "The body is one JSON object with the documented keys; see docs/rest.md.",
     ),
+    "REQUEST_FOREIGN": Reason(
+        Kind.REFUSAL,
+        "A page of another server tried to command this node; nothing was done.",
+        "Only pages of this Orthanc may POST; behind a proxy, keep the Host header.",
+    ),
+    "PAGE_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "There is no such page.",
+        "The dashboard is at /glioloop/app/.",
+    ),
     "JOB_UNKNOWN": Reason(
         Kind.REFUSAL,
         "There is no such job.",

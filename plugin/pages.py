@@ -1,0 +1,81 @@
+"""The dashboard's files and the pictures of a job's result, with headers that keep a browser out of trouble."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import orthanc
+
+from pipeline.errors import GlioLoopError
+from pipeline.names import Sequence
+from plugin.answers import Content, route
+from plugin.node import Node
+
+_FOLDER: Final = Path(__file__).resolve().parent / "app"
+
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+#: Nothing from elsewhere, nothing inline: a PatientName that holds markup stays text.
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
+}
+
+#: A job's result is never rewritten with other content under the same id.
+_RESULT_HEADERS: Final = {"Cache-Control": "private, max-age=3600"}
+
+_JOB: Final = r"/glioloop/jobs/([0-9a-f]{32})"
+
+
+class Pages:
+    """Handlers of the pages.
+
+    Parameters
+    ----------
+    node
+        The running node.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        # A name that is not in this table cannot be asked for, whatever its dots and slashes.
+        self._files = {path.name: path for path in _FOLDER.iterdir() if path.suffix in _TYPES}
+
+    def register(self) -> None:
+        """Register every page with Orthanc.
+
+        Orthanc drops a trailing slash before the callback sees it, so the page cannot know against which
+        of its two addresses the browser resolves a link. It links to ``app/…``; both readings answer.
+        """
+        orthanc.RegisterRestCallback(r"/glioloop/app(?:/app)?(?:/([a-z0-9.-]*))?", route(self.page))
+        orthanc.RegisterRestCallback(_JOB + "/contours", route(self.contours))
+        orthanc.RegisterRestCallback(_JOB + rf"/slices/({'|'.join(Sequence)})\.jpg", route(self.slices))
+
+    def page(self, request: dict[str, Any]) -> tuple[int, Any]:
+        """Answer one of the dashboard's files; the dashboard itself where none is named."""
+        name = next(iter(request["groups"]), None) or "index.html"
+        path = self._files.get(name)
+        if path is None:
+            raise GlioLoopError("PAGE_UNKNOWN", name)
+        return 200, Content(path.read_bytes(), _TYPES[path.suffix], _HEADERS)
+
+    def contours(self, request: dict[str, Any]) -> tuple[int, Any]:
+        """Answer the contours of a job in pixels of the reference series."""
+        return self._result(request["groups"][0], "contours.json", "application/json")
+
+    def slices(self, request: dict[str, Any]) -> tuple[int, Any]:
+        """Answer the slices of an aligned sequence, all in one picture."""
+        job, name = request["groups"]
+        return self._result(job, f"{name}.jpg", "image/jpeg")
+
+    def _result(self, job: str, name: str, kind: str) -> tuple[int, Any]:
+        path = self._node.settings.jobs_folder / job / "browse" / name
+        if not path.is_file():
+            raise GlioLoopError("JOB_UNKNOWN", f"no {name}")
+        return 200, Content(path.read_bytes(), kind, _RESULT_HEADERS)
