@@ -156,6 +156,11 @@ REASONS: dict[str, Reason] = {
         "The requested network is not installed.",
         "`glioloop models list` shows the installed ones.",
     ),
+    "MODEL_INVALID": Reason(
+        Kind.REFUSAL,
+        "The network cannot be installed.",
+        "Its card (model.json) must hold every key of the model card and name files that are there; see docs/models.md.",
+    ),
     "MODEL_DAMAGED": Reason(
         Kind.FAILURE,
         "The network's file is damaged; no contours were made.",
@@ -212,6 +217,32 @@ REASONS: dict[str, Reason] = {
         Kind.REFUSAL,
         "The structure set was drawn on other images.",
         "Its frame of reference, and the images its contours name, are not those of the reference series.",
+    ),
+    # corrections and learning from them
+    "FEEDBACK_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "There is no such correction in the store.",
+        "`glioloop feedback list` and `GET /glioloop/feedback` show what is kept.",
+    ),
+    "FEEDBACK_DAMAGED": Reason(
+        Kind.FAILURE,
+        "A stored correction is damaged and cannot be used.",
+        "A file of the case does not match its digest; delete the case, and send the correction again.",
+    ),
+    "NOTHING_TO_LEARN": Reason(
+        Kind.REFUSAL,
+        "There are no corrections to learn from.",
+        "Corrections count when they are trusted (approved, or by a known reviewer), unless LearnFrom says all.",
+    ),
+    "TRAINING_UNAVAILABLE": Reason(
+        Kind.REFUSAL,
+        "This installation cannot train networks.",
+        "Training needs the extra `train` (PyTorch, ONNX): see docs/feedback.md.",
+    ),
+    "FINETUNE_FAILED": Reason(
+        Kind.FAILURE,
+        "Learning from the corrections failed; the network in use is unchanged.",
+        "The detail is the last line of the log in the run's folder below finetune/ in the state folder.",
     ),
     # store, forward, the node itself
     "CASE_LOST": Reason(

@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_pascal
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.errors import GlioLoopError
+from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.identify import IdentificationRules
 from pipeline.names import ROI_NAMES, Region, Sequence
 
@@ -92,6 +93,9 @@ class Settings(BaseSettings):
         default=(60, 120, 300, 1800, 3600), description="Waits between tries of forwarding."
     )
 
+    feedback: FeedbackPolicy = Field(default_factory=FeedbackPolicy, description="Corrections that come back.")
+    finetune: FinetunePolicy = Field(default_factory=FinetunePolicy, description="Learning from them.")
+
     keep_job_files: bool = Field(default=False, description="Keep a finished job's working files (for debugging).")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -111,6 +115,16 @@ class Settings(BaseSettings):
     def jobs_folder(self) -> Path:
         """Working files of jobs, one folder each."""
         return self.state_folder / "jobs"
+
+    @property
+    def feedback_folder(self) -> Path:
+        """The store of corrections."""
+        return self.state_folder / "feedback"
+
+    @property
+    def finetune_folder(self) -> Path:
+        """Working files of fine-tunings, one folder each, and the reference set."""
+        return self.state_folder / "finetune"
 
     @property
     def queue_database_url(self) -> str:

@@ -1,0 +1,94 @@
+"""What a site decides about corrections and learning: sections ``Feedback`` and ``Finetune`` of the settings."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_pascal
+
+from pipeline.names import Region
+
+
+class FeedbackPolicy(BaseModel):
+    """How corrections are recognised, trusted and kept."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
+
+    enabled: bool = Field(default=True, description="Look for corrections in studies that were processed.")
+    roi_map: dict[Region, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Further ROI names per region: regular expressions for the whole name, case ignored.",
+    )
+    trusted_approval: tuple[str, ...] = Field(
+        default=("APPROVED",), description="Values of ApprovalStatus that make a correction trusted."
+    )
+    trusted_reviewers: tuple[str, ...] = Field(
+        default=(), description="Regular expressions: a ReviewerName that matches one makes a correction trusted."
+    )
+    least_change_ml: float = Field(
+        default=0.01, ge=0, description="A region that differs by less, in ml, was not corrected."
+    )
+    most_cases: int = Field(default=500, ge=1, description="Cases kept; beyond it the oldest are dropped.")
+    most_gigabytes: float = Field(default=20, gt=0, description="Size of the store; beyond it the oldest are dropped.")
+    held_back_share: float = Field(
+        default=0.34, ge=0, le=0.9, description="Share of patients never learnt from, kept to judge what was learnt."
+    )
+
+    @field_validator("roi_map")
+    @classmethod
+    def _compile(cls, value: dict[Region, tuple[str, ...]]) -> dict[Region, tuple[str, ...]]:
+        for pattern in (one for patterns in value.values() for one in patterns):
+            _check_pattern(pattern)
+        return value
+
+    @field_validator("trusted_reviewers")
+    @classmethod
+    def _compile_reviewers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            _check_pattern(pattern)
+        return value
+
+
+class FinetunePolicy(BaseModel):
+    """When and how the network learns from corrections, and what a new one must show."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
+
+    after_corrections: int = Field(
+        default=0, ge=0, description="Start by itself after this many new trusted corrections; 0: only when asked."
+    )
+    learn_from: Literal["trusted", "all"] = Field(
+        default="trusted", description="Whether corrections that nobody approved are learnt from."
+    )
+    automatic_promotion: bool = Field(
+        default=False, description="Put a network that passed the guard to work without being asked."
+    )
+    head_label_maps: Path | None = Field(
+        default=None, description="Folder of head label maps: synthetic cases are replayed against forgetting."
+    )
+    steps: int = Field(default=150, ge=1, le=100_000, description="Optimiser steps.")
+    learning_rate: float = Field(default=3e-4, gt=0, le=1, description="Highest learning rate; it falls to zero.")
+    replay_share: float = Field(default=0.5, ge=0, lt=1, description="Share of steps on replayed cases.")
+    replay_cases: int = Field(default=16, ge=0, description="Synthetic cases rendered for the replay.")
+    reference_cases: int = Field(default=6, ge=0, description="Synthetic cases in the fixed reference set.")
+    least_held_back: int = Field(
+        default=3, ge=1, description="Held-back corrections needed before a new network can pass the guard."
+    )
+    margin: float = Field(default=0.01, ge=0, le=1, description="Mean Dice a region may lose on the reference set.")
+    least_gain: float = Field(
+        default=0.0, ge=0, le=1, description="Mean Dice that the held-back corrections must gain at least."
+    )
+    threads: int = Field(default=0, ge=0, le=256, description="Threads of the learning process; 0: all cores.")
+
+    @field_validator("head_label_maps")
+    @classmethod
+    def _empty_is_none(cls, value: Path | None) -> Path | None:
+        return None if value is not None and str(value) in ("", ".") else value
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
