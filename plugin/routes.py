@@ -141,7 +141,7 @@ class Routes:
         """List the installed networks."""
         registry = self._registry()
         current = registry.get(None).card.identity
-        cards = [model.card for model in registry.list()]
+        cards = [model.card for model in registry.installed()]
         return 200, [
             card.model_dump(mode="json") | {"identity": card.identity, "current": card.identity == current}
             for card in cards

@@ -1,0 +1,29 @@
+"""The networks: their cards, where they lie, which one is in use."""
+
+from pipeline.registry.card import (
+    BrainStage,
+    InputGrid,
+    Lineage,
+    Metric,
+    ModelCard,
+    NetworkFile,
+    Output,
+    Postprocessing,
+    TrainingSource,
+)
+from pipeline.registry.registry import CARD, InstalledModel, Registry
+
+__all__ = [
+    "CARD",
+    "BrainStage",
+    "InputGrid",
+    "InstalledModel",
+    "Lineage",
+    "Metric",
+    "ModelCard",
+    "NetworkFile",
+    "Output",
+    "Postprocessing",
+    "Registry",
+    "TrainingSource",
+]

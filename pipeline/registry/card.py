@@ -1,0 +1,256 @@
+"""The model card: everything inference needs of a network, and what people should know of it.
+
+A network is data: one folder ``<name>/<version>/`` with ``model.json`` (this card) and the ONNX files
+it names. Inference takes every number from here, so that a site's own network needs no code.
+"""
+
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Spacing = tuple[float, float, float]
+Size = tuple[int, int, int]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkFile(_Record):
+    """An ONNX file beside the card.
+
+    Attributes
+    ----------
+    name
+        File name, no folders.
+    sha256
+        Hash of its content; a file that differs is refused.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\.onnx$")]
+    sha256: Sha256
+
+
+class InputGrid(_Record):
+    """How images are laid before a network; axes of sizes are (z, y, x), of spacings (x, y, z).
+
+    Attributes
+    ----------
+    order
+        Sequence of each input channel.
+    spacing_mm
+        Voxel size of the grid, (x, y, z).
+    orientation
+        Directions in which the axes x, y, z grow: LPS is DICOM's own, RAS that of many NIfTI files.
+    window
+        Largest size (z, y, x) given to the network at once; a larger picture is covered by overlapping
+        windows with Gaussian weights.
+    multiple
+        Sizes must be multiples of this; the picture is padded to it.
+    fixed
+        The network takes exactly ``window`` and nothing smaller.
+    overlap
+        Fraction of a window shared with the next.
+    normalisation
+        ``brain``: zero mean and unit deviation inside the brain, zero outside; ``head``: the same over all
+        that is not air; ``nonzero``: over voxels that are not zero; ``none``.
+    """
+
+    order: Annotated[tuple[Sequence, ...], Field(min_length=1, max_length=4)]
+    spacing_mm: Spacing
+    orientation: Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")] = "LPS"
+    window: Size
+    multiple: Annotated[int, Field(ge=1, le=128)] = 16
+    fixed: bool = False
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    normalisation: Literal["brain", "head", "nonzero", "none"] = "brain"
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.order)) != len(self.order):
+            raise ValueError("a sequence stands twice in the input order")
+        return self
+
+
+class BrainStage(_Record):
+    """The coarse network that finds the brain before the tumour network looks.
+
+    Attributes
+    ----------
+    file
+        The network; one sigmoid output, the brain.
+    grid
+        Its input.
+    threshold
+        Probability at and above which a voxel is brain.
+    margin_mm
+        How far beyond that brain the tumour network may look.
+    """
+
+    file: NetworkFile
+    grid: InputGrid
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    margin_mm: Annotated[float, Field(ge=0, le=30)] = 6.0
+
+
+class Output(_Record):
+    """How one region is read from the network's output channels.
+
+    Attributes
+    ----------
+    region
+        The region.
+    channels
+        Channels whose probabilities add up to the region's; one channel with a sigmoid.
+    threshold
+        Probability at and above which a voxel belongs to the region.
+    """
+
+    region: Region
+    channels: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+class Postprocessing(_Record):
+    """Clean-up on the reference series' slices.
+
+    Attributes
+    ----------
+    minimum_component_ml
+        Connected parts smaller than this are dropped, per region.
+    fill_holes
+        Whether holes in WT and TC are filled slice by slice.
+    """
+
+    minimum_component_ml: dict[Region, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    fill_holes: bool = True
+
+
+class TrainingSource(_Record):
+    """Data the weights come from."""
+
+    name: str
+    source: str
+    licence: str
+    cases: Annotated[int, Field(ge=0)]
+
+
+class Metric(_Record):
+    """One measured figure.
+
+    Attributes
+    ----------
+    dataset
+        What it was measured on, in words.
+    use
+        ``tuning``: choices were made by it; ``validation``: none were; ``synthetic``: rendered cases.
+    n
+        Number of cases.
+    dice
+        Mean Dice per region.
+    ci95
+        Bootstrap interval of that mean per region; absent where n is too small to give one.
+    """
+
+    dataset: str
+    use: Literal["tuning", "validation", "synthetic"]
+    n: Annotated[int, Field(ge=1)]
+    dice: dict[Region, float]
+    ci95: dict[Region, tuple[float, float]] = Field(default_factory=dict)
+
+
+class Lineage(_Record):
+    """Where a fine-tuned network comes from.
+
+    Attributes
+    ----------
+    parent
+        ``name@version`` it was fine-tuned from.
+    cases
+        Pseudonyms of the corrections it learnt from.
+    decision
+        What the guard found, in words.
+    """
+
+    parent: str
+    cases: tuple[str, ...] = ()
+    decision: str = ""
+
+
+class ModelCard(_Record):
+    """``model.json``; unknown keys are refused.
+
+    Attributes
+    ----------
+    name, version, created
+        Identity; ``name@version`` is written into every object the network makes.
+    description, architecture, licence
+        For people.
+    file
+        The tumour network.
+    grid
+        Its input.
+    brain
+        The network that finds the brain first; None where the input comes without skull or ``file`` copes.
+    activation
+        What turns the network's raw outputs into probabilities; ``none`` where the file does so itself.
+    outputs
+        Every tumour region, and ``brain`` where the network gives it.
+    postprocessing, uncertainty_limit
+        Clean-up, and the uncertainty above which a result carries the flag MODEL_UNCERTAIN.
+    training, metrics, lineage, limitations
+        What it learnt from, how well it does, where it comes from, what it can't do.
+    """
+
+    name: Name
+    version: Name
+    created: date
+    description: str
+    architecture: str
+    licence: str
+    opset: Annotated[int, Field(ge=11)]
+    file: NetworkFile
+    grid: InputGrid
+    brain: BrainStage | None = None
+    activation: Literal["sigmoid", "softmax", "none"] = "sigmoid"
+    outputs: tuple[Output, ...]
+    postprocessing: Postprocessing = Postprocessing()
+    uncertainty_limit: Annotated[float, Field(gt=0, le=1)] = 1.0
+    training: tuple[TrainingSource, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    lineage: Lineage | None = None
+    limitations: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        regions = [output.region for output in self.outputs]
+        lacking = [region.value for region in TUMOUR_REGIONS if region not in regions]
+        if lacking:
+            raise ValueError(f"outputs lack {', '.join(lacking)}")
+        if len(set(regions)) != len(regions):
+            raise ValueError("a region stands twice in outputs")
+        return self
+
+    @property
+    def identity(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the tumour network's file."""
+        return self.file.sha256
+
+    @property
+    def files(self) -> tuple[NetworkFile, ...]:
+        """Every ONNX file of this network."""
+        return (self.file,) if self.brain is None else (self.file, self.brain.file)
+
+    def threshold(self, region: Region) -> float:
+        """Return the probability at and above which a voxel belongs to a region."""
+        return next(output.threshold for output in self.outputs if output.region is region)
