@@ -77,7 +77,11 @@ def align_stage(case: CaseFolder, reference: Sequence) -> dict[str, Any]:
             }
             for sequence, one in alignments.items()
         },
-        "flags": [flag.as_json() for one in alignments.values() for flag in one.flags],
+        "flags": [
+            flag.as_json() | {"detail": f"{sequence.value}: {flag.detail}"}
+            for sequence, one in alignments.items()
+            for flag in one.flags
+        ],
     }
 
 
