@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from pipeline.node import read_commented_json
 from pipeline.settings import ROOT, load_settings
