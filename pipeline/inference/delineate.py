@@ -1,0 +1,207 @@
+"""From aligned sequences to probabilities: the brain first, then the tumour inside it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from scipy import ndimage
+
+from pipeline.align import Alignment
+from pipeline.errors import Flag, GlioLoopError
+from pipeline.inference.grids import Box, extent_of, like, make_grid, sample_all
+from pipeline.inference.normalise import normalise_brain, normalise_head
+from pipeline.inference.session import activate, load_network
+from pipeline.inference.windows import predict
+from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.registry import BrainStage, InputGrid, InstalledModel, ModelCard
+from pipeline.volume.records import SourceVolume
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Progress = Callable[[float], None]
+
+#: Adult brains with their sulci and ventricles; wider than any, since coverage may be partial.
+PLAUSIBLE_BRAIN_ML = (600.0, 2200.0)
+_ML_PER_MM3 = 1e-3
+#: Voxels whose probability of tumour is above this take part in the uncertainty figure.
+_DOUBT_FROM = 0.1
+
+
+@dataclass(frozen=True)
+class Delineation:
+    """What a network found.
+
+    Attributes
+    ----------
+    probabilities
+        float32 image per region (WT, TC, ET, nested, and brain) on the network's grid, in the
+        reference series' physical space (LPS, mm).
+    brain_ml
+        Volume of the brain found.
+    uncertainty
+        Mean of 4p(1-p) over voxels where the whole tumour is at all likely: 0 certain, 1 a coin toss.
+    flags
+        MODEL_UNCERTAIN.
+    provider
+        onnxruntime's execution provider.
+    """
+
+    probabilities: dict[Region, sitk.Image]
+    brain_ml: float
+    uncertainty: float
+    flags: tuple[Flag, ...]
+    provider: str
+
+
+@dataclass(frozen=True)
+class _Brain:
+    """The brain on the grid it was looked for on."""
+
+    probability: sitk.Image
+    box: Box
+    volume_ml: float
+
+
+def delineate(
+    volumes: Mapping[Sequence, SourceVolume],
+    alignments: Mapping[Sequence, Alignment],
+    reference: Sequence,
+    model: InstalledModel,
+    progress: Progress = lambda fraction: None,
+) -> Delineation:
+    """Find brain and tumour.
+
+    Parameters
+    ----------
+    volumes
+        The sequences; one that is not there is given to the network as zeros.
+    alignments
+        For each sequence the map from the reference's space to its own.
+    reference
+        Sequence in whose space the result lies.
+    model
+        The network.
+    progress
+        Called with the fraction done.
+
+    Raises
+    ------
+    GlioLoopError
+        BRAIN_NOT_FOUND, MODEL_DAMAGED.
+    """
+    card = model.card
+    field = extent_of(volumes[reference].image)
+    progress(0.0)
+    brain = None if card.brain is None else _find_brain(volumes, alignments, field, model, card.brain)
+    progress(0.2)
+    grid = make_grid(field if brain is None else brain.box, card.grid)
+    images = sample_all(volumes, alignments, card.grid, grid)
+    mask = _inside(images) if brain is None or card.brain is None else _near(brain, grid, card.brain)
+    network = load_network(model, card.file)
+    raw = predict(
+        _normalise(images, mask, card.grid),
+        card.grid.window,
+        card.grid.overlap,
+        network,
+        lambda fraction: progress(0.2 + 0.8 * fraction),
+    )
+    regions = _regions(activate(raw, card.activation), mask, card)
+    brain_ml = _brain_volume(brain, regions, mask, grid)
+    doubt = _uncertainty(regions[Region.WT])
+    flags = (Flag("MODEL_UNCERTAIN", f"{doubt:.2f}"),) if doubt > card.uncertainty_limit else ()
+    probabilities = {region: like(array, grid) for region, array in regions.items()}
+    return Delineation(probabilities, brain_ml, doubt, flags, network.provider)
+
+
+def _find_brain(
+    volumes: Mapping[Sequence, SourceVolume],
+    alignments: Mapping[Sequence, Alignment],
+    field: Box,
+    model: InstalledModel,
+    stage: BrainStage,
+) -> _Brain:
+    grid = make_grid(field, stage.grid, least=stage.grid.window)
+    images = sample_all(volumes, alignments, stage.grid, grid)
+    network = load_network(model, stage.file)
+    raw = predict(_normalise(images, _inside(images), stage.grid), stage.grid.window, stage.grid.overlap, network)
+    probability = activate(raw, "sigmoid")[0]
+    mask = _largest(probability >= stage.threshold)
+    volume_ml = float(mask.sum()) * float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
+    _check_brain(volume_ml)
+    # Parts apart from the brain (an eye, a muscle) must not come back through their probability.
+    kept = np.where(ndimage.binary_dilation(mask, iterations=2), probability, 0).astype(np.float32)
+    image = like(kept, grid)
+    margin = stage.margin_mm + max(stage.grid.spacing_mm)
+    return _Brain(image, _box_of(mask, grid, margin), volume_ml)
+
+
+def _check_brain(volume_ml: float) -> None:
+    low, high = PLAUSIBLE_BRAIN_ML
+    if not low <= volume_ml <= high:
+        raise GlioLoopError("BRAIN_NOT_FOUND", f"{volume_ml:.0f} ml")
+
+
+def _largest(mask: Mask) -> Mask:
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return mask
+    return np.asarray(labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])))
+
+
+def _box_of(mask: Mask, grid: sitk.Image, margin_mm: float) -> Box:
+    """Box around a mask (z, y, x) in the grid's space, LPS, mm."""
+    where = np.argwhere(mask)[:, ::-1]
+    corners = np.array(np.meshgrid(*zip(where.min(0) - 0.5, where.max(0) + 0.5, strict=True))).reshape(3, -1).T
+    points = np.array([grid.TransformContinuousIndexToPhysicalPoint(corner.tolist()) for corner in corners])
+    return points.min(axis=0) - margin_mm, points.max(axis=0) + margin_mm
+
+
+def _near(brain: _Brain, grid: sitk.Image, stage: BrainStage) -> Mask:
+    """The brain and a margin around it, on the tumour network's grid."""
+    moved = sitk.Resample(brain.probability, grid, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    mask = sitk.GetArrayFromImage(moved) >= stage.threshold
+    distance = ndimage.distance_transform_edt(~mask, sampling=grid.GetSpacing()[::-1])
+    return np.asarray(distance <= stage.margin_mm)
+
+
+def _inside(images: Array) -> Mask:
+    return np.asarray((images != 0).any(axis=0))
+
+
+def _normalise(images: Array, mask: Mask, grid: InputGrid) -> Array:
+    match grid.normalisation:
+        case "brain" | "nonzero":
+            return normalise_brain(images, mask)
+        case "head":
+            return normalise_head(images)
+        case _:
+            return images
+
+
+def _regions(probabilities: Array, mask: Mask, card: ModelCard) -> dict[Region, Array]:
+    """Regions from channels; the tumour only where the mask is, and each region inside the one around it."""
+    regions = {
+        output.region: np.sum(probabilities[list(output.channels)], axis=0, dtype=np.float32) * mask
+        for output in card.outputs
+    }
+    for outer, inner in pairwise(TUMOUR_REGIONS):
+        regions[inner] = np.minimum(regions[inner], regions[outer])
+    return regions
+
+
+def _brain_volume(brain: _Brain | None, regions: Mapping[Region, Array], mask: Mask, grid: sitk.Image) -> float:
+    if brain is not None:
+        return brain.volume_ml
+    found = regions[Region.BRAIN] >= 0.5 if Region.BRAIN in regions else mask
+    volume_ml = float(found.sum()) * float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
+    if Region.BRAIN in regions:
+        _check_brain(volume_ml)
+    return volume_ml
+
+
+def _uncertainty(tumour: Array) -> float:
+    doubtful = tumour[tumour > _DOUBT_FROM]
+    return float(np.mean(4 * doubtful * (1 - doubtful))) if doubtful.size else 0.0

@@ -1,0 +1,121 @@
+"""The grid a network sees, and images on it: each image is resampled once from its own slices."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from pipeline.align import Alignment
+from pipeline.names import Sequence
+from pipeline.registry import InputGrid
+from pipeline.volume.records import SourceVolume
+
+Array = npt.NDArray[np.float32]
+Box = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+_AXIS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
+#: Full width at half maximum of a Gaussian of unit deviation.
+_FWHM = 2.3548
+
+
+def direction_of(orientation: str) -> npt.NDArray[np.float64]:
+    """Return the direction cosines (columns: axes x, y, z of the grid; rows: L, P, S) of a code such as LPS."""
+    matrix = np.zeros((3, 3))
+    for column, letter in enumerate(orientation):
+        row, sign = _AXIS[letter]
+        matrix[row, column] = sign
+    return matrix
+
+
+def extent_of(image: sitk.Image) -> Box:
+    """Return the lowest and highest corner (LPS, mm) of the box around an image's voxels."""
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in image.GetSize()])).reshape(3, -1).T
+    points = np.array([image.TransformContinuousIndexToPhysicalPoint(corner.tolist()) for corner in corners])
+    return points.min(axis=0), points.max(axis=0)
+
+
+def make_grid(box: Box, spec: InputGrid, least: tuple[int, int, int] = (0, 0, 0)) -> sitk.Image:
+    """Return an empty image whose voxels a network sees.
+
+    Parameters
+    ----------
+    box
+        What must be covered, LPS, mm.
+    spec
+        Spacing, orientation, multiple; a ``fixed`` window is a lower bound of the size.
+    least
+        Lower bound of the size, (z, y, x).
+
+    Returns
+    -------
+    SimpleITK.Image
+        uint8, centred on the box; sizes are multiples of ``spec.multiple``.
+    """
+    direction = direction_of(spec.orientation)
+    spacing = np.array(spec.spacing_mm)
+    extent = np.abs(direction.T @ (box[1] - box[0]))
+    floor = np.maximum(np.array(least[::-1]), np.array(spec.window[::-1]) if spec.fixed else 0)
+    size = np.maximum(np.ceil(extent / spacing), floor)
+    size = (np.ceil(size / spec.multiple) * spec.multiple).astype(int)
+    grid = sitk.Image([int(n) for n in size], sitk.sitkUInt8)
+    grid.SetSpacing(spacing.tolist())
+    grid.SetDirection(direction.ravel().tolist())
+    centre = (box[0] + box[1]) / 2
+    grid.SetOrigin((centre - direction @ (spacing * (size - 1) / 2)).tolist())
+    return grid
+
+
+def sample_all(
+    volumes: Mapping[Sequence, SourceVolume],
+    alignments: Mapping[Sequence, Alignment],
+    spec: InputGrid,
+    grid: sitk.Image,
+) -> Array:
+    """Bring the sequences onto a grid in the reference's space, in the network's order.
+
+    Returns
+    -------
+    float32, shape (sequences, z, y, x); zero outside a sequence's field of view, and all zero for a
+    sequence that is not there.
+    """
+    return np.stack(
+        [
+            sample(volumes[sequence].image, alignments[sequence].transform, grid)
+            if sequence in volumes
+            else np.zeros(grid.GetSize()[::-1], dtype=np.float32)
+            for sequence in spec.order
+        ]
+    )
+
+
+def sample(image: sitk.Image, transform: sitk.Transform, grid: sitk.Image) -> Array:
+    """Resample one image, smoothed along the axes on which it is finer than the grid.
+
+    Parameters
+    ----------
+    image
+        float32.
+    transform
+        Maps points of the grid's space to the image's.
+    grid
+        Where to.
+
+    Returns
+    -------
+    float32, shape (z, y, x).
+    """
+    target = float(max(grid.GetSpacing()))
+    variances = [max(0.0, target**2 - one**2) / _FWHM**2 for one in image.GetSpacing()]
+    if any(variances):
+        # Without this, fine detail folds into the coarse grid as noise.
+        image = sitk.DiscreteGaussian(image, variances, 32, 0.01, True)
+    moved = sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    return np.asarray(sitk.GetArrayFromImage(moved), dtype=np.float32)
+
+
+def like(array: npt.NDArray[np.float32], grid: sitk.Image) -> sitk.Image:
+    """Return an array (z, y, x) as an image on a grid."""
+    image = sitk.GetImageFromArray(array)
+    image.CopyInformation(grid)
+    return image

@@ -1,0 +1,75 @@
+"""Grids, sampling and windows: where things are, and that nothing is lost between windows."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from pipeline.inference.grids import extent_of, like, make_grid, sample
+from pipeline.inference.windows import gaussian, predict, starts
+from pipeline.names import Sequence
+from pipeline.registry import InputGrid
+
+
+def spec(**changes: object) -> InputGrid:
+    values = {"order": tuple(Sequence), "spacing_mm": (2, 2, 2), "window": (32, 32, 32), "multiple": 16}
+    return InputGrid.model_validate(values | changes)
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "RAS", "PIR", "SLA"])
+def test_grid_covers_an_oblique_box(orientation: str) -> None:
+    image = sitk.Image(60, 50, 20, sitk.sitkFloat32)
+    image.SetSpacing((0.9, 1.1, 5.0))
+    image.SetDirection(sitk.VersorTransform((0.2, -0.1, 0.3, 0.9)).GetMatrix())
+    image.SetOrigin((10, -40, 70))
+    grid = make_grid(extent_of(image), spec(orientation=orientation))
+    assert all(n % 16 == 0 for n in grid.GetSize())
+    assert sitk.DICOMOrientImageFilter_GetOrientationFromDirectionCosines(grid.GetDirection()) == orientation
+    low, high = extent_of(grid)
+    inner_low, inner_high = extent_of(image)
+    assert (low <= inner_low + 1e-6).all() and (high >= inner_high - 1e-6).all()
+
+
+def test_sampling_keeps_place_and_mean() -> None:
+    fine = sitk.GaussianSource(sitk.sitkFloat32, [120] * 3, [12] * 3, [70, 55, 60], 100.0)
+    grid = make_grid(extent_of(fine), spec())
+    moved = like(sample(fine, sitk.Transform(), grid), grid)
+    for image in (fine, moved):
+        array = sitk.GetArrayFromImage(image)
+        indices = [float((array * axis).sum() / array.sum()) for axis in np.indices(array.shape)]
+        centre = image.TransformContinuousIndexToPhysicalPoint(indices[::-1])
+        assert centre == pytest.approx((70, 55, 60), abs=0.1)
+        assert float(array.sum()) * np.prod(image.GetSpacing()) == pytest.approx(
+            100 * (2 * np.pi) ** 1.5 * 12**3, rel=0.01
+        )
+
+
+def test_windows_cover_everything() -> None:
+    for length, window in ((100, 32), (33, 32), (32, 32), (20, 32), (97, 48)):
+        covered = np.zeros(length, dtype=bool)
+        for start in starts(length, window, 0.5):
+            assert start + min(window, length) <= length
+            covered[start : start + window] = True
+        assert covered.all()
+
+
+def test_windows_join_without_a_seam() -> None:
+    images = np.random.default_rng(1).normal(size=(2, 40, 70, 33)).astype(np.float32)
+    calls: list[tuple[int, ...]] = []
+
+    def network(one: np.ndarray) -> np.ndarray:
+        calls.append(one.shape)
+        return one[:, :1] * 2
+
+    done: list[float] = []
+    found = predict(images, (32, 32, 32), 0.5, network, done.append)
+    assert found.shape == (1, 40, 70, 33)
+    np.testing.assert_allclose(found[0], images[0] * 2, rtol=1e-4, atol=1e-5)
+    assert len(calls) > 1 and done[-1] == 1.0
+    assert predict(images, (64, 80, 64), 0.5, network).shape == (1, 40, 70, 33)
+
+
+def test_gaussian_is_highest_in_the_middle() -> None:
+    weight = gaussian((8, 16, 4))
+    assert weight.shape == (8, 16, 4)
+    assert weight.min() > 0
+    assert weight[3, 7, 1] == weight.max()
