@@ -27,6 +27,7 @@ from pipeline.jobs import JobQueue, JobRequest, ProcessOptions
 from pipeline.names import JobState, Stage
 from pipeline.registry import InstalledModel, Registry
 from pipeline.settings import Destination, Settings, load_settings
+from pipeline.viewer.browse import keep_browsable
 
 log = structlog.get_logger()
 
@@ -178,7 +179,7 @@ def _restore(identity: str, model: str) -> dict[str, Any]:
 @_step(Stage.WRITE, talks_to_orthanc=True)
 def _write(identity: str, request: JobRequest, created: str, flags: list[dict[str, Any]]) -> dict[str, Any]:
     def work(_: _Reporter) -> dict[str, Any]:
-        return stages.write_stage(
+        outcome = stages.write_stage(
             case_folder(identity),
             settings(),
             installed(request.model),
@@ -187,8 +188,18 @@ def _write(identity: str, request: JobRequest, created: str, flags: list[dict[st
             datetime.fromisoformat(created),
             _predecessor(identity, request.study),
         )
+        _keep_browsable(identity)
+        return outcome
 
     return _run(identity, Stage.WRITE, work)
+
+
+def _keep_browsable(identity: str) -> None:
+    """Draw what the dashboard browses; contours go out also where that fails."""
+    try:
+        keep_browsable(case_folder(identity), settings().reference, settings().roi_names)
+    except Exception:
+        log.exception("slices not drawn", job=identity)
 
 
 def _predecessor(identity: str, study: str) -> pydicom.Dataset | None:

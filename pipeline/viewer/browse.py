@@ -1,0 +1,41 @@
+"""Writes what the dashboard browses into a job's folder: ``browse/contours.json`` and a picture a sequence."""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+import pydicom
+
+from pipeline.align import Alignment
+from pipeline.casefolder import CaseFolder
+from pipeline.names import Region, Sequence
+from pipeline.viewer.contours import contours_on_slices
+from pipeline.viewer.slices import draw_sheets
+
+FOLDER: Final = "browse"
+
+
+def keep_browsable(case: CaseFolder, reference: Sequence, roi_names: Mapping[Region, str]) -> None:
+    """Write slices and contours of a case whose objects are written.
+
+    Parameters
+    ----------
+    case
+        With volumes, alignment and objects.
+    reference
+        Sequence whose slices carry the contours.
+    roi_names
+        ROI name of each region.
+    """
+    volumes = case.read_volumes()
+    alignments = {Sequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
+    path = case.objects / "rtstruct.dcm"
+    structure_set = pydicom.dcmread(path) if path.exists() else None
+    sheet, pictures = draw_sheets(volumes, {key: one.transform for key, one in alignments.items()}, reference)
+    for sequence, picture in pictures.items():
+        case.write_bytes(f"{FOLDER}/{sequence.value}.jpg", picture)
+    content = contours_on_slices(structure_set, volumes[reference], roi_names) | {
+        "reference": reference.value,
+        "sheet": sheet.as_json(),
+    }
+    case.write_bytes(f"{FOLDER}/contours.json", json.dumps(content, separators=(",", ":")).encode())

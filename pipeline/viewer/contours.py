@@ -1,0 +1,114 @@
+"""The structure set's contours in pixels of the reference series' slices, for the dashboard."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pipeline.names import REGION_MEANING, Region
+from pipeline.volume.records import SourceVolume
+
+#: A tenth of a pixel is finer than any screen draws it.
+_DECIMALS: Final = 1
+
+_LETTERS: Final = (("L", "R"), ("P", "A"), ("H", "F"))
+
+
+def contours_on_slices(
+    structure_set: pydicom.Dataset | None, reference: SourceVolume, roi_names: Mapping[Region, str]
+) -> dict[str, Any]:
+    """Describe the reference series' slices and the contours on them.
+
+    Parameters
+    ----------
+    structure_set
+        RT Structure Set drawn on the reference series; None where none was made.
+    reference
+        The series.
+    roi_names
+        ROI name of each region, to tell which ROI is which.
+
+    Returns
+    -------
+    dict
+        ``size`` (columns, rows, slices), ``spacing_mm`` (column, row, slice), ``edges`` (patient direction at
+        the left, right, top and bottom edge of a slice), ``slices`` (SOP Instance UIDs by slice), ``rois``
+        (name, meaning, colour), ``contours`` (by slice: ROI by its place in ``rois``, and column and row of
+        each point in turn, 0 being the centre of the first pixel).
+    """
+    image = reference.image
+    rois = _rois(structure_set, roi_names)
+    numbers = {roi.pop("number"): place for place, roi in enumerate(rois)}
+    places = {one.sop_instance_uid: k for k, one in enumerate(reference.slices)}
+    to_pixels = _to_pixels(image)
+    contours: dict[str, list[dict[str, Any]]] = {}
+    for item in structure_set.get("ROIContourSequence", []) if structure_set is not None else ():
+        for contour in item.get("ContourSequence", []):
+            pixels = to_pixels(np.array(contour.ContourData, float).reshape(-1, 3))
+            k = _slice_of(contour, places, pixels)
+            flat = np.round(pixels[:, :2], _DECIMALS).ravel().tolist()
+            contours.setdefault(str(k), []).append({"roi": numbers[int(item.ReferencedROINumber)], "points": flat})
+    return {
+        "size": list(image.GetSize()),
+        "spacing_mm": [round(one, 4) for one in image.GetSpacing()],
+        "edges": _edges(image),
+        "slices": [one.sop_instance_uid for one in reference.slices],
+        "rois": rois,
+        "contours": contours,
+    }
+
+
+def _rois(structure_set: pydicom.Dataset | None, roi_names: Mapping[Region, str]) -> list[dict[str, Any]]:
+    if structure_set is None:
+        return []
+    regions = {name: region for region, name in roi_names.items()}
+    colours = {
+        int(item.ReferencedROINumber): [int(part) for part in item.ROIDisplayColor]
+        for item in structure_set.ROIContourSequence
+    }
+    return [
+        {
+            "number": int(roi.ROINumber),
+            "name": str(roi.ROIName),
+            "region": region.value if (region := regions.get(str(roi.ROIName))) else None,
+            "meaning": REGION_MEANING[region] if region else "",
+            "colour": colours[int(roi.ROINumber)],
+        }
+        for roi in structure_set.StructureSetROISequence
+    ]
+
+
+def _slice_of(contour: pydicom.Dataset, places: Mapping[str, int], pixels: NDArray[np.float64]) -> int:
+    named = contour.get("ContourImageSequence")
+    uid = str(named[0].ReferencedSOPInstanceUID) if named else ""
+    nearest = round(float(pixels[:, 2].mean()))
+    # A multi-frame reference series is one instance: there the height alone tells.
+    return places.get(uid, nearest) if len(places) > 1 else nearest
+
+
+def _to_pixels(image: sitk.Image) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return the map of (n, 3) points in LPS mm to continuous (column, row, slice)."""
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    inverse = np.linalg.inv(direction * np.array(image.GetSpacing()))
+    origin = np.array(image.GetOrigin())
+    return lambda points: (points - origin) @ inverse.T
+
+
+def _edges(image: sitk.Image) -> dict[str, str]:
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    right, down = _letters(direction[:, 0]), _letters(direction[:, 1])
+    return {
+        "left": _letters(-direction[:, 0]),
+        "right": right,
+        "top": _letters(-direction[:, 1]),
+        "bottom": down,
+    }
+
+
+def _letters(vector: NDArray[np.float64]) -> str:
+    """Return the patient directions a vector points to, the strongest first (PS3.3, C.7.6.1.1.1)."""
+    order = [axis for axis in np.argsort(-np.abs(vector)) if abs(vector[axis]) > 0.35]
+    return "".join(_LETTERS[axis][0 if vector[axis] > 0 else 1] for axis in order)
