@@ -24,11 +24,15 @@ APPLICATION: Final = "glioloop"
 JOBS_QUEUE: Final = "glioloop-jobs"
 INTAKE_QUEUE: Final = "glioloop-intake"
 DELIVERY_QUEUE: Final = "glioloop-delivery"
+FEEDBACK_QUEUE: Final = "glioloop-feedback"
+TRAINING_QUEUE: Final = "glioloop-training"
 
 SEGMENT_WORKFLOW: Final = "segment"
 INTAKE_WORKFLOW: Final = "intake"
 RESCAN_WORKFLOW: Final = "rescan"
 DELIVER_WORKFLOW: Final = "deliver"
+FEEDBACK_WORKFLOW: Final = "feedback"
+FINETUNE_WORKFLOW: Final = "finetune"
 
 #: Clinical jobs run before fine-tuning; DBOS takes the lowest number first.
 DEFAULT_PRIORITY: Final = 100
@@ -222,6 +226,28 @@ class JobQueue:
         )
         views = [job_view(status) for status in found]
         return [view for view in views if study in (None, view["study"])]
+
+    def request(self, identity: str) -> JobRequest | None:
+        """What a job was asked to do; None where there is none of that id."""
+        found = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW, load_output=False)
+        if not found or not found[0].input:
+            return None
+        (request,) = found[0].input["args"]
+        return JobRequest.model_validate(request)
+
+    @property
+    def client(self) -> DBOSClient:
+        """DBOS's own client, for what is not a segmentation."""
+        return self._client
+
+    def enqueue_feedback(self, study: str, event: str) -> None:
+        """Have a study looked at for corrections."""
+        self._client.enqueue(
+            EnqueueOptions(
+                workflow_name=FEEDBACK_WORKFLOW, queue_name=FEEDBACK_QUEUE, workflow_id=f"feedback-{study}-{event}"
+            ),
+            study,
+        )
 
     def waiting(self) -> int:
         """Number of jobs queued or at work."""

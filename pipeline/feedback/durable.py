@@ -1,0 +1,182 @@
+"""The durable workflow behind a study's event: find corrections in it and keep them.
+
+A step of its own for each object: a worker that dies in the middle looks at that object again, and the
+store keeps the same correction once.
+"""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from dbos import DBOS
+
+from pipeline import jobs, stages
+from pipeline.casefolder import CaseFolder
+from pipeline.errors import GlioLoopError, Kind
+from pipeline.feedback.recognise import OwnObject, content_hash, read_object
+from pipeline.feedback.regions import RegionNames
+from pipeline.feedback.store import FeedbackStore
+from pipeline.feedback.take import Outcome, ProcessedStudy, judge_early, load_study, take
+from pipeline.feedback.verdicts import Verdict
+from pipeline.identify import Decision
+from pipeline.workflow import archive, case_folder, queue, settings
+
+log = structlog.get_logger()
+
+_MODALITIES = ("RTSTRUCT", "SEG")
+_KINDS = ("rtstruct", "seg")
+
+
+def _transient(error: BaseException) -> bool:
+    return isinstance(error, GlioLoopError) and error.code == "ORTHANC_UNREACHABLE"
+
+
+def _step(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return DBOS.step(
+        name=name, retries_allowed=True, max_attempts=9, interval_seconds=1, backoff_rate=2, should_retry=_transient
+    )
+
+
+def store() -> FeedbackStore:
+    """Return this worker's store of corrections."""
+    return FeedbackStore(settings().feedback_folder, settings().feedback)
+
+
+@_step("feedback-look")
+def _look(study: str) -> list[list[str]]:
+    """Objects of a processed study that were not looked at yet."""
+    if not any(job["result"] for job in queue().jobs(study)):
+        return []
+    seen = store().seen()
+    series = archive().get(f"/studies/{study}/series") or []
+    found = []
+    for one in series:
+        if one["MainDicomTags"].get("Modality") not in _MODALITIES:
+            continue
+        for instance in one["Instances"]:
+            record = archive().get(f"/instances/{instance}")
+            if record is not None and (instance, record["FileUuid"]) not in seen:
+                found.append([instance, record["FileUuid"]])
+    return found
+
+
+@_step("feedback-take")
+def _take(study: str, instance: str, digest: str) -> dict[str, Any]:
+    """Look at one object; what it was is noted, so that no later event reads it again."""
+    work = settings().feedback_folder / "work" / instance
+    try:
+        outcome = _judge(study, instance, work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if outcome is None:
+        return {"verdict": "gone"}
+    case = outcome.case.id if outcome.case else None
+    store().note(instance, digest, outcome.verdict, case, outcome.detail)
+    log.info("object looked at", study=study, instance=instance, verdict=outcome.verdict.value, case=case)
+    return {"verdict": outcome.verdict.value, "case": case, "detail": outcome.detail}
+
+
+def _judge(study: str, instance: str, work: Path) -> Outcome | None:
+    """None where the object is no longer there."""
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / "object.dcm"
+    if not archive().download(f"/instances/{instance}/file", path):
+        return None
+    processed = _processed(study, path)
+    if processed is None:
+        return None
+    early = judge_early(path, processed, store())
+    if early is not None:
+        return early
+    case = CaseFolder(work / "case")
+    try:
+        _load(case, str(processed.job["id"]))
+        known = load_study(case, case_folder(str(processed.job["id"])), settings().reference)
+    except GlioLoopError as error:
+        if error.reason.kind is not Kind.REFUSAL:
+            raise
+        # The images that the contours were drawn on are gone or were changed since.
+        return Outcome(Verdict.FOREIGN, detail=f"{error.code} {error.detail}".strip())
+    names = RegionNames(settings().roi_names, settings().feedback)
+    return take(path, processed, known, names, store(), work)
+
+
+def _processed(study: str, path: Path) -> ProcessedStudy | None:
+    record = archive().get(f"/studies/{study}")
+    done = [job for job in queue().jobs(study) if job["result"] and job["result"].get("objects")]
+    if record is None or not done:
+        return None
+    job = _job_behind(path, done)
+    own = {one.sop_instance_uid: one for each in done for one in _own_objects(each)}
+    return ProcessedStudy(
+        patient_id=str(record.get("PatientMainDicomTags", {}).get("PatientID", "")),
+        study_instance_uid=str(record["MainDicomTags"]["StudyInstanceUID"]),
+        job=job,
+        own=own,
+        objects=case_folder(str(job["id"])).objects,
+    )
+
+
+def _job_behind(path: Path, done: list[dict[str, Any]]) -> dict[str, Any]:
+    """The job whose contours an object edits: the one it names, or else the study's latest."""
+    try:
+        dataset = read_object(path)
+    except GlioLoopError:
+        return done[0]
+    named = {str(dataset.SOPInstanceUID)}
+    named |= {
+        str(item.get("ReferencedSOPInstanceUID", "")) for item in dataset.get("PredecessorStructureSetSequence") or []
+    }
+    for job in done:
+        if named & {one["sop_instance_uid"] for one in job["result"]["objects"].values()}:
+            return job
+    return done[0]
+
+
+def _own_objects(job: dict[str, Any]) -> list[OwnObject]:
+    """The objects of a job as they were stored; those whose file is gone are left out."""
+    folder = case_folder(str(job["id"])).objects
+    found = []
+    for kind in _KINDS:
+        written = job["result"]["objects"].get(kind)
+        path = folder / f"{kind}.dcm"
+        if written and path.exists():
+            found.append(OwnObject(str(job["id"]), written["sop_instance_uid"], content_hash(path)))
+    return found
+
+
+def _load(case: CaseFolder, job: str) -> None:
+    """Read a job's four series from the archive again: its working files are dropped when it ends."""
+    request = queue().request(job)
+    if request is None:
+        raise GlioLoopError("CASE_LOST", f"job {job}")
+    for sequence, uid in Decision.from_json(request.decision).chosen.items():
+        case.source(sequence).mkdir(parents=True, exist_ok=True)
+        for instance in request.instances[uid]:
+            if not archive().download(f"/instances/{instance}/file", case.source(sequence) / f"{instance}.dcm"):
+                raise GlioLoopError("STUDY_GONE", f"instance {instance}")
+    stages.load_stage(case, lambda _fraction: None)
+
+
+@_step("feedback-schedule")
+def _schedule() -> str | None:
+    """Queue a fine-tuning where the site wants one after so many corrections; returns its id."""
+    from pipeline.finetune.runs import FinetuneRuns, due  # noqa: PLC0415 - only where corrections arrived
+
+    runs = FinetuneRuns(queue())
+    if not due(settings().finetune, store(), runs.runs()):
+        return None
+    return runs.enqueue(f"scheduled-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+
+
+@DBOS.workflow(name=jobs.FEEDBACK_WORKFLOW, max_recovery_attempts=5)
+def review(study: str) -> dict[str, Any]:
+    """Look at what lies in a study beside its images."""
+    objects: list[list[str]] = _look(study)
+    outcomes = {instance: _take(study, instance, digest) for instance, digest in objects}
+    kept = [one for one in outcomes.values() if one["verdict"] in (Verdict.CORRECTED, Verdict.ACCEPTED)]
+    scheduled = _schedule() if kept and settings().finetune.after_corrections else None
+    return {"objects": outcomes, "finetune": scheduled}

@@ -1,0 +1,390 @@
+"""The store of corrections: one folder a case, in the layout of the BraTS challenge, with a record beside it.
+
+::
+
+    feedback/
+      pseudonym.key           secret of the pseudonyms
+      cases/<id>/case.json    the record, with a digest of every file
+                 <id>_t1.nii.gz … <id>_seg.nii.gz   what BraTS tools read
+                 <id>_auto.nii.gz                   what the network had drawn
+      seen.jsonl              what was decided about which object, last line counts
+      ledger.jsonl            what was dropped or deleted, when and why
+
+A case is written beside its place and renamed; it is there whole or not at all. A correction of a study
+that was corrected before becomes its next version; older ones stay, and learning takes the newest.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.errors import GlioLoopError
+from pipeline.feedback.policy import FeedbackPolicy
+from pipeline.feedback.verdicts import Seen, Verdict
+
+CASE: Final = "case.json"
+CASE_ID: Final = r"[0-9a-f]{16}-v[0-9]{1,4}"
+Role = Literal["learn", "held_back"]
+
+
+class RegionDifference(BaseModel):
+    """How a region was changed, on the slices of the reference series.
+
+    Attributes
+    ----------
+    dice, hd95_mm
+        Between automatic and corrected; None where both (Dice: 1) or one (distance) are empty.
+    added_ml, removed_ml
+        Volume that the correction added and took away.
+    automatic_ml, corrected_ml
+        Volumes before and after.
+    drawn
+        Whether the object held the region; if not, the automatic one was taken.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    dice: float
+    hd95_mm: float | None
+    added_ml: float
+    removed_ml: float
+    automatic_ml: float
+    corrected_ml: float
+    drawn: bool
+
+
+class CaseRecord(BaseModel):
+    """``case.json``: everything known about a case; no name, number or date of birth of a patient.
+
+    Attributes
+    ----------
+    id
+        Pseudonym of the study and version.
+    patient, study, reviewer
+        Pseudonyms; the reviewer's is empty where the object names none.
+    kind
+        ``corrected`` or ``accepted`` (approved without a change).
+    trusted
+        Whether it was approved or reviewed by someone the site trusts, or marked so by REST.
+    approval, reviewed
+        ApprovalStatus, and ReviewDate and ReviewTime, as in the object.
+    received
+        When it was kept, UTC.
+    role
+        ``learn``, or ``held_back`` to judge what was learnt; all cases of a patient have the same.
+    model, job
+        Which network and job had drawn the automatic contours.
+    job_ended
+        When that job had ended, UTC.
+    source_kind, source_sop_instance_uid, source_hash, fingerprint
+        The object it comes from, a hash of its content, and of UID and content together.
+    drawn_on
+        Sequence whose slices the contours were drawn on.
+    unknown_rois
+        Names of ROIs that mean no region here, kept so that the site can map them.
+    regions
+        The difference, per region.
+    files
+        SHA-256 of every file.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    patient: str
+    study: str
+    reviewer: str = ""
+    kind: Literal["corrected", "accepted"]
+    trusted: bool
+    approval: str = ""
+    reviewed: str = ""
+    received: str
+    role: Role = "learn"
+    model: str
+    job: str
+    job_ended: str = ""
+    source_kind: Literal["rtstruct", "seg"]
+    source_sop_instance_uid: str
+    source_hash: str
+    fingerprint: str
+    drawn_on: tuple[str, ...] = ()
+    unknown_rois: tuple[str, ...] = ()
+    regions: dict[str, RegionDifference]
+    spacing_mm: tuple[float, float, float]
+    files: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class FeedbackStore:
+    """The store in one folder.
+
+    Attributes
+    ----------
+    folder
+        ``feedback/`` in the state folder; made when first written to.
+    policy
+        Bounds and shares.
+    """
+
+    folder: Path
+    policy: FeedbackPolicy = field(default_factory=FeedbackPolicy)
+
+    @property
+    def cases_folder(self) -> Path:
+        """Folder of the cases: BraTS layout, so that ``evaluate --cases`` reads it as it is."""
+        return self.folder / "cases"
+
+    # --- reading ---
+
+    def cases(self) -> list[CaseRecord]:
+        """Every case, newest first."""
+        records = [self._read(path.parent) for path in self.cases_folder.glob(f"*/{CASE}")]
+        return sorted(records, key=lambda one: (one.received, one.id), reverse=True)
+
+    def case(self, identity: str) -> CaseRecord:
+        """One case.
+
+        Raises
+        ------
+        GlioLoopError
+            FEEDBACK_UNKNOWN.
+        """
+        if not re.fullmatch(CASE_ID, identity) or not (self.path(identity) / CASE).exists():
+            raise GlioLoopError("FEEDBACK_UNKNOWN", identity[:64])
+        return self._read(self.path(identity))
+
+    def path(self, identity: str) -> Path:
+        """Folder of a case."""
+        return self.cases_folder / identity
+
+    def check(self, record: CaseRecord) -> Path:
+        """Return the folder of a case whose files are what its record says.
+
+        Raises
+        ------
+        GlioLoopError
+            FEEDBACK_DAMAGED.
+        """
+        folder = self.path(record.id)
+        for name, digest in record.files.items():
+            try:
+                with (folder / name).open("rb") as file:
+                    same = hashlib.file_digest(file, "sha256").hexdigest() == digest
+            except OSError as error:
+                raise GlioLoopError("FEEDBACK_DAMAGED", f"{name}: {error.strerror}") from error
+            if not same:
+                raise GlioLoopError("FEEDBACK_DAMAGED", name)
+        return folder
+
+    def newest(self) -> list[CaseRecord]:
+        """The newest version of every study, oldest first."""
+        latest: dict[str, CaseRecord] = {}
+        for record in self.cases():
+            latest.setdefault(record.study, record)
+        return sorted(latest.values(), key=lambda one: (one.received, one.id))
+
+    def find(self, fingerprint: str) -> CaseRecord | None:
+        """The case that a correction became, if it was kept."""
+        return next((one for one in self.cases() if one.fingerprint == fingerprint), None)
+
+    def was_deleted(self, fingerprint: str) -> bool:
+        """Whether a correction was kept once and then deleted on purpose."""
+        return any(line["why"] == "deleted" and line["fingerprint"] == fingerprint for line in self.ledger())
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What was dropped or deleted, oldest first."""
+        return _read_lines(self.folder / "ledger.jsonl")
+
+    def size_bytes(self) -> int:
+        """Size of all cases."""
+        return sum(path.stat().st_size for path in self.cases_folder.glob("*/*"))
+
+    # --- writing ---
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes of this host from writing meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def keep(self, record: CaseRecord, files: Path) -> CaseRecord:
+        """Put a case into the store, once, and drop the oldest beyond the bounds.
+
+        Parameters
+        ----------
+        record
+            ``id``, ``role`` and ``files`` are decided here.
+        files
+            Folder with the case's files, named ``<suffix>.nii.gz``; moved from there.
+
+        Returns
+        -------
+        CaseRecord
+            As it was kept; where the same correction was kept before, that one.
+        """
+        with self.locked():
+            known = self.find(record.fingerprint)
+            if known is not None:
+                return known
+            identity = f"{record.study}-v{self._next_version(record.study)}"
+            part = self.cases_folder / f".{identity}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            digests = {}
+            for path in sorted(files.glob("*.nii.gz")):
+                name = f"{identity}_{path.name}"
+                shutil.copyfile(path, part / name)
+                digests[name] = _digest_and_sync(part / name)
+            whole = record.model_copy(update={"id": identity, "role": self._role(record.patient), "files": digests})
+            _write_synced(part / CASE, whole.model_dump_json(indent=1))
+            part.rename(self.path(identity))
+            _sync_folder(self.cases_folder)
+            self._prune(keep=identity)
+            return whole
+
+    def trust(self, identity: str) -> CaseRecord:
+        """Mark a case as one to learn from, although the object did not say that it was approved.
+
+        Raises
+        ------
+        GlioLoopError
+            FEEDBACK_UNKNOWN.
+        """
+        with self.locked():
+            record = self.case(identity).model_copy(update={"trusted": True})
+            part = self.path(identity) / f".{CASE}.part"
+            _write_synced(part, record.model_dump_json(indent=1))
+            part.rename(self.path(identity) / CASE)
+            return record
+
+    def delete(self, identity: str, why: str = "deleted") -> CaseRecord:
+        """Take a case out for good; the ledger notes that it was there, and it is not taken up again.
+
+        Raises
+        ------
+        GlioLoopError
+            FEEDBACK_UNKNOWN.
+        """
+        with self.locked():
+            record = self.case(identity)
+            self._remove(record, why)
+            return record
+
+    def delete_patient(self, patient: str) -> list[CaseRecord]:
+        """Take out every case of a patient, given by pseudonym."""
+        with self.locked():
+            found = [record for record in self.cases() if record.patient == patient]
+            for record in found:
+                self._remove(record, "deleted")
+            return found
+
+    def _remove(self, record: CaseRecord, why: str) -> None:
+        line = {"id": record.id, "at": _now(), "why": why, "fingerprint": record.fingerprint}
+        _append_line(self.folder / "ledger.jsonl", line)
+        doomed = self.cases_folder / f".{record.id}.gone"
+        self.path(record.id).rename(doomed)
+        shutil.rmtree(doomed)
+
+    def _prune(self, keep: str) -> None:
+        oldest_first = [record for record in reversed(self.cases()) if record.id != keep]
+        most_bytes = self.policy.most_gigabytes * 1e9
+        while oldest_first and (
+            len(oldest_first) + 1 > self.policy.most_cases or self.size_bytes() > most_bytes
+        ):
+            self._remove(oldest_first.pop(0), "dropped")
+
+    def _next_version(self, study: str) -> int:
+        # Deleted versions count, so that an id never names two things.
+        names = [record.id for record in self.cases()] + [line["id"] for line in self.ledger()]
+        taken = [int(name.rpartition("-v")[2]) for name in names if name.startswith(f"{study}-v")]
+        return max(taken, default=0) + 1
+
+    def _role(self, patient: str) -> Role:
+        """Hold a patient back or not, for good: what was learnt from is never judged by."""
+        roles: dict[str, Role] = {record.patient: record.role for record in self.cases()}
+        if patient in roles:
+            return roles[patient]
+        held = sum(role == "held_back" for role in roles.values())
+        return "held_back" if held + 1 <= self.policy.held_back_share * (len(roles) + 1) else "learn"
+
+    def _read(self, folder: Path) -> CaseRecord:
+        return CaseRecord.model_validate_json((folder / CASE).read_text())
+
+    # --- what was looked at ---
+
+    def note(self, instance: str, digest: str, verdict: Verdict, case: str | None = None, detail: str = "") -> Seen:
+        """Remember what was decided about an object, so that it is not read again at every event."""
+        seen = Seen(instance, digest, verdict, case, detail, _now())
+        with self.locked():
+            _append_line(self.folder / "seen.jsonl", seen.as_json())
+        return seen
+
+    def seen(self) -> dict[tuple[str, str], Seen]:
+        """The last decision about each object and content."""
+        return {
+            (line["instance"], line["digest"]): Seen(
+                line["instance"], line["digest"], Verdict(line["verdict"]), line["case"], line["detail"], line["at"]
+            )
+            for line in _read_lines(self.folder / "seen.jsonl")
+        }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            continue  # the last line of a write that a power cut ended
+    return lines
+
+
+def _append_line(path: Path, value: object) -> None:
+    with path.open("a+") as file:
+        # A line that was cut off must not swallow the next one.
+        file.seek(0, os.SEEK_END)
+        torn = file.tell() > 0 and not path.read_text().endswith("\n")
+        file.write(("\n" if torn else "") + json.dumps(value) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _digest_and_sync(path: Path) -> str:
+    with path.open("rb+") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    return digest
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
