@@ -1,6 +1,7 @@
 """Every sequence of a study aligned with the reference."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import SimpleITK as sitk
 
@@ -19,19 +20,16 @@ from pipeline.errors import Flag, GlioLoopError
 from pipeline.names import Sequence
 from pipeline.volume.records import SourceVolume
 
-THREADS = 2
-
 
 def align(
     volumes: Mapping[Sequence, SourceVolume],
     reference: Sequence,
     limits: AlignmentLimits | None = None,
-    threads: int = THREADS,
 ) -> dict[Sequence, Alignment]:
     """Align every sequence with the reference, rigidly.
 
-    Each sequence is registered to the reference directly, so errors do not add up. The result depends on the
-    volumes and the number of threads alone.
+    Each sequence is registered to the reference directly, so errors do not add up. The result is the same to
+    the last bit for the same volumes; see :func:`single_threaded` for the price.
 
     Parameters
     ----------
@@ -41,8 +39,6 @@ def align(
         The sequence whose space the others are brought to.
     limits
         Beyond these an alignment has failed.
-    threads
-        Threads of ITK.
 
     Returns
     -------
@@ -55,20 +51,37 @@ def align(
         ``ALIGNMENT_FAILED`` naming the sequence and the broken limits.
     """
     limits = limits or AlignmentLimits()
-    fixed = prepare(volumes[reference].image)
     aligned = {reference: Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)}
-    for sequence, volume in volumes.items():
-        if sequence is not reference:
-            frames = volumes[reference].frame_of_reference_uid, volume.frame_of_reference_uid
-            same_frame = frames[0] == frames[1] or not all(frames)
-            aligned[sequence] = _align_one(sequence, fixed, prepare(volume.image), same_frame, limits, threads)
+    with single_threaded():
+        fixed = prepare(volumes[reference].image)
+        for sequence, volume in volumes.items():
+            if sequence is not reference:
+                frames = volumes[reference].frame_of_reference_uid, volume.frame_of_reference_uid
+                same_frame = frames[0] == frames[1] or not all(frames)
+                aligned[sequence] = _align_one(sequence, fixed, prepare(volume.image), same_frame, limits)
     return aligned
 
 
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Let ITK use one thread for a while, in the whole process.
+
+    ITK's Mattes metric adds up the parts of its threads in the order in which they happen to end, whatever
+    number of threads the registration method itself is given: results then differ in the ninth digit, and from
+    there on.
+    """
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+
+
 def _align_one(
-    sequence: Sequence, fixed: Prepared, moving: Prepared, same_frame: bool, limits: AlignmentLimits, threads: int
+    sequence: Sequence, fixed: Prepared, moving: Prepared, same_frame: bool, limits: AlignmentLimits
 ) -> Alignment:
-    best = register(fixed, moving, same_frame, threads)[0]
+    best = register(fixed, moving, same_frame)[0]
     rotation, displacement = rotation_deg(best.transform), displacement_mm(best.transform, fixed)
     overlap, dice = overlap_and_dice(fixed, moving, best.transform)
     broken = failures(best.metric, overlap, dice, rotation, displacement if same_frame else None, limits)

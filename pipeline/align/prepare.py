@@ -22,11 +22,14 @@ class Prepared:
         Mask of the head (or of the brain where the skull was stripped) on the 4 mm level, uint8.
     centre
         Centroid of the head, LPS mm.
+    turn_scale
+        Mean squared distance by which a turn of one radian moves a point of the head, mm².
     """
 
     levels: tuple[sitk.Image, sitk.Image, sitk.Image]
     head: sitk.Image
     centre: Point
+    turn_scale: float
 
 
 def prepare(image: sitk.Image) -> Prepared:
@@ -45,7 +48,9 @@ def prepare(image: sitk.Image) -> Prepared:
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(head)
     centre = shape.GetCentroid(1) if shape.HasLabel(1) else _middle(image)
-    return Prepared((_shrunk(clamped, 6.0), middle, _shrunk(clamped, 2.0)), head, np.array(centre))
+    return Prepared(
+        (_shrunk(clamped, 6.0), middle, _shrunk(clamped, 2.0)), head, np.array(centre), _turn_scale(shape, image)
+    )
 
 
 def _range(image: sitk.Image) -> tuple[float, float]:
@@ -77,3 +82,14 @@ def _head(image: sitk.Image) -> sitk.Image:
 def _middle(image: sitk.Image) -> tuple[float, float, float]:
     middle = image.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in image.GetSize()])
     return (middle[0], middle[1], middle[2])
+
+
+def _turn_scale(shape: sitk.LabelShapeStatisticsImageFilter, image: sitk.Image) -> float:
+    """Two thirds of the mean squared distance from the centre: the mean over the three axes.
+
+    ITK can estimate it, but from random points: results would differ from run to run.
+    """
+    if shape.HasLabel(1):
+        return 2.0 / 3.0 * float(sum(shape.GetPrincipalMoments(1)))
+    extent = np.array(image.GetSize()) * np.array(image.GetSpacing())
+    return 2.0 / 3.0 * float((extent**2).sum()) / 12.0

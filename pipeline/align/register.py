@@ -22,7 +22,7 @@ class Registered:
     metric: float
 
 
-def register(fixed: Prepared, moving: Prepared, same_frame: bool, threads: int) -> list[Registered]:
+def register(fixed: Prepared, moving: Prepared, same_frame: bool) -> list[Registered]:
     """Register one volume to another.
 
     A grid of turns about the centre of the head, with the heads' centres brought together and (where the
@@ -35,8 +35,6 @@ def register(fixed: Prepared, moving: Prepared, same_frame: bool, threads: int) 
         Prepared volumes.
     same_frame
         The two share a frame of reference, so that lying still is a start.
-    threads
-        Fixed, or sums of the metric would differ from machine to machine.
 
     Returns
     -------
@@ -45,14 +43,14 @@ def register(fixed: Prepared, moving: Prepared, same_frame: bool, threads: int) 
     """
     graded = sorted(
         (
-            (_evaluate(fixed, moving, start, threads), index, start)
+            (_evaluate(fixed, moving, start), index, start)
             for index, start in enumerate(_starts(fixed, moving, same_frame))
         ),
         key=lambda item: (-item[0], item[1]),
     )
-    optimised = [_optimise(fixed, moving, start, level=1, threads=threads) for _, _, start in graded[:KEPT_STARTS]]
+    optimised = [_optimise(fixed, moving, start, level=1) for _, _, start in graded[:KEPT_STARTS]]
     optimised.sort(key=lambda result: -result.metric)
-    best = _optimise(fixed, moving, optimised[0].transform, level=2, threads=threads)
+    best = _optimise(fixed, moving, optimised[0].transform, level=2)
     return [best, *optimised]
 
 
@@ -73,16 +71,15 @@ def rigid(centre: Point, angles: Point, shift: Point) -> sitk.Euler3DTransform:
     return transform
 
 
-def _method(threads: int) -> sitk.ImageRegistrationMethod:
+def _method() -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetNumberOfThreads(threads)
     return method
 
 
-def _evaluate(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform, threads: int) -> float:
-    method = _method(threads)
+def _evaluate(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform) -> float:
+    method = _method()
     method.SetInitialTransform(start)
     try:
         return -float(method.MetricEvaluate(fixed.levels[0], moving.levels[0]))
@@ -90,15 +87,15 @@ def _evaluate(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform, t
         return -np.inf
 
 
-def _optimise(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform, level: int, threads: int) -> Registered:
-    method = _method(threads)
+def _optimise(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform, level: int) -> Registered:
+    method = _method()
     if level == 2:
         method.SetMetricSamplingStrategy(method.REGULAR)
         method.SetMetricSamplingPercentage(0.2, 1)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=4.0 / level**2, minStep=1e-3, numberOfIterations=60, relaxationFactor=0.5
     )
-    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetOptimizerScales([fixed.turn_scale] * 3 + [1.0] * 3)
     transform = sitk.Euler3DTransform(start)
     method.SetInitialTransform(transform, inPlace=True)
     try:
