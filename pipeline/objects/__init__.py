@@ -5,6 +5,7 @@ from pipeline.objects.measure import RegionSize
 from pipeline.objects.provenance import Provenance
 from pipeline.objects.rtstruct.content import RegionOfInterest
 from pipeline.objects.rtstruct.enum import HoleEncodings
+from pipeline.objects.rtstruct.read import ReadRoi, StructureSetOrigin, read_structure_set
 from pipeline.objects.rtstruct.sop import RTStructureSet
 from pipeline.objects.seg.enum import SegmentationKinds
 
@@ -14,8 +15,11 @@ __all__ = [
     "ObjectSet",
     "Provenance",
     "RTStructureSet",
+    "ReadRoi",
     "RegionOfInterest",
     "RegionSize",
     "SegmentationKinds",
+    "StructureSetOrigin",
     "build_objects",
+    "read_structure_set",
 ]
