@@ -245,6 +245,11 @@ REASONS: dict[str, Reason] = {
         "The detail is the last line of the log in the run's folder below finetune/ in the state folder.",
     ),
     # store, forward, the node itself
+    "EXPORT_FAILED": Reason(
+        Kind.FAILURE,
+        "The trained network could not be exported; nothing was installed.",
+        "onnxruntime does not reproduce the network; see the difference in the detail.",
+    ),
     "CASE_LOST": Reason(
         Kind.FAILURE,
         "Working files of the job are gone; no contours were made.",

@@ -1,0 +1,149 @@
+"""BraTS-layout cases: folders of NIfTI volumes with a segmentation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from pipeline.errors import GlioLoopError
+from pipeline.names import Sequence
+
+SUFFIXES: dict[Sequence, tuple[str, ...]] = {
+    Sequence.T1: ("_t1", "-t1n", "_t1n", "-t1", "_t1w"),
+    Sequence.T1C: ("_t1ce", "-t1c", "_t1gd", "_t1c", "-t1ce", "_t1post"),
+    Sequence.T2: ("_t2", "-t2w", "_t2w", "-t2"),
+    Sequence.FLAIR: ("_flair", "-t2f", "_t2f", "-flair", "_fl"),
+}
+SEGMENTATION_SUFFIXES = ("_seg", "-seg", "_labels", "_label")
+ENDINGS = (".nii.gz", ".nii")
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """Which label values make which region.
+
+    Attributes
+    ----------
+    whole, core, enhancing
+        Values of WT, TC and ET.
+    """
+
+    whole: tuple[int, ...]
+    core: tuple[int, ...]
+    enhancing: tuple[int, ...]
+
+    @staticmethod
+    def named(name: str) -> "LabelScheme":
+        """``brats`` ({1, 2, 4}), ``brats2023`` ({1, 2, 3}) or ``brats2013`` ({1, 2, 3, 4}, core {1, 3, 4})."""
+        return SCHEMES[name]
+
+    @staticmethod
+    def of(labels: sitk.Image) -> "LabelScheme":
+        """Guess the scheme by the values that occur."""
+        values = set(np.unique(sitk.GetArrayViewFromImage(labels)).tolist())
+        if {3, 4} <= values:
+            return SCHEMES["brats2013"]
+        return SCHEMES["brats2023" if 3 in values else "brats"]
+
+    def regions(self, labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+        """Labels of shape (z, y, x) to bool (3, z, y, x): WT, TC, ET."""
+        return np.stack([np.isin(labels, members) for members in (self.whole, self.core, self.enhancing)])
+
+
+SCHEMES: dict[str, LabelScheme] = {
+    "brats": LabelScheme((1, 2, 4), (1, 4), (4,)),
+    "brats2023": LabelScheme((1, 2, 3), (1, 3), (3,)),
+    "brats2013": LabelScheme((1, 2, 3, 4), (1, 3, 4), (4,)),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case on disk.
+
+    Attributes
+    ----------
+    name
+        Of its folder.
+    files
+        Sequence to file; one or two may be missing.
+    segmentation
+        Label file, None where absent.
+    """
+
+    name: str
+    files: dict[Sequence, Path]
+    segmentation: Path | None
+
+    def read_images(self) -> dict[Sequence, sitk.Image]:
+        """Float32 volumes, the background of skull-stripped ones at the minimum."""
+        return {s: with_dark_background(_read(path, sitk.sitkFloat32)) for s, path in self.files.items()}
+
+    def read_labels(self) -> sitk.Image:
+        """Label volume.
+
+        Raises
+        ------
+        GlioLoopError
+            FILE_UNREADABLE where there is none.
+        """
+        if self.segmentation is None:
+            raise GlioLoopError("FILE_UNREADABLE", f"case {self.name} has no segmentation")
+        return _read(self.segmentation, sitk.sitkUInt8)
+
+
+def _read(path: Path, pixel: int) -> sitk.Image:
+    try:
+        return sitk.ReadImage(str(path), pixel)
+    except RuntimeError as error:
+        raise GlioLoopError("FILE_UNREADABLE", path.name) from error
+
+
+def with_dark_background(image: sitk.Image) -> sitk.Image:
+    """Lower a constant background to the image's minimum.
+
+    Skull-stripped volumes that were normalised to zero mean have their background at zero, in the middle of the
+    brain's range. A corner's value that fills a tenth of the volume and has darker voxels is such a background.
+    """
+    values = sitk.GetArrayFromImage(image)
+    corner = values[0, 0, 0]
+    background = values == corner
+    if background.mean() < 0.1 or values.min() >= corner:
+        return image
+    brain = values[~background]
+    values[background] = brain.min() - 0.05 * float(np.percentile(brain, 99) - brain.min())
+    out = sitk.GetImageFromArray(values)
+    out.CopyInformation(image)
+    return out
+
+
+def find_cases(folder: Path) -> list[Case]:
+    """Cases of a folder, sorted by name: the folder itself or its sub-folders.
+
+    Raises
+    ------
+    GlioLoopError
+        STUDY_EMPTY where none is found.
+    """
+    candidates = [folder, *sorted(p for p in folder.iterdir() if p.is_dir())] if folder.is_dir() else []
+    cases = [case for path in candidates if (case := _case_in(path)) is not None]
+    if not cases:
+        raise GlioLoopError("STUDY_EMPTY", f"no BraTS-layout case in {folder.name}")
+    return cases
+
+
+def _case_in(folder: Path) -> Case | None:
+    stems = {
+        path.name.removesuffix(ending).lower(): path
+        for ending in ENDINGS
+        for path in sorted(folder.glob(f"*{ending}"))
+    }
+    files: dict[Sequence, Path] = {}
+    for sequence, suffixes in SUFFIXES.items():
+        found = [path for stem, path in stems.items() if stem.endswith(suffixes)]
+        if found:
+            files[sequence] = found[0]
+    segmentation = [path for stem, path in stems.items() if stem.endswith(SEGMENTATION_SUFFIXES)]
+    return Case(folder.name, files, segmentation[0] if segmentation else None) if files else None

@@ -1,0 +1,170 @@
+"""Trained weights to ONNX, checked against the network they come from, and to a model folder with its card."""
+
+import hashlib
+from collections.abc import Sequence as Listing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+
+from pipeline.errors import GlioLoopError
+from pipeline.names import Region, Sequence
+from pipeline.registry import BrainStage, InputGrid, Metric, ModelCard, NetworkFile, Output, TrainingSource
+from pipeline.registry.card import Lineage, Postprocessing
+from pipeline.training.checkpoints import averaged_network
+from pipeline.training.network import HalfResolutionUNet
+
+OPSET = 18
+PARITY = 2e-3
+"""Largest difference in probability between torch and onnxruntime that is accepted."""
+
+SYNTHETIC_SOURCE = TrainingSource(
+    name="SynthSeg training label maps, 16 of 20 heads, rendered as synthetic studies with synthetic tumours",
+    source="https://github.com/BBillot/SynthSeg (data/training_label_maps, commit 66342c1)",
+    licence="Apache-2.0",
+    cases=16,
+)
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says that the weights do not.
+
+    Attributes
+    ----------
+    name, version, description, licence
+        As in the card.
+    training, metrics, lineage, limitations
+        As in the card.
+    thresholds, minimum_component_ml, uncertainty_limit
+        Chosen on tuning data.
+    """
+
+    name: str = "gliounet"
+    version: str = "0.1.0"
+    description: str = "Whole tumour, tumour core and enhancing tumour at 2 mm from T1, T1c, T2 and FLAIR"
+    licence: str = "AGPL-3.0-or-later"
+    training: Listing[TrainingSource] = (SYNTHETIC_SOURCE,)
+    metrics: Listing[Metric] = ()
+    lineage: Lineage | None = None
+    limitations: Listing[str] = (
+        "Trained on synthetic studies only; see the metrics for how far that carries to real ones.",
+        "Adults with glioma-like tumours; not for children, metastases, meningiomas or the spine.",
+        "Resection cavities are not part of any region.",
+    )
+    thresholds: dict[Region, float] = field(default_factory=dict)
+    minimum_component_ml: dict[Region, float] = field(
+        default_factory=lambda: {Region.WT: 0.3, Region.TC: 0.1, Region.ET: 0.03}
+    )
+    uncertainty_limit: float = 0.6
+
+
+def export_network(network: HalfResolutionUNet, inputs: int, path: Path) -> float:
+    """Write a network as ONNX with free spatial sizes and compare it with onnxruntime's run of the file.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    inputs
+        Channels.
+    path
+        File to write.
+
+    Returns
+    -------
+    Largest absolute difference in probability, over two sizes.
+
+    Raises
+    ------
+    GlioLoopError
+        EXPORT_FAILED where it exceeds :data:`PARITY`; the file is removed.
+    """
+    network = network.eval().to(memory_format=torch.contiguous_format)
+    example = torch.randn(1, inputs, 32, 48, 32)
+    axes = {2: "z", 3: "y", 4: "x"}
+    torch.onnx.export(
+        network,
+        (example,),
+        str(path),
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_axes={"images": axes, "logits": axes},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    onnx.checker.check_model(str(path))
+    worst = max(_difference(network, inputs, path, size) for size in ((32, 48, 32), (48, 32, 64)))
+    if not worst <= PARITY:
+        path.unlink()
+        raise GlioLoopError("EXPORT_FAILED", f"torch and onnxruntime differ by {worst:.2g} in probability")
+    return worst
+
+
+@torch.no_grad()
+def _difference(network: HalfResolutionUNet, inputs: int, path: Path, size: tuple[int, int, int]) -> float:
+    images = np.random.default_rng(0).standard_normal((1, inputs, *size)).astype(np.float32)
+    expected = torch.sigmoid(network(torch.from_numpy(images))).numpy()
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (raw,) = session.run(None, {"images": images})
+    return float(np.abs(expected - 1 / (1 + np.exp(-raw))).max())
+
+
+def write_model(tumour: Path, brain: Path, folder: Path, facts: CardFacts) -> ModelCard:
+    """Export both networks' averaged weights and write the card beside them.
+
+    Parameters
+    ----------
+    tumour, brain
+        Checkpoints of the two trainings.
+    folder
+        Where ``model.onnx``, ``brain.onnx`` and ``model.json`` go, made where absent.
+    facts
+        The rest of the card.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[NetworkFile] = []
+    for checkpoint, name in ((tumour, "model.onnx"), (brain, "brain.onnx")):
+        export_network(averaged_network(checkpoint), len(Sequence), folder / name)
+        files.append(NetworkFile(name=name, sha256=hashlib.sha256((folder / name).read_bytes()).hexdigest()))
+    card = make_card(files[0], files[1], facts)
+    (folder / "model.json").write_text(card.model_dump_json(indent=2) + "\n")
+    return card
+
+
+def make_card(tumour: NetworkFile, brain: NetworkFile, facts: CardFacts) -> ModelCard:
+    """The card of a pair of networks of this repository's training."""
+    order = tuple(Sequence)
+    regions = (Region.BRAIN, Region.WT, Region.TC, Region.ET)
+    return ModelCard(
+        name=facts.name,
+        version=facts.version,
+        created=datetime.now(UTC).date(),
+        description=facts.description,
+        architecture=(
+            "U-Net at half resolution between a space-to-depth stem and a depth-to-space head (2 mm); "
+            "the same, smaller, at 4 mm finds the brain first"
+        ),
+        licence=facts.licence,
+        opset=OPSET,
+        file=tumour,
+        grid=InputGrid(order=order, spacing_mm=(2.0, 2.0, 2.0), window=(112, 112, 112), normalisation="brain"),
+        brain=BrainStage(
+            file=brain,
+            grid=InputGrid(order=order, spacing_mm=(4.0, 4.0, 4.0), window=(64, 64, 64), normalisation="head"),
+        ),
+        outputs=tuple(
+            Output(region=region, channels=(k,), threshold=facts.thresholds.get(region, 0.5))
+            for k, region in enumerate(regions)
+        ),
+        postprocessing=Postprocessing(minimum_component_ml=facts.minimum_component_ml),
+        uncertainty_limit=facts.uncertainty_limit,
+        training=tuple(facts.training),
+        metrics=tuple(facts.metrics),
+        lineage=facts.lineage,
+        limitations=tuple(facts.limitations),
+    )

@@ -1,0 +1,247 @@
+"""The training loop: restartable, logged, the same for the same seed."""
+
+import copy
+import csv
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.training.cases import CaseSource
+from pipeline.training.checkpoints import load_checkpoint, save_checkpoint, update_average
+from pipeline.training.curves import draw_curves
+from pipeline.training.losses import dice_and_cross_entropy
+from pipeline.training.network import BRAIN_SHAPE, TUMOUR_SHAPE, HalfResolutionUNet, NetworkShape
+from pipeline.training.pool import SamplePool, make_sample
+from pipeline.training.samples import Sample, augment
+from pipeline.training.synthesis.heads import Head, head_paths
+
+OUTPUT_NAMES = {True: ("brain",), False: ("brain", "WT", "TC", "ET")}
+VALIDATION_SEED = 987_654
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What to train and for how long.
+
+    Attributes
+    ----------
+    heads
+        Folder of label maps; those of ``HELD_OUT`` serve validation only.
+    out
+        Folder for checkpoint, log, curves and rendered samples.
+    whole
+        True: the brain network (whole head, 4 mm); False: the tumour network (brain, 2 mm).
+    steps
+        Length of the schedule: warm-up, then a cosine down to 2 % of the rate.
+    minutes
+        Stop after this long even if steps remain; the checkpoint lets it go on.
+    seed
+        Decides weights, samples and their order.
+    rate
+        Peak learning rate of AdamW.
+    cases
+        Folder of BraTS-layout cases to mix in, None for synthetic studies only.
+    case_share
+        Share of steps on a real case.
+    bfloat16
+        Mixed precision with channels last; about twice as fast where the processor has bfloat16.
+    workers
+        Rendering processes.
+    """
+
+    heads: Path
+    out: Path
+    whole: bool = False
+    steps: int = 6000
+    minutes: float = 80
+    seed: int = 1
+    rate: float = 1.5e-3
+    cases: Path | None = None
+    case_share: float = 0.5
+    bfloat16: bool = True
+    workers: int = 1
+    reuse: int = 4
+    validate_every: int = 250
+    validation_studies: int = 12
+    threads: int | None = None
+
+
+@dataclass
+class TrainingState:
+    """What changes while training."""
+
+    network: HalfResolutionUNet
+    average: HalfResolutionUNet
+    optimiser: torch.optim.Optimizer
+    shape: NetworkShape
+    step: int = 0
+    best: float = -1.0
+    losses: list[float] = field(default_factory=list)
+
+
+def rate_at(plan: TrainingPlan, step: int) -> float:
+    """Learning rate of a step: 100 steps of warm-up, then a cosine."""
+    warm = min(100, plan.steps // 5 + 1)
+    if step < warm:
+        return plan.rate * (step + 1) / warm
+    done = min(1.0, (step - warm) / max(1, plan.steps - warm))
+    return plan.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def prepare(plan: TrainingPlan, resume: bool) -> TrainingState:
+    """Fresh state, or that of the checkpoint in ``plan.out``."""
+    torch.manual_seed(plan.seed)
+    shape = BRAIN_SHAPE if plan.whole else TUMOUR_SHAPE
+    network = HalfResolutionUNet(shape).to(memory_format=torch.channels_last_3d)
+    average = copy.deepcopy(network).requires_grad_(False)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4)
+    state = TrainingState(network, average, optimiser, shape)
+    path = plan.out / "last.pt"
+    if resume and path.exists():
+        stored = load_checkpoint(path)
+        network.load_state_dict(stored["network"])
+        average.load_state_dict(stored["average"])
+        optimiser.load_state_dict(stored["optimiser"])
+        state.step, state.best = int(stored["step"]), float(stored["best"])
+    return state
+
+
+def _store(plan: TrainingPlan, state: TrainingState, name: str) -> None:
+    save_checkpoint(
+        plan.out / name,
+        {
+            "network": state.network.state_dict(),
+            "average": state.average.state_dict(),
+            "optimiser": state.optimiser.state_dict(),
+            "step": state.step,
+            "best": state.best,
+            "seed": plan.seed,
+            "shape": asdict(state.shape),
+        },
+    )
+
+
+def _tensors(images: np.ndarray, regions: np.ndarray) -> tuple[Tensor, Tensor]:
+    x = torch.from_numpy(np.ascontiguousarray(images))[None].contiguous(memory_format=torch.channels_last_3d)
+    return x, torch.from_numpy(regions)[None]
+
+
+def train_step(plan: TrainingPlan, state: TrainingState, sample: Sample, rng: np.random.Generator) -> float:
+    """One step on one sample; returns the loss."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate_at(plan, state.step)
+    x, target = _tensors(*augment(rng, sample, state.shape.multiple, crop=not plan.whole))
+    weights = torch.tensor([1.0] if plan.whole else [0.3, 1.0, 1.0, 1.0])
+    with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
+        logits = state.network(x)
+    loss = dice_and_cross_entropy(logits.float(), target, weights)
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
+    state.optimiser.step()
+    update_average(state.average, state.network, state.step, 0.998)
+    return float(loss)
+
+
+def validation_samples(plan: TrainingPlan, cache: Path) -> list[Sample]:
+    """Fixed studies of the heads held out."""
+    _, held = head_paths(plan.heads)
+    heads: dict[Path, Head] = {}
+    return [make_sample(held, plan.whole, VALIDATION_SEED, k, heads, cache) for k in range(plan.validation_studies)]
+
+
+@torch.no_grad()
+def validate(plan: TrainingPlan, network: HalfResolutionUNet, samples: list[Sample]) -> dict[str, float]:
+    """Dice of each output pooled over the samples (2 x overlap / sum of sizes), and false tumour in ml."""
+    count = len(OUTPUT_NAMES[plan.whole])
+    overlap, size, false = np.zeros(count), np.zeros(count), 0.0
+    dice: list[list[float]] = [[] for _ in range(count)]
+    for sample in samples:
+        x, target = _tensors(sample.images.astype(np.float32), sample.regions.astype(np.float32))
+        with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
+            found = (network(x) > 0)[0].numpy()
+        truth = target[0].numpy() > 0.5
+        overlap += (found & truth).sum((1, 2, 3))
+        size += found.sum((1, 2, 3)) + truth.sum((1, 2, 3))
+        for k in range(count):
+            if truth[k].sum() > 20:
+                dice[k].append(2 * (found[k] & truth[k]).sum() / (found[k].sum() + truth[k].sum()))
+        if count > 1 and not truth[1].any():
+            false += float(found[1].sum()) * 0.008
+    result = {name: float(np.mean(d)) if d else float("nan") for name, d in zip(OUTPUT_NAMES[plan.whole], dice, strict=True)}
+    return {**result, "false_ml": false}
+
+
+def _log(plan: TrainingPlan, row: dict[str, float]) -> None:
+    path = plan.out / "log.csv"
+    fresh = not path.exists()
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+    draw_curves(path, plan.out / "curves.png")
+
+
+def train(plan: TrainingPlan, resume: bool = False, say: Callable[[str], None] = print) -> TrainingState:
+    """Train until the schedule or the time ends.
+
+    Parameters
+    ----------
+    plan
+        What and for how long.
+    resume
+        Go on from ``plan.out/last.pt``.
+    say
+        Takes progress messages.
+
+    Returns
+    -------
+    TrainingState
+        With the final weights; ``plan.out`` holds ``last.pt``, ``best.pt`` (best validation), log.csv, curves.png.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    state = prepare(plan, resume)
+    training, _ = head_paths(plan.heads)
+    pool = SamplePool(training, plan.whole, plan.out / "cache", plan.seed, plan.workers, plan.reuse)
+    cases = CaseSource(plan.cases) if plan.cases else None
+    pool.start(state.step)
+    began = time.monotonic()
+    try:
+        held = validation_samples(plan, plan.out / "cache" / "heads")
+        while state.step < plan.steps and time.monotonic() - began < plan.minutes * 60:
+            rng = np.random.default_rng([plan.seed, 1, state.step])
+            real = cases is not None and rng.random() < plan.case_share
+            sample = cases.get(rng) if cases is not None and real else pool.get(state.step, rng)
+            state.losses.append(train_step(plan, state, sample, rng))
+            state.step += 1
+            if state.step % plan.validate_every == 0 or state.step == plan.steps:
+                _checkpoint(plan, state, held, time.monotonic() - began, say)
+    finally:
+        pool.stop()
+        _store(plan, state, "last.pt")
+    return state
+
+
+def _checkpoint(
+    plan: TrainingPlan, state: TrainingState, held: list[Sample], seconds: float, say: Callable[[str], None]
+) -> None:
+    scores = validate(plan, state.average, held)
+    recent = float(np.mean(state.losses[-plan.validate_every :]))
+    row = {"step": state.step, "seconds": round(seconds, 1), "rate": rate_at(plan, state.step), "loss": recent, **scores}
+    _log(plan, row)
+    regions = [v for k, v in scores.items() if k in OUTPUT_NAMES[plan.whole] and (plan.whole or k != "brain")]
+    mean = float(np.nanmean(regions))
+    if mean > state.best:
+        state.best = mean
+        _store(plan, state, "best.pt")
+    _store(plan, state, "last.pt")
+    say(" ".join(f"{k}={v:.4g}" for k, v in row.items()))

@@ -1,0 +1,121 @@
+"""Training samples: what a network sees, made from a rendered study or from a real case."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from pipeline.inference.normalise import normalise_brain, normalise_head
+from pipeline.training.synthesis.heads import Head
+from pipeline.training.synthesis.noise import Array, smooth_noise
+from pipeline.training.synthesis.render import Placement, RenderedStudy, draw_study
+
+WHOLE_HEAD = Placement(degrees=9, scale=0.08, shift_mm=9)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training example, axes (z, y, x).
+
+    Attributes
+    ----------
+    images
+        float16, shape (4, z, y, x), normalised, in the order of ``Sequence``.
+    regions
+        uint8 0 or 1, shape (outputs, z, y, x).
+    """
+
+    images: npt.NDArray[np.float16]
+    regions: npt.NDArray[np.uint8]
+
+
+def imperfect_mask(rng: np.random.Generator, brain: npt.NDArray[np.bool_], spacing_mm: float) -> npt.NDArray[np.bool_]:
+    """The brain as a coarse network or a research tool would mask it: dilated or tight, its edge uneven."""
+    shape = brain.shape
+    outward = ndimage.distance_transform_edt(~brain) - ndimage.distance_transform_edt(brain)
+    margin = rng.uniform(-1.0, 3.0) if rng.random() < 0.5 else rng.uniform(2.0, 9.0)
+    uneven = rng.uniform(0, 2.0) * smooth_noise(rng, shape, 16 / spacing_mm)[0]
+    return np.asarray(outward * spacing_mm < margin + uneven)
+
+
+def tumour_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: float) -> Sample:
+    """Mask the brain imperfectly and normalise inside it; regions are brain, WT, TC, ET."""
+    mask = imperfect_mask(rng, study.regions[0], spacing_mm)
+    regions = study.regions & mask
+    return Sample(normalise_brain(study.images, mask).astype(np.float16), regions.astype(np.uint8))
+
+
+def _cut_field_of_view(rng: np.random.Generator, images: Array) -> Array:
+    """Blank slabs at the faces of the volume, as slices that were not acquired."""
+    images = images.copy()
+    for axis, most in ((0, 0.3), (1, 0.12), (2, 0.08)):
+        for k in range(images.shape[0]):
+            low, high = (
+                int(images.shape[axis + 1] * most * rng.uniform(-0.7, 1)),
+                int(images.shape[axis + 1] * 0.5 * most * rng.uniform(-0.7, 1)),
+            )
+            view = np.moveaxis(images[k], axis, 0)
+            view[: max(low, 0)] = 0
+            view[view.shape[0] - max(high, 0) :] = 0
+    return images
+
+
+def brain_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: float) -> Sample:
+    """The whole head, or the stripped brain for a third of the samples; the region is brain."""
+    images = study.images
+    if rng.random() < 0.35:
+        images = images * imperfect_mask(rng, study.regions[0], spacing_mm)
+    elif rng.random() < 0.6:
+        images = _cut_field_of_view(rng, images)
+    seen = (images > 0).any(0)
+    return Sample(
+        normalise_head(images).astype(np.float16), (study.regions[:1] & seen[None]).astype(np.uint8)
+    )
+
+
+def draw_sample(rng: np.random.Generator, head: Head, whole: bool) -> Sample:
+    """Render a study of a head and prepare it for the brain network (whole) or the tumour network."""
+    if whole:
+        return brain_sample(rng, draw_study(rng, head, placement=WHOLE_HEAD), head.spacing_mm)
+    return tumour_sample(rng, draw_study(rng, head), head.spacing_mm)
+
+
+def augment(rng: np.random.Generator, sample: Sample, multiple: int, crop: bool) -> tuple[Array, Array]:
+    """Vary a stored sample cheaply: flip, crop, gain, missing sequences.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    sample
+        From the pool.
+    multiple
+        Sizes stay multiples of it.
+    crop
+        Whether to cut a random box out of it.
+
+    Returns
+    -------
+    (images, regions), float32, shapes (4, z, y, x) and (outputs, z, y, x).
+    """
+    images, regions = sample.images, sample.regions
+    if crop and rng.random() < 0.6:
+        box = []
+        for size in images.shape[1:]:
+            kept = size - multiple * int(rng.integers(0, 2))
+            start = int(rng.integers(0, size - kept + 1))
+            box.append(slice(start, start + kept))
+        images, regions = images[:, box[0], box[1], box[2]], regions[:, box[0], box[1], box[2]]
+    if rng.random() < 0.5:
+        images, regions = images[..., ::-1], regions[..., ::-1]
+    varied = images.astype(np.float32)
+    gain = np.exp(rng.normal(0, 0.08, (4, 1, 1, 1))).astype(np.float32)
+    shift = rng.normal(0, 0.08, (4, 1, 1, 1)).astype(np.float32)
+    varied = np.where(varied != 0, varied * gain + shift, 0).astype(np.float32)
+    drop = rng.random()
+    if drop < 0.10:
+        varied[int(rng.integers(4))] = 0
+    elif drop < 0.13:
+        varied[[0, 2]] = 0
+    return varied, np.ascontiguousarray(regions, dtype=np.float32)
