@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pipeline.identify.facts import Facts
 from pipeline.identify.rules import IdentificationRules
-from pipeline.identify.vocabulary import CONTRAST, NATIVE, NO_AGENT, STUDY_CONTRAST, first_match
+from pipeline.identify.vocabulary import BOTH, CONTRAST, NATIVE, NO_AGENT, STUDY_CONTRAST, first_match
 
 LEAST_WAIT_S = 60.0  # a second T1 sooner than this after the first is hardly one after an injection
 
@@ -59,13 +59,14 @@ def judge(
         By SeriesInstanceUID.
     """
     trusted = not _attribute_is_blanket(t1_series, rules)
-    own = {facts.uid: _own_evidence(facts, rules, trusted) for facts in t1_series}
-    others = [_own_evidence(facts, rules, trusted) for facts in study if facts.uid not in own]
-    timed = [*zip(t1_series, own.values(), strict=True)]
-    timed += zip([facts for facts in study if facts.uid not in own], others, strict=True)
-    injection = min(
-        (f.moment for f, e in timed if e.contrast is Contrast.ENHANCED and f.moment is not None), default=None
-    )
+    everything = {facts.uid: facts for facts in (*study, *t1_series)}
+    own = {uid: _own_evidence(facts, rules, trusted) for uid, facts in everything.items()}
+    injections = [
+        facts.moment
+        for uid, facts in everything.items()
+        if own[uid].contrast is Contrast.ENHANCED and facts.moment is not None
+    ]
+    injection = min(injections, default=None)
     judged = {facts.uid: _by_time(facts, own[facts.uid], injection) for facts in t1_series}
     return {**judged, **_by_order(t1_series, judged)}
 
@@ -73,8 +74,10 @@ def judge(
 def _words(facts: Facts, rules: IdentificationRules) -> tuple[str | None, str | None]:
     """Words that say 'after contrast', words that say 'before'; what says 'without' is not read as 'with'."""
     native_patterns = (*rules.native_patterns, *NATIVE)
-    native = first_match(native_patterns, facts.text)
     rest = facts.text
+    for pattern in BOTH:
+        rest = re.sub(pattern, " | ", rest)
+    native = first_match(native_patterns, rest)
     for pattern in native_patterns if native else ():
         rest = re.sub(pattern, " | ", rest)
     return first_match((*rules.contrast_patterns, *CONTRAST), rest), native

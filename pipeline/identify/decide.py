@@ -7,7 +7,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.identify.contrast import Contrast, ContrastEvidence, judge
 from pipeline.identify.decision import Decision, SeriesVerdict, VerdictName
 from pipeline.identify.exclude import Exclusion, exclusions
-from pipeline.identify.facts import Facts, facts_of
+from pipeline.identify.facts import Facts, facts_of_study
 from pipeline.identify.header import SeriesHeader
 from pipeline.identify.rules import IdentificationRules
 from pipeline.identify.score import CERTAIN, LIKELY, MARGIN, Weighting, evidence_of, scores_of
@@ -67,7 +67,7 @@ def identify(
         ``STUDY_EMPTY``, ``NO_MR``, and ``SERIES_UNKNOWN`` for an override that is no MR series of the study.
     """
     rules = rules or IdentificationRules()
-    study = sorted((facts_of(header) for header in headers), key=lambda facts: facts.uid)
+    study = facts_of_study(headers)
     _require_mr(study)
     named = _named(study, override or {})
     judged = _judge_all(study, rules)

@@ -5,7 +5,7 @@ Everything here is tolerant: a value that is absent, empty, zero or malformed is
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -87,10 +87,32 @@ def normalise(text: str) -> str:
     return re.sub(r"[^a-z0-9+*]+", " ", text).strip()
 
 
-def facts_of(header: SeriesHeader) -> Facts:
-    """Read a header; never raises for a poor one."""
+def facts_of_study(headers: Iterable[SeriesHeader]) -> list[Facts]:
+    """Facts of every series, sorted by SeriesInstanceUID.
+
+    GE writes the name of the whole examination into the ProtocolName of every series ("BRAIN TUMOUR W/WO
+    PERFUSION"): a name that half the series or more share under three descriptions tells nothing of one of them.
+    """
+    ordered = sorted(headers, key=lambda header: (header.series_instance_uid, header.instance_count, header.orthanc_id))
+    study = list({header.series_instance_uid: header for header in ordered}.values())  # a series counts once
+    descriptions: dict[str, list[str]] = {}
+    for header in study:
+        look = _Lookup(header.dataset)
+        descriptions.setdefault(look.text("ProtocolName"), []).append(look.text("SeriesDescription"))
+    of_the_exam = {
+        protocol
+        for protocol, described in descriptions.items()
+        if len(set(described)) >= 3 and 2 * len(described) >= len(study)
+    }
+    return [facts_of(header, of_the_exam) for header in study]
+
+
+def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Facts:
+    """Read a header, without its ProtocolName where that names the examination; never raises for a poor one."""
     look = _Lookup(header.dataset)
-    description = look.text("SeriesDescription")
+    description, protocol = look.text("SeriesDescription"), look.text("ProtocolName")
+    if protocol in exam_protocols:
+        protocol = ""
     frames = look.number("NumberOfFrames") or 1
     return Facts(
         uid=header.series_instance_uid,
@@ -100,7 +122,7 @@ def facts_of(header: SeriesHeader) -> Facts:
         modality=look.text("Modality").upper(),
         sop_class=look.text("SOPClassUID"),
         manufacturer=look.text("Manufacturer").lower(),
-        text=normalise(f"{description} | {look.text('ProtocolName')}"),
+        text=normalise(f"{description} | {protocol}"),
         study_text=normalise(f"{look.text('StudyDescription')} | {look.text('RequestedProcedureDescription')}"),
         name=_sequence_name(look),
         image_type=look.words("ImageType") + look.words("FrameType"),

@@ -109,7 +109,9 @@ def _spin_timing(facts: Facts, tr: float, te: float) -> Iterator[Evidence]:
     elif tr <= 1300 and te <= 45:
         yield from _for(Weighting.T1, 45, f"short TR and TE: {times}", against=30)
     elif tr >= 1000 and te >= 60:
-        yield from _for(Weighting.T2, 45, f"long TR and TE: {times}", against=30)
+        # fluid may have been nulled even so: an inversion time is not always written
+        yield Evidence(Weighting.T2, 45, f"long TR and TE: {times}")
+        yield Evidence(Weighting.T1, -30, f"long TR and TE: {times}")
     elif tr >= 1500 and te < 60:
         yield Evidence(None, -20, f"proton-density timing: {times}")
 
@@ -128,16 +130,19 @@ def _description(facts: Facts, rules: IdentificationRules) -> Iterator[Evidence]
     t1 = first_match((*rules.t1_patterns, *T1), facts.text)
     t2 = first_match((*rules.t2_patterns, *T2), facts.text)
     flair = first_match((*rules.flair_patterns, *FLAIR), facts.text)
+    # strong enough that a name and a timing that contradict each other leave no candidate
     if flair and t1 and not t2 and not _nulls_fluid(facts):
-        yield from _for(Weighting.T1, 40, f"description has '{t1}' and '{flair}': T1 FLAIR", against=15)
+        yield from _for(Weighting.T1, 40, f"description has '{t1}' and '{flair}': T1 FLAIR", against=25)
     elif flair:
-        yield from _for(Weighting.FLAIR, 45, f"description has '{flair}'", against=15)
+        yield from _for(Weighting.FLAIR, 45, f"description has '{flair}'", against=30)
     elif t1 and t2:
         yield Evidence(None, 0, f"description has both '{t1}' and '{t2}'")
     elif t1:
-        yield from _for(Weighting.T1, 40, f"description has '{t1}'", against=15)
+        yield from _for(Weighting.T1, 40, f"description has '{t1}'", against=25)
     elif t2:
-        yield from _for(Weighting.T2, 40, f"description has '{t2}'", against=15)
+        yield Evidence(Weighting.T2, 40, f"description has '{t2}'")
+        yield Evidence(Weighting.T1, -25, f"description has '{t2}'")
+        yield Evidence(Weighting.FLAIR, -10, f"description has '{t2}'")
     elif first_match((r"\btirm\b",), facts.text):
         yield Evidence(Weighting.FLAIR, 20, "description has 'tirm'")
 

@@ -48,6 +48,12 @@ NATIVE = (
     r"(?:contr\w*|kontr\w*|c|gd|gad\w*|km|k|mdc|inj\w*|civ|mezzo di contr\w*|medio de contr\w*)\b",
     r"\b(?:noncontrast|unenhanced|non ?enhanced|precontr\w*|basale|basal|vuoto)\b",
 )
+# of the examination, not of a series: taken out before the words above are looked for
+BOTH = (
+    r"\b(?:with|w|mit|met|avec|con|pre|ohne|without|wo|sans|zonder) ?(?:and|und|en|et|y|e|u|or|oder|ou|o)? ?"
+    r"(?:without|wo|ohne|zonder|sans|sin|senza|post|mit|with|w|avec|met)\b"
+    r" ?(?:contr\w*|kontr\w*|km|gd|gad\w*|mdc|inj\w*)?",
+)
 NO_AGENT = (
     r"^(?:0+|n|no|non|none|nil|na|n a|nein|kein\w*|nee|geen|aucun\w*|ninguno|nessuno|sin|without|false|null|x)$",
     r"\bno contrast\b|\bnot? (?:given|used)\b|^without\b|^ohne\b|^sans\b|^sin\b|^senza\b|^zonder\b",
@@ -114,7 +120,7 @@ EXCLUDED: dict[str, tuple[str, ...]] = {
         r"\belasto\w*|\bmre\b",
     ),
     "FAT_NULLED": (r"\bstir\b|\bdir\b|\bdouble inv\w*|\bspair ?only|\bwhite matter null|\bpsir\b|\bfgatir\b",),
-    "CISTERNOGRAPHY": (r"\bciss\b|\bfiesta\b|\bb ?ffe\b|\btru ?fi\w*|\bbtfe\b|\bcisterno\w*|\bcsf ?flow",),
+    "CISTERNOGRAPHY": (r"\bciss|\bfiesta|\bb ?ffe\b|\btru ?fi\w*|\bbtfe\b|\bcisterno\w*|\bcsf ?flow",),
     "TARGETED": (
         r"\borbit\w*|\biac\b|\biams?\b|\bcai\b|\bmeat\w* ac|\bhypoph\w*|\bpituit\w*|\bipofisi\w*",
         r"\bipofisar\w*|\bhipofis\w*|\bsella\w*",

@@ -1,0 +1,274 @@
+"""Identification against the table of headers, and its rules one by one."""
+
+import itertools
+import json
+import random
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
+
+from pipeline.errors import GlioLoopError
+from pipeline.identify import Decision, IdentificationRules, SeriesHeader, headers_from_files, identify
+from pipeline.names import Sequence
+
+TABLE = tomllib.loads((Path(__file__).parent / "identify_table.toml").read_text(encoding="utf-8"))["study"]
+PLANES = {
+    "axial": [1, 0, 0, 0, 1, 0],
+    "sagittal": [0, 1, 0, 0, 0, -1],
+    "coronal": [1, 0, 0, 0, 0, -1],
+}
+NOT_DICOM = {"name", "series", "slices", "clock", "plane", "expect"}
+ENHANCED = {
+    "AcquisitionContrast": "MRImageFrameTypeSequence",
+    "EffectiveEchoTime": "MREchoSequence",
+    "RepetitionTime": "MRTimingAndRelatedParametersSequence",
+    "InversionTimes": "MRModifierSequence",
+    "DiffusionBValue": "MRDiffusionSequence",
+    "SliceThickness": "PixelMeasuresSequence",
+}
+
+
+def header_of(study: dict[str, Any], row: dict[str, Any], number: int) -> SeriesHeader:
+    """One row of the table as a header."""
+    values = {**{k: v for k, v in study.items() if k not in {"name", "series"}}, **row}
+    dataset = Dataset()
+    dataset.Modality = "MR"
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+    dataset.Rows = dataset.Columns = 256
+    dataset.PixelSpacing = [0.9, 0.9]
+    dataset.ImageOrientationPatient = PLANES[values.get("plane", "axial")]
+    dataset.SeriesNumber = number
+    if "clock" in values:
+        dataset.AcquisitionDate, dataset.AcquisitionTime = "20240301", values["clock"]
+    for keyword, value in values.items():
+        if keyword not in NOT_DICOM:
+            setattr(dataset, keyword, value)
+    if str(dataset.SOPClassUID).endswith("4.1") and "NumberOfFrames" in dataset:
+        move_into_functional_groups(dataset)
+    return SeriesHeader(f"1.2.{number}", int(values.get("slices", 1)), dataset, f"orthanc-{number}")
+
+
+def move_into_functional_groups(dataset: Dataset) -> None:
+    """What Enhanced MR keeps in functional groups belongs there in the test, too."""
+    shared = Dataset()
+    for keyword, group in ENHANCED.items():
+        if keyword in dataset:
+            item = shared.get(group)[0] if group in shared else Dataset()
+            setattr(item, keyword, dataset[keyword].value)
+            setattr(shared, group, Items([item]))
+            delattr(dataset, keyword)
+    dataset.SharedFunctionalGroupsSequence = Items([shared])
+
+
+def headers_of(study: dict[str, Any]) -> list[SeriesHeader]:
+    return [header_of(study, row, number) for number, row in enumerate(study["series"], start=1)]
+
+
+def verdict_text(decision: Decision, header: SeriesHeader) -> str:
+    verdict = next(v for v in decision.verdicts if v.series_instance_uid == header.series_instance_uid)
+    if verdict.verdict == "excluded":
+        return "excluded " + " ".join(exclusion.code for exclusion in verdict.exclusions)
+    return f"{verdict.verdict} {verdict.sequence or ''}".strip()
+
+
+def study_named(part: str) -> dict[str, Any]:
+    return next(study for study in TABLE if part in study["name"])
+
+
+def test_table_is_large_enough() -> None:
+    assert sum(len(study["series"]) for study in TABLE) >= 60
+    makers = {str(study.get("Manufacturer", "")).split(" ")[0].upper() for study in TABLE}
+    assert {"SIEMENS", "GE", "PHILIPS", "CANON_MEC", "HITACHI"} <= makers
+
+
+@pytest.mark.parametrize("study", TABLE, ids=[study["name"] for study in TABLE])
+def test_table(study: dict[str, Any]) -> None:
+    headers = headers_of(study)
+    decision = identify(headers)
+    wrong = []
+    for header, row in zip(headers, study["series"], strict=True):
+        found, expected = verdict_text(decision, header), row["expect"]
+        kind, _, code = expected.partition(" ")
+        if not (found == expected or (kind == "excluded" and code in found.split())):
+            reasons = next(v.reasons for v in decision.verdicts if v.series_instance_uid == header.series_instance_uid)
+            wrong.append((row.get("SeriesDescription"), expected, found, reasons))
+    assert not wrong
+
+
+@pytest.mark.parametrize("study", TABLE, ids=[study["name"] for study in TABLE])
+def test_order_of_headers_plays_no_part(study: dict[str, Any]) -> None:
+    headers = headers_of(study)
+    expected = identify(headers)
+    for seed in range(3):
+        random.Random(seed).shuffle(headers)
+        assert identify(headers) == expected
+
+
+def test_decision_survives_json() -> None:
+    for study in TABLE:
+        decision = identify(headers_of(study))
+        assert Decision.from_json(json.loads(json.dumps(decision.as_json()))) == decision
+
+
+def test_every_verdict_has_a_reason() -> None:
+    for study in TABLE:
+        assert all(verdict.reasons for verdict in identify(headers_of(study)).verdicts)
+
+
+def test_twenty_series_take_milliseconds() -> None:
+    rows = itertools.islice(((study, row) for study in TABLE for row in study["series"]), 20)
+    headers = [header_of(study, row, number) for number, (study, row) in enumerate(rows, start=1)]
+    identify(headers)
+    started = time.perf_counter()
+    identify(headers)
+    assert time.perf_counter() - started < 0.25  # a few ms on an idle machine; this one may be busy
+
+
+def test_override_wins_by_either_identifier_and_whatever_the_header_says() -> None:
+    headers = headers_of(study_named("Siemens Prisma"))
+    by_uid = identify(headers, override={Sequence.T1C: headers[11].series_instance_uid})
+    by_orthanc = identify(headers, override={Sequence.T1C: "orthanc-12"})
+    assert by_uid.chosen[Sequence.T1C] == by_orthanc.chosen[Sequence.T1C] == "1.2.12"
+    reformatted = identify(headers, override={Sequence.T1: "1.2.3"})
+    assert reformatted.chosen[Sequence.T1] == "1.2.3"
+    assert "named for t1 on request" in next(v for v in reformatted.verdicts if v.series_number == 3).reasons
+
+
+def test_override_takes_a_series_away_from_other_sequences() -> None:
+    headers = headers_of(study_named("nothing but descriptions"))
+    decision = identify(headers, override={Sequence.T1C: "1.2.1"})
+    assert decision.chosen[Sequence.T1C] == "1.2.1"
+    assert decision.missing == (Sequence.T1,)
+
+
+@pytest.mark.parametrize("number", ["9.9.9", "1.2.9", "1.2.10", "1.2.8"])
+def test_override_must_be_a_grey_mr_series_of_the_study(number: str) -> None:
+    headers = headers_of(study_named("other regions"))
+    with pytest.raises(GlioLoopError) as caught:
+        identify(headers, override={Sequence.T1: number})
+    assert caught.value.code == "SERIES_UNKNOWN"
+
+
+def test_one_series_cannot_stand_for_two_sequences() -> None:
+    headers = headers_of(study_named("Siemens Prisma"))
+    with pytest.raises(GlioLoopError) as caught:
+        identify(headers, override={Sequence.T1: "1.2.2", Sequence.T1C: "orthanc-2"})
+    assert caught.value.code == "SERIES_UNKNOWN"
+
+
+def test_poor_studies_are_refused_with_their_own_codes() -> None:
+    def code(headers: list[SeriesHeader]) -> str:
+        with pytest.raises(GlioLoopError) as caught:
+            identify(headers).require()
+        return caught.value.code
+
+    def only(row: dict[str, Any]) -> list[SeriesHeader]:
+        return [header_of({"slices": 20}, row, 1)]
+
+    assert code([]) == "STUDY_EMPTY"
+    assert code(only({"Modality": "RTSTRUCT"})) == "STUDY_EMPTY"
+    assert code(only({"Modality": "CT"})) == "NO_MR"
+    assert code(only({"SeriesDescription": "T1", "BodyPartExamined": "KNEE"})) == "NOT_HEAD"
+    assert code(only({"SeriesDescription": "T1"})) == "SEQUENCE_MISSING"
+
+
+def test_missing_sequences_are_told_with_every_series() -> None:
+    with pytest.raises(GlioLoopError) as caught:
+        identify(headers_of(study_named("in doubt both are left"))).require()
+    assert caught.value.detail == "Missing: t1, t1c, flair."
+    series = caught.value.as_json()["data"]["series"]  # type: ignore[index]
+    assert any("nothing that tells which was taken after contrast" in " ".join(item["reasons"]) for item in series)
+
+
+def test_site_rules_add_words_and_switch_exclusions_off() -> None:
+    rows = [{"SeriesDescription": "Hirntumor A"}, {"SeriesDescription": "Hirntumor B"}]
+    headers = [header_of({"slices": 30}, row, number) for number, row in enumerate(rows, start=1)]
+    assert identify(headers).chosen == {}
+    rules = IdentificationRules(
+        t1_patterns=["hirntumor"], contrast_patterns=[r"hirntumor b"], native_patterns=["tumor a"]
+    )
+    assert identify(headers, rules).chosen == {Sequence.T1: "1.2.1", Sequence.T1C: "1.2.2"}
+    excluded = rules.model_copy(update={"excluded_patterns": ["tumor b"]})
+    assert identify(headers, excluded).chosen == {Sequence.T1: "1.2.1"}
+    few = [header_of({}, {"SeriesDescription": "T2", "slices": 8}, 1)]
+    assert identify(few).chosen == {}
+    assert identify(few, IdentificationRules(ignored_exclusions=["TOO_FEW_SLICES"])).chosen == {Sequence.T2: "1.2.1"}
+    assert identify(few, IdentificationRules(minimum_slices=8)).chosen == {Sequence.T2: "1.2.1"}
+
+
+def test_site_rules_change_the_preference() -> None:
+    headers = headers_of(study_named("Siemens Prisma"))
+    two_d_first = IdentificationRules(preference=["plane", "later"])
+    assert identify(headers, two_d_first).chosen[Sequence.T1C] == "1.2.12"
+
+
+def test_rules_refuse_what_they_do_not_know() -> None:
+    with pytest.raises(ValueError, match="no regular expression"):
+        IdentificationRules(t1_patterns=["("])
+    with pytest.raises(ValueError, match="extra"):
+        IdentificationRules.model_validate({"t1_pattern": []})
+
+
+def test_malformed_values_count_as_absent() -> None:
+    dataset = Dataset()
+    dataset.Modality = "MR"
+    dataset.SeriesDescription = "T2 ax"
+    dataset.add_new(0x00180080, "DS", "")
+    dataset.add_new(0x00180082, "DS", None)
+    dataset.add_new(0x00080032, "TM", "ten past nine")
+    assert identify([SeriesHeader("1", 30, dataset)]).chosen == {Sequence.T2: "1"}
+
+
+def test_private_b_values() -> None:
+    for maker, tag, representation, value in (
+        ("SIEMENS", 0x0019100C, "IS", "1000"),
+        ("GE MEDICAL SYSTEMS", 0x00431039, "IS", ["1000000800", "8", "0", "0"]),
+        ("Philips Medical Systems", 0x20011003, "FL", 1000.0),
+    ):
+        header = header_of({"slices": 30, "Manufacturer": maker}, {"SeriesDescription": "T2"}, 1)
+        header.dataset.add_new(tag, representation, value)
+        verdict = identify([header]).verdicts[0]
+        assert [exclusion.code for exclusion in verdict.exclusions] == ["DIFFUSION"], maker
+
+
+def test_real_study(shared_data: Path) -> None:
+    folder = shared_data / "tcga-fg-6692" / "dicom"
+    headers, paths = headers_from_files(folder.rglob("*.dcm"))
+    decision = identify(headers)
+    assert {s: paths[uid][0].parent.name for s, uid in decision.chosen.items()} == {s: s.value for s in Sequence}
+    decision.require()
+
+
+REAL_SERIES = {
+    "siemens/anatomical/001": "flair",
+    "philips/anatomical/001": "flair",
+    "hyperfine/anatomical/001": "flair",
+    "ge/anatomical/001": "t1",
+    "philips_enhanced/anatomical/001": "t1",
+    "siemens_enhanced": "t1",
+    "generic/anatomical/001": "flair",
+    "generic/compressed/001": "flair",
+    "generic/anatomical/002_non_isotropic": "PROJECTION",
+    "generic/rgb/001": "COLOUR",
+    "hitachi/anatomical/001": "unmatched",
+    "ge/dti/001": "ECHO_PLANAR",
+    "ge/fmri/001": "ECHO_PLANAR",
+    "siemens/dti_classic/001": "DIFFUSION",
+    "philips/dti/001": "DIFFUSION",
+    "philips_enhanced/dti/001": "DIFFUSION",
+}
+
+
+@pytest.mark.parametrize("folder", REAL_SERIES)
+def test_real_series_one_by_one(folder: str, shared_data: Path) -> None:
+    headers, _ = headers_from_files(f for f in (shared_data / "dicom" / folder).iterdir() if f.is_file())
+    rules = IdentificationRules(minimum_slices=1, minimum_coverage_mm=0)  # the files are excerpts of few slices
+    verdict = identify(headers, rules).verdicts[0]
+    codes = [exclusion.code for exclusion in verdict.exclusions]
+    expected = REAL_SERIES[folder]
+    assert expected in codes or expected == (verdict.sequence or verdict.verdict), verdict.reasons
