@@ -239,6 +239,11 @@ REASONS: dict[str, Reason] = {
         "This installation cannot train networks.",
         "Training needs the extra `train` (PyTorch, ONNX): see docs/feedback.md.",
     ),
+    "MODEL_NOT_TRAINABLE": Reason(
+        Kind.REFUSAL,
+        "This network cannot learn from corrections here.",
+        "Only networks of this product's own architecture can be fine-tuned; train an imported one where it was made.",
+    ),
     "FINETUNE_FAILED": Reason(
         Kind.FAILURE,
         "Learning from the corrections failed; the network in use is unchanged.",
