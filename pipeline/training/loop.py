@@ -146,7 +146,7 @@ def train_step(plan: TrainingPlan, state: TrainingState, sample: Sample, rng: np
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
     state.optimiser.step()
     update_average(state.average, state.network, state.step, 0.998)
-    return float(loss)
+    return float(loss.detach())
 
 
 def validation_samples(plan: TrainingPlan, cache: Path) -> list[Sample]:

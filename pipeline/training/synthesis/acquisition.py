@@ -39,7 +39,8 @@ def draw_patient(rng: np.random.Generator) -> Patient:
     return Patient(t1, t1 * np.minimum(uptake, 1.0), t2, density)
 
 
-def _spin_echo(p: Patient, t1: Vector, tr: float, te: float) -> Vector:
+def spin_echo(p: Patient, t1: Vector, tr: float, te: float) -> Vector:
+    """Spin echo signal of every tissue; times in ms."""
     return p.density * (1 - np.exp(-tr / t1)) * np.exp(-te / p.t2)
 
 
@@ -52,9 +53,14 @@ def _prepared_echo(p: Patient, t1: Vector, tr: float, ti: float) -> Vector:
     return np.abs(p.density * (1 - 2 * np.exp(-ti / t1) + np.exp(-tr / t1)))
 
 
+def inversion_recovery(p: Patient, t1: Vector, tr: float, ti: float, te: float) -> Vector:
+    """Magnitude signal of an inversion recovery spin echo of every tissue; times in ms."""
+    return _prepared_echo(p, t1, tr, ti) * np.exp(-te / p.t2)
+
+
 def _t1_weighted(rng: np.random.Generator, p: Patient, t1: Vector, kind: float) -> Vector:
     if kind < 0.45:
-        return _spin_echo(p, t1, rng.uniform(400, 750), rng.uniform(7, 18))
+        return spin_echo(p, t1, rng.uniform(400, 750), rng.uniform(7, 18))
     if kind < 0.75:
         return _spoiled_echo(p, t1, rng.uniform(8, 30), np.deg2rad(rng.uniform(16, 32)))
     return _prepared_echo(p, t1, rng.uniform(1700, 2500), rng.uniform(850, 1150))
@@ -71,11 +77,11 @@ def draw_signals(rng: np.random.Generator) -> dict[Sequence, Vector]:
     kind_enhanced = kind if rng.random() < 0.7 else rng.random()
     tr = rng.uniform(7000, 11000)
     null = p.t1[Tissue.CSF] * np.log(2 / (1 + np.exp(-tr / p.t1[Tissue.CSF])))
-    inversion = _prepared_echo(p, p.t1, tr, null * rng.uniform(0.86, 1.03)) * np.exp(-rng.uniform(85, 145) / p.t2)
+    inversion = inversion_recovery(p, p.t1, tr, null * rng.uniform(0.86, 1.03), rng.uniform(85, 145))
     signals = {
         Sequence.T1: _t1_weighted(rng, p, p.t1, kind),
         Sequence.T1C: _t1_weighted(rng, p, p.t1_enhanced, kind_enhanced),
-        Sequence.T2: _spin_echo(p, p.t1, rng.uniform(2800, 6500), rng.uniform(75, 125)),
+        Sequence.T2: spin_echo(p, p.t1, rng.uniform(2800, 6500), rng.uniform(75, 125)),
         Sequence.FLAIR: inversion,
     }
     spread = 0.05 if rng.random() < 0.7 else 0.16

@@ -138,7 +138,7 @@ def add_normal_structures(rng: np.random.Generator, anatomy: Anatomy) -> None:
     _move(fractions, Tissue.CSF, Tissue.VEIN, veins * np.float32(rng.uniform(0.3, 1.0)))
     dura = rng.uniform(0, 1)
     _move(fractions, Tissue.DURA, Tissue.CSF, np.full(shape, 1 - dura, np.float32))
-    plexus = fractal_noise(rng, shape, 10 / spacing, 2) > rng.uniform(0.4, 1.4)
+    plexus = fractal_noise(rng, shape, 10 / spacing, 2) > rng.uniform(1.0, 2.4)
     _move(fractions, Tissue.VENTRICLE, Tissue.CHOROID, plexus * np.float32(rng.uniform(0.4, 1.0)))
     white_load = rng.random()
     if white_load < 0.6:

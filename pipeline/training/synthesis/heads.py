@@ -11,9 +11,9 @@ from scipy import ndimage
 
 from pipeline.training.synthesis.tissues import ANATOMY, LABELS, Tissue
 
-CANVAS_MM = (160.0, 192.0, 160.0)
+CANVAS_MM = (160, 192, 160)
 """Extent (z, y, x) of the grid around the brain, for the tumour network."""
-HEAD_MM = 256.0
+HEAD_MM = 256
 """Extent of the cubic grid around the whole head, for the brain network."""
 CLOSING_MM = 5
 
@@ -92,7 +92,13 @@ def _place(volume: npt.NDArray[np.generic], centre: npt.NDArray[np.intp], extent
     return out
 
 
-def load_head(path: Path, spacing_mm: int, whole: bool, cache: Path | None = None) -> Head:
+def load_head(
+    path: Path,
+    spacing_mm: int,
+    whole: bool,
+    cache: Path | None = None,
+    extent_mm: tuple[int, int, int] | None = None,
+) -> Head:
     """Read a label map and turn it into tissue fractions.
 
     Parameters
@@ -105,6 +111,8 @@ def load_head(path: Path, spacing_mm: int, whole: bool, cache: Path | None = Non
         True for the whole head (256 mm cube), False for the box around the brain.
     cache
         Folder for the finished arrays; None to compute afresh.
+    extent_mm
+        Another extent (z, y, x) of the grid, not cached.
 
     Returns
     -------
@@ -112,7 +120,7 @@ def load_head(path: Path, spacing_mm: int, whole: bool, cache: Path | None = Non
     """
     key = hashlib.sha256(f"{path.name}{path.stat().st_size}{spacing_mm}{whole}v3".encode()).hexdigest()[:16]
     name = path.name.split(".")[0]
-    cached = cache / f"{name}-{key}.npz" if cache else None
+    cached = cache / f"{name}-{key}.npz" if cache and extent_mm is None else None
     if cached is not None and cached.exists():
         with np.load(cached) as data:
             return Head(name, data["fractions"], data["brain"], data["ventricle_mm"], float(spacing_mm))
@@ -126,8 +134,11 @@ def load_head(path: Path, spacing_mm: int, whole: bool, cache: Path | None = Non
     if whole:
         head = np.argwhere(tissues > 0)
         middle = (head.min(0) + head.max(0)) // 2
-        centre = np.array([min(middle[0], head[:, 0].max() - int(HEAD_MM) // 2 + 12), middle[1], middle[2]])
-    extent = (int(HEAD_MM),) * 3 if whole else tuple(int(mm) for mm in CANVAS_MM)
+        height = extent_mm[0] if extent_mm else HEAD_MM
+        lowest = min(middle[0], head[:, 0].max() - height // 2 + 12)
+        # a short box keeps the crown and leaves out the neck
+        centre = np.array([lowest if extent_mm is None else head[:, 0].max() - height // 2 + 4, middle[1], middle[2]])
+    extent = extent_mm or ((HEAD_MM,) * 3 if whole else CANVAS_MM)
     box = _place(tissues, centre, extent)
     fractions = np.stack([_pool((box == t).astype(np.float32), spacing_mm) for t in range(ANATOMY)])
     made = Head(
