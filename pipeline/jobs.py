@@ -191,6 +191,7 @@ class JobQueue:
             "study_instance_uid": request.study_instance_uid,
             "model": request.model,
             "origin": request.origin,
+            "sequences": sorted(request.decision.get("chosen", {})),
             "stage": None,
             "progress": 0.0,
         }
@@ -328,6 +329,7 @@ def job_view(status: WorkflowStatus) -> dict[str, Any]:
         "study_instance_uid": attributes.get("study_instance_uid"),
         "model": attributes.get("model"),
         "origin": attributes.get("origin"),
+        "sequences": attributes.get("sequences", []),
         "created": _time(status.created_at),
         "updated": _time(status.updated_at),
         "attempts": status.recovery_attempts,

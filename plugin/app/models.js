@@ -1,0 +1,78 @@
+// The networks: their cards, what was measured on them, and which one is in use.
+
+import { get, post } from "./api.js";
+import { fill, h, say } from "./dom.js";
+import { SEQUENCE_LABELS } from "./format.js";
+import { facts } from "./dom.js";
+import { action, plainTable } from "./parts.js";
+
+const USES = { tuning: "tuning: choices were made by it", validation: "validation", synthetic: "synthetic cases" };
+
+/** The page of networks. */
+export class ModelsPage {
+  constructor() {
+    this.list = h("div", { class: "stack" });
+    this.element = h("div", { class: "page" }, h("h1", {}, "Networks"), h("p", { class: "muted" }, "The next job uses the network in use; every object names the one that made it. Going back is using the earlier one again."), this.list);
+  }
+
+  async refresh() {
+    const models = await get("/glioloop/models");
+    const shown = JSON.stringify(models);
+    if (shown !== this.shown) {
+      this.shown = shown;
+      fill(this.list, models.length ? models.map((card) => this.card(card)) : h("p", { class: "empty" }, "No network is installed: ./glioloop models import FOLDER"));
+    }
+    return 5000;
+  }
+
+  card(card) {
+    const title = `model-${card.identity.replace(/[^A-Za-z0-9]+/g, "-")}`;
+    return h("article", { class: "card model", "aria-labelledby": title, "data-current": card.current },
+      h("div", { class: "title-row" }, h("h2", { id: title }, card.identity),
+        card.current ? h("span", { class: "pill", "data-state": "done" }, "In use") : action("Use this one", () => this.promote(card), { class: "primary" })),
+      h("p", {}, card.description),
+      metrics(card.metrics ?? []),
+      card.limitations?.length ? h("div", { class: "limits" }, h("h3", {}, "What it cannot do"), h("ul", {}, card.limitations.map((one) => h("li", {}, one)))) : null,
+      h("details", {}, h("summary", {}, "Card"), details(card)));
+  }
+
+  async promote(card) {
+    const [name, version] = card.identity.split("@");
+    const { current } = await post(`/glioloop/models/${encodeURIComponent(name)}/${encodeURIComponent(version)}/promote`);
+    say(`${current} is in use now`);
+    await this.refresh();
+  }
+}
+
+function metrics(list) {
+  if (!list.length) return h("p", { class: "muted" }, "Nothing has been measured on this network.");
+  const cell = (one, region) => {
+    const dice = one.dice?.[region];
+    if (dice === undefined) return "—";
+    const interval = one.ci95?.[region];
+    return interval ? `${dice.toFixed(2)} (${interval[0].toFixed(2)}–${interval[1].toFixed(2)})` : dice.toFixed(2);
+  };
+  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Measured Dice" },
+    plainTable("Dice (95 % interval)", ["Dice (95 % interval) on", "Cases", "WT", "TC", "ET"],
+      list.map((one) => [h("span", {}, one.dataset, h("span", { class: "muted small" }, ` ${USES[one.use] ?? one.use}`)), String(one.n), cell(one, "WT"), cell(one, "TC"), cell(one, "ET")])));
+}
+
+function details(card) {
+  const grid = card.grid ?? {};
+  return h("div", {},
+    facts(
+      ["Architecture", card.architecture],
+      ["Made", card.created],
+      ["Licence", card.licence],
+      ["Input", (grid.order ?? []).map((name) => SEQUENCE_LABELS[name]).join(", ")],
+      ["Voxel", grid.spacing_mm ? `${grid.spacing_mm.join(" × ")} mm, ${grid.orientation}` : null],
+      ["Window", grid.window?.join(" × ")],
+      ["Normalisation", grid.normalisation],
+      ["Brain first", card.brain ? card.brain.file.name : "no"],
+      ["Parent", card.lineage?.parent],
+      ["Guard", card.lineage?.decision],
+      ["ONNX opset", String(card.opset ?? "")],
+      ["sha256", h("code", { class: "small break" }, card.file?.sha256 ?? "")],
+    ),
+    card.training?.length ? plainTable("Training data", ["Training data", "Cases", "Licence"], card.training.map((one) => [one.name, String(one.cases), one.licence])) : null);
+}

@@ -1,0 +1,278 @@
+// The slice browser: the aligned sequences on the reference series' slices, with the contours over them.
+
+import { get, root } from "./api.js";
+import { h, text } from "./dom.js";
+import { SEQUENCES, SEQUENCE_LABELS } from "./format.js";
+
+const FOUR = "four";
+
+/** Slices of one job's result. */
+export class SliceBrowser {
+  constructor(job, content) {
+    this.job = job;
+    this.content = content;
+    this.sheets = new Map();
+    this.hidden = new Set();
+    this.zoomed = false;
+    this.view = FOUR;
+    this.profile = areas(content);
+    this.k = this.profile.indexOf(Math.max(...this.profile));
+    this.build();
+  }
+
+  static async of(job) {
+    return new SliceBrowser(job, await get(`/glioloop/jobs/${job.id}/contours`));
+  }
+
+  build() {
+    const count = this.content.size[2];
+    this.panes = h("div", { class: "panes", "data-view": this.view });
+    this.slider = h("input", { type: "range", min: 0, max: count - 1, step: 1, value: this.k, "aria-label": "Slice", oninput: () => this.go(Number(this.slider.value)) });
+    this.place = h("output", { class: "number slice-number", "aria-live": "polite" });
+    this.strip = h("canvas", { class: "profile", "aria-hidden": "true", height: 22 });
+    this.element = h("div", { class: "browser", onkeydown: (event) => this.key(event) },
+      h("div", { class: "toolbar" }, this.viewPicker(), this.roiSwitches(), this.zoomButton()),
+      this.panes,
+      h("div", { class: "slider-row" }, h("div", { class: "slider" }, this.strip, this.slider), this.place),
+      h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, 1–4 for a sequence, 5 for all four, C for the contours, Z to zoom. For orientation only, not for diagnosis."));
+    this.panes.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    this.resize = new ResizeObserver(() => this.draw());
+    this.resize.observe(this.panes);
+    this.showPanes();
+  }
+
+  viewPicker() {
+    const options = [...SEQUENCES.map((name) => [name, SEQUENCE_LABELS[name]]), [FOUR, "All four"]];
+    this.views = new Map(options.map(([value, label]) => {
+      const input = h("input", { type: "radio", name: "view", value, checked: value === this.view, onchange: () => this.setView(value) });
+      return [value, { input, label: h("label", {}, input, h("span", {}, label)) }];
+    }));
+    return h("div", { class: "segments", role: "radiogroup", "aria-label": "Sequence" }, [...this.views.values()].map((one) => one.label));
+  }
+
+  roiSwitches() {
+    this.switches = this.content.rois.map((roi, number) => {
+      const swatch = h("span", { class: "swatch" });
+      swatch.style.background = colour(roi);
+      const box = h("input", { type: "checkbox", checked: true, onchange: () => this.toggle(number, !box.checked) });
+      return { box, label: h("label", { class: "roi", title: roi.meaning }, box, swatch, roi.name) };
+    });
+    return h("div", { class: "rois", role: "group", "aria-label": "Contours" }, this.switches.map((one) => one.label));
+  }
+
+  zoomButton() {
+    const box = bounds(this.content);
+    this.zoom = h("button", { type: "button", "aria-pressed": "false", disabled: box === null, onclick: () => this.setZoom(!this.zoomed) }, "Zoom to tumour");
+    return this.zoom;
+  }
+
+  // --- what the user does ---
+
+  go(k) {
+    const next = Math.min(Math.max(k, 0), this.content.size[2] - 1);
+    this.k = next;
+    this.slider.value = next;
+    this.draw();
+  }
+
+  setView(view) {
+    this.view = view;
+    this.views.get(view).input.checked = true;
+    this.panes.dataset.view = view;
+    this.showPanes();
+  }
+
+  toggle(number, hide) {
+    if (hide) this.hidden.add(number);
+    else this.hidden.delete(number);
+    this.switches[number].box.checked = !hide;
+    this.draw();
+  }
+
+  setZoom(on) {
+    this.zoomed = on && bounds(this.content) !== null;
+    this.zoom.setAttribute("aria-pressed", String(this.zoomed));
+    this.draw();
+  }
+
+  wheel(event) {
+    event.preventDefault();
+    this.go(this.k + Math.sign(event.deltaY));
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 5, PageUp: -5 };
+    const views = [...SEQUENCES, FOUR];
+    if (event.key in steps && event.target.type !== "radio") this.go(this.k + steps[event.key]);
+    else if (/^[1-5]$/.test(event.key)) this.setView(views[Number(event.key) - 1]);
+    else if (event.key === "c") {
+      const hide = this.hidden.size < this.content.rois.length;
+      this.content.rois.forEach((_, number) => this.toggle(number, hide));
+    } else if (event.key === "z") this.setZoom(!this.zoomed);
+    else return;
+    event.preventDefault();
+  }
+
+  // --- drawing ---
+
+  showPanes() {
+    const shown = this.view === FOUR ? SEQUENCES : [this.view];
+    this.canvases = shown.map((name) => [name, h("canvas", { role: "img", tabindex: 0, "data-sequence": name })]);
+    this.panes.replaceChildren(...this.canvases.map(([name, canvas]) =>
+      h("figure", {}, canvas, h("figcaption", {}, SEQUENCE_LABELS[name] + (name === this.content.reference ? " · reference" : "")))));
+    for (const name of shown) this.load(name);
+    this.draw();
+  }
+
+  async load(name) {
+    if (this.sheets.has(name)) return;
+    const image = new Image();
+    this.sheets.set(name, image);
+    image.src = `${root}/glioloop/jobs/${this.job.id}/slices/${name}.jpg`;
+    try {
+      await image.decode();
+    } catch {
+      this.sheets.delete(name);
+    }
+    this.draw();
+  }
+
+  /** The part of a slice that is shown: left, top, width, height in pixels of the series. */
+  window() {
+    const [columns, rows] = this.content.size;
+    return (this.zoomed && bounds(this.content)) || [0, 0, columns, rows];
+  }
+
+  draw() {
+    const count = this.content.size[2];
+    const here = this.content.contours[this.k] ?? [];
+    const names = [...new Set(here.map((one) => this.content.rois[one.roi].name))];
+    text(this.place, `${this.k + 1} / ${count}`);
+    for (const [name, canvas] of this.canvases) {
+      canvas.setAttribute("aria-label", `${SEQUENCE_LABELS[name]}, slice ${this.k + 1} of ${count}, ${names.length ? `contours of ${names.join(", ")}` : "no contours"}`);
+      this.drawPane(name, canvas, here);
+    }
+    this.drawProfile();
+  }
+
+  drawPane(name, canvas, contours) {
+    const { sheet, size, spacing_mm: spacing } = this.content;
+    const [left, top, width, height] = this.window();
+    const ratio = (height * spacing[1]) / (width * spacing[0]);
+    const shownWidth = canvas.clientWidth || 300;
+    const density = Math.min(window.devicePixelRatio || 1, 2);
+    canvas.width = Math.round(shownWidth * density);
+    canvas.height = Math.round(shownWidth * ratio * density);
+    canvas.style.aspectRatio = `${canvas.width} / ${canvas.height}`;
+    const context = canvas.getContext("2d");
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    const image = this.sheets.get(name);
+    if (image?.complete && image.naturalWidth) {
+      const scale = [sheet.width / size[0], sheet.height / size[1]];
+      const x = (this.k % sheet.across) * sheet.width + left * scale[0];
+      const y = Math.floor(this.k / sheet.across) * sheet.height + top * scale[1];
+      context.imageSmoothingQuality = "high";
+      context.drawImage(image, x, y, width * scale[0], height * scale[1], 0, 0, canvas.width, canvas.height);
+    }
+    this.drawContours(context, contours, density);
+    this.drawEdges(context, density);
+  }
+
+  drawContours(context, contours, density) {
+    const [left, top, width, height] = this.window();
+    const x = context.canvas.width / width;
+    const y = context.canvas.height / height;
+    context.lineJoin = "round";
+    for (const { roi, points } of contours) {
+      if (this.hidden.has(roi)) continue;
+      const path = new Path2D();
+      // A pixel's centre is its whole number; its corner, where the canvas begins, lies half a pixel before.
+      for (let i = 0; i < points.length; i += 2) path.lineTo((points[i] + 0.5 - left) * x, (points[i + 1] + 0.5 - top) * y);
+      path.closePath();
+      context.strokeStyle = "rgba(0, 0, 0, 0.55)";
+      context.lineWidth = 3.2 * density;
+      context.stroke(path);
+      context.strokeStyle = colour(this.content.rois[roi]);
+      context.lineWidth = 1.6 * density;
+      context.stroke(path);
+    }
+  }
+
+  drawEdges(context, density) {
+    const { width, height } = context.canvas;
+    const { left, right, top, bottom } = this.content.edges;
+    const gap = 9 * density;
+    context.font = `600 ${11 * density}px system-ui, sans-serif`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    for (const [letter, x, y] of [[left, gap, height / 2], [right, width - gap, height / 2], [top, width / 2, gap], [bottom, width / 2, height - gap]]) {
+      context.lineWidth = 3 * density;
+      context.strokeStyle = "#000";
+      context.strokeText(letter, x, y);
+      context.fillStyle = "#cdd6de";
+      context.fillText(letter, x, y);
+    }
+  }
+
+  /** How much tumour each slice holds, above the slider. */
+  drawProfile() {
+    const width = this.strip.clientWidth || 300;
+    this.strip.width = width;
+    const context = this.strip.getContext("2d");
+    const style = getComputedStyle(this.strip);
+    const most = Math.max(...this.profile, 1);
+    // The slider's thumb does not reach its ends.
+    const inset = 8;
+    const step = (width - 2 * inset) / Math.max(1, this.profile.length - 1);
+    this.profile.forEach((area, k) => {
+      const tall = area ? Math.max(2, (area / most) * 20) : 1;
+      context.fillStyle = k === this.k ? style.getPropertyValue("--text") : style.getPropertyValue(area ? "--accent" : "--line");
+      context.fillRect(inset + k * step - Math.min(step * 0.35, 4), 22 - tall, Math.max(1, Math.min(step * 0.7, 8)), tall);
+    });
+  }
+}
+
+const colour = (roi) => `rgb(${roi.colour.join(", ")})`;
+
+/** Area of the first ROI (the whole tumour) on each slice, in pixels. */
+function areas(content) {
+  const found = new Array(content.size[2]).fill(0);
+  for (const [k, contours] of Object.entries(content.contours)) {
+    for (const { roi, points } of contours) if (roi === 0) found[k] += Math.abs(shoelace(points));
+  }
+  if (!found.some(Boolean)) found[Math.floor(found.length / 2)] = 1e-9;
+  return found;
+}
+
+function shoelace(points) {
+  let twice = 0;
+  for (let i = 0, j = points.length - 2; i < points.length; j = i, i += 2) twice += points[j] * points[i + 1] - points[i] * points[j + 1];
+  return twice / 2;
+}
+
+/** Window around all contours with a margin, in the shape of the whole slice; null without contours. */
+function bounds(content) {
+  const all = Object.values(content.contours).flat().flatMap((one) => [...pairs(one.points)]);
+  if (!all.length) return null;
+  const [columns, rows] = content.size;
+  const span = (axis) => [Math.min(...sample(all, axis)), Math.max(...sample(all, axis))];
+  const [x0, x1] = span(0);
+  const [y0, y1] = span(1);
+  const part = Math.min(1, 1.4 * Math.max((x1 - x0) / columns, (y1 - y0) / rows) + 0.05);
+  const width = columns * part;
+  const height = rows * part;
+  const within = (middle, length, limit) => Math.min(Math.max(middle - length / 2, 0), limit - length);
+  return [within((x0 + x1) / 2, width, columns), within((y0 + y1) / 2, height, rows), width, height];
+}
+
+function* pairs(points) {
+  for (let i = 0; i < points.length; i += 2) yield [points[i], points[i + 1]];
+}
+
+/** One coordinate of at most some thousand points: arguments of Math.min are limited. */
+const sample = (all, axis) => {
+  const stride = Math.ceil(all.length / 20000);
+  return all.filter((_, place) => place % stride === 0).map((point) => point[axis]);
+};

@@ -1,0 +1,123 @@
+// One study: the result on its slices, volumes, which series was taken for what, and every run.
+
+import { explorer, get, post, root } from "./api.js";
+import { card, facts, fill, h, say } from "./dom.js";
+import { ACTIVE, STATE_LABELS, duration, jobSeconds, millilitres, moment } from "./format.js";
+import { ProgressLine, action, errorBox, flagList, seriesTable, statePill } from "./parts.js";
+import { patient, studyLine } from "./patients.js";
+import { reprocess } from "./reprocess.js";
+import { SliceBrowser } from "./slices.js";
+
+/** A study's page; of several results the one asked for, else the latest. */
+export class StudyPage {
+  constructor(study, job, viewer) {
+    this.study = study;
+    this.wanted = job;
+    this.viewer = viewer;
+    this.progress = new ProgressLine();
+    this.main = h("div", { class: "stack" });
+    this.side = h("div", { class: "stack" });
+    this.below = h("div", { class: "stack" });
+    this.head = h("div", { class: "head" });
+    this.element = h("div", { class: "page wide" }, this.head, this.progress.element, h("div", { class: "columns result" }, this.main, this.side), this.below);
+  }
+
+  async refresh() {
+    const found = await get(`/glioloop/studies/${encodeURIComponent(this.study)}`);
+    const jobs = found.jobs;
+    const running = jobs.find((job) => ACTIVE.has(job.state));
+    this.progress.element.hidden = !running;
+    if (running) this.progress.update(running);
+    const result = jobs.find((job) => job.id === this.wanted && job.result) ?? jobs.find((job) => job.result);
+    const shown = JSON.stringify([jobs.map((job) => [job.id, job.state]), result?.id, found.stable, found.review]);
+    if (shown !== this.shown) {
+      if (this.shown) say("The study has changed");
+      this.shown = shown;
+      await this.show(found, result);
+    }
+    return running ? 1200 : 6000;
+  }
+
+  async show(found, result) {
+    fill(this.head, ...this.headOf(found));
+    fill(this.side, result ? volumes(result) : null, result ? card("Quality flags", flagList(result.result.flags)) : null, review(found), runs(found.jobs, result?.id));
+    const { series, error } = found.identification;
+    fill(this.below, card("Series", series ? seriesTable(series) : errorBox(error)));
+    if (result?.id !== this.result?.id || !result) {
+      this.result = result;
+      fill(this.main, result ? await picture(result) : noResult(found.jobs));
+    }
+  }
+
+  headOf(found) {
+    const line = h("p", { class: "muted" });
+    studyLine(line, found.study);
+    const name = patient(h("span"), found.study);
+    const link = this.viewer?.replace("{study}", encodeURIComponent(found.study_instance_uid));
+    return [
+      h("h1", {}, name),
+      line,
+      h("div", { class: "actions" },
+        found.jobs.length ? null : action("Segment tumour", () => this.segment(), { class: "primary" }),
+        action("Reprocess…", () => reprocess(found.study)),
+        link ? h("a", { class: "button", href: link, target: "_blank", rel: "noopener" }, "Viewer") : null,
+        h("a", { class: "button", href: explorer(found.study) }, "Orthanc Explorer")),
+    ];
+  }
+
+  async segment() {
+    await post(`/glioloop/studies/${this.study}/process`);
+    await this.refresh();
+  }
+}
+
+async function picture(job) {
+  try {
+    return card("Contours", (await SliceBrowser.of(job)).element);
+  } catch (error) {
+    if (error.code !== "JOB_UNKNOWN") return card("Contours", errorBox(error));
+    const image = h("img", { class: "preview", src: `${root}/glioloop/jobs/${job.id}/preview.png`, alt: "Picture of the result with its contours" });
+    return card("Contours", image);
+  }
+}
+
+function noResult(jobs) {
+  const last = jobs[0];
+  if (last?.error) return card("Reason", errorBox(last.error), h("p", {}, h("a", { href: `#/jobs/${last.id}` }, "Open the job")));
+  return card("Contours", h("p", { class: "muted" }, last ? "No result yet." : "This study has not been processed."));
+}
+
+function volumes(job) {
+  const { result } = job;
+  const preview = h("a", { href: `${root}/glioloop/jobs/${job.id}/preview.png`, target: "_blank", rel: "noopener" }, "Picture for the record");
+  const rows = ["WT", "TC", "ET"].filter((region) => region in (result.volumes_ml ?? {})).map((region) => volumeRow(region, result));
+  return card("Volumes",
+    result.tumour_found
+      ? h("table", { class: "volumes" }, h("thead", {}, h("tr", {}, ["Region", "Volume", "In plane"].map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, rows))
+      : h("p", {}, "No tumour was found by the network. This does not exclude one."),
+    facts(["Network", h("code", {}, job.model)], ["Made", moment(job.updated)], ["Brain", result.brain_ml ? `${Math.round(result.brain_ml)} ml` : null]),
+    h("p", { class: "small" }, preview, " · ", h("a", { href: `#/jobs/${job.id}` }, "Job")));
+}
+
+const REGIONS = { WT: "Whole tumour", TC: "Tumour core", ET: "Enhancing" };
+
+function volumeRow(region, result) {
+  const size = result.sizes?.[region] ?? {};
+  return h("tr", {}, h("th", { scope: "row" }, h("span", { class: "swatch", "data-region": region }), REGIONS[region]),
+    h("td", { class: "number" }, millilitres(result.volumes_ml[region])),
+    h("td", { class: "number" }, size.long_axis_mm ? `${Math.round(size.long_axis_mm)} × ${Math.round(size.short_axis_mm)} mm` : "—"));
+}
+
+function review(found) {
+  if (!found.review) return null;
+  const pairs = Object.entries(found.review).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value));
+  return pairs.length ? card("Review", facts(...pairs.map(([name, value]) => [name.replaceAll("_", " "), String(value)]))) : null;
+}
+
+function runs(jobs, shown) {
+  if (!jobs.length) return null;
+  return card("Runs", h("ul", { class: "runs" }, jobs.map((job) =>
+    h("li", { "aria-current": job.id === shown ? "true" : null },
+      h("a", { href: job.result ? `#/studies/${job.study}/${job.id}` : `#/jobs/${job.id}`, "aria-label": `${STATE_LABELS[job.state]}, ${moment(job.created)}` }, moment(job.created)),
+      statePill(job.state), h("code", { class: "small" }, job.model), h("span", { class: "muted small" }, duration(jobSeconds(job)))))));
+}
