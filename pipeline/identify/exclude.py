@@ -32,6 +32,7 @@ MEANING: dict[str, str] = {
     "NOT_HEAD": "another body part",
     "TOO_FEW_SLICES": "too few slices",
     "COVERAGE_PARTIAL": "covers only part of the head",
+    "MANY_VOLUMES": "many volumes in one series (diffusion, perfusion, function)",
     "EXCLUDED_BY_RULE": "excluded by this site's rules",
 }
 
@@ -175,5 +176,7 @@ def _by_extent(facts: Facts, rules: IdentificationRules) -> Iterator[tuple[str, 
         yield "TOO_FEW_SLICES", f"{facts.slices}, at least {rules.minimum_slices}"
     elif facts.coverage is not None and facts.coverage < rules.minimum_coverage_mm:
         yield "COVERAGE_PARTIAL", f"{facts.coverage:.0f} mm, at least {rules.minimum_coverage_mm:.0f} mm"
+    elif facts.coverage is not None and facts.coverage > rules.maximum_coverage_mm:
+        yield "MANY_VOLUMES", f"{facts.slices} slices would be {facts.coverage:.0f} mm"
     if facts.field_of_view is not None and facts.field_of_view < rules.minimum_fov_mm:
         yield "COVERAGE_PARTIAL", f"field of view {facts.field_of_view:.0f} mm"

@@ -78,7 +78,7 @@ class Facts:
 
 def normalise(text: str) -> str:
     """Lower case, no accents, camel case and separators as single spaces; ``+`` and ``*`` stay."""
-    text = re.sub(r"(?<=[a-z])(?=[A-Z][A-Za-z0-9])", " ", text)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z][A-Za-z0-9])|(?<=[0-9])(?=[A-Z][a-z])", " ", text)
     text = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
     text = "".join(c for c in text if not unicodedata.combining(c)).lower()
     text = re.sub(r"\bw ?/ ?o\b", " without ", text)

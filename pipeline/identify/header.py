@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from pipeline.errors import GlioLoopError
 
@@ -21,6 +22,8 @@ _PIXELS = 0x7FE00000
 _PER_FRAME = "5200,9230"
 _INTEGERS = frozenset({"US", "SS", "UL", "SL", "UV", "SV"})
 _REALS = frozenset({"FL", "FD"})
+# Orthanc decodes JIS X 0201 before it joins values, and there the backslash is a yen sign
+_YEN_SEPARATED = frozenset({"CS", "DS", "IS", "DA", "TM", "DT", "UI", "AS"})
 _BYTES = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN", "SQ"})
 
 
@@ -113,7 +116,7 @@ def _typed(text: str, representation: str) -> Any:
         convert = int if representation in _INTEGERS else float
         numbers = [convert(part) for part in text.split("\\") if part.strip()]
         return numbers[0] if len(numbers) == 1 else numbers
-    return text
+    return text.replace("¥", "\\") if representation in _YEN_SEPARATED else text
 
 
 def headers_from_files(files: Iterable[Path]) -> tuple[list[SeriesHeader], dict[str, list[Path]]]:
@@ -137,7 +140,7 @@ def headers_from_files(files: Iterable[Path]) -> tuple[list[SeriesHeader], dict[
     groups: dict[str, list[tuple[float, int, str, Path]]] = {}
     for path in files:
         header = _brief(path)
-        if header is None or not header.get("SeriesInstanceUID"):
+        if header is None:
             continue
         b_value = _real(header.get("DiffusionBValue"))
         key = (b_value, int(_real(header.get("InstanceNumber"))), str(header.get("SOPInstanceUID", "")), path)
@@ -168,7 +171,12 @@ def _brief(path: Path) -> Dataset | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return dcmread(path, stop_before_pixels=True, specific_tags=list(wanted))
+            header = dcmread(path, stop_before_pixels=True, specific_tags=list(wanted))
+            if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+                return None
+            if not header.get("SeriesInstanceUID"):
+                raise ValueError("no SeriesInstanceUID: the header is cut off")
+            return header
     except InvalidDicomError:
         return None
     except Exception as error:  # pydicom raises many kinds on damaged files; all mean the same here

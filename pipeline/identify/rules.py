@@ -30,6 +30,9 @@ class IdentificationRules(BaseModel):
     )
     minimum_slices: int = Field(default=12, ge=1, description="Fewest slices of a candidate.")
     minimum_coverage_mm: float = Field(default=100.0, ge=0, description="Least slices times spacing, mm.")
+    maximum_coverage_mm: float = Field(
+        default=500.0, ge=0, description="Most slices times spacing, mm: beyond it, one series holds many volumes."
+    )
     minimum_fov_mm: float = Field(default=140.0, ge=0, description="Least in-plane field of view, longer side, mm.")
     preference: list[Preference] = Field(
         default_factory=lambda: list[Preference](["3d", "plane", "slices", "thickness", "corrected", "later"]),

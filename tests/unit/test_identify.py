@@ -146,7 +146,7 @@ def test_override_takes_a_series_away_from_other_sequences() -> None:
     assert decision.missing == (Sequence.T1,)
 
 
-@pytest.mark.parametrize("number", ["9.9.9", "1.2.9", "1.2.10", "1.2.8"])
+@pytest.mark.parametrize("number", ["9.9.9", "1.2.9", "1.2.10", "1.2.11"])
 def test_override_must_be_a_grey_mr_series_of_the_study(number: str) -> None:
     headers = headers_of(study_named("other regions"))
     with pytest.raises(GlioLoopError) as caught:
