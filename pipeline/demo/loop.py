@@ -246,6 +246,8 @@ def servers(state_root: Path, progress: Progress) -> Iterator[Loop]:
             stack.enter_context(OrthancProcess(workstation)),
             progress,
         )
+        stack.callback(loop.node.terminate)  # runs first: both end at the same time
+        stack.callback(loop.workstation.terminate)
         _wait_until_well(loop)
         loop.timings_s["setup"] = _seconds_since(started)
         yield loop

@@ -1,5 +1,6 @@
 """A scanner: the files of one study, sent by C-STORE."""
 
+import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pynetdicom import AE, _config, build_context
+from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
 from pipeline.errors import GlioLoopError
@@ -83,6 +85,7 @@ def send_study(
     association = AE(ae_title=calling_aet).associate(host, port, contexts=contexts, ae_title=called_aet)
     if not association.is_established:
         raise GlioLoopError("STORE_FAILED", f"{called_aet} at {host}:{port} refused the association")
+    _send_at_once(association)
     try:
         for sent, file in enumerate(files, start=1):
             status = association.send_c_store(file.path)
@@ -92,3 +95,10 @@ def send_study(
             progress(sent)
     finally:
         association.release()
+
+
+def _send_at_once(association: Association) -> None:
+    """Turn Nagle's algorithm off, with which each image would wait 40 ms for an acknowledgement."""
+    connection = association.dul.socket.socket if association.dul.socket else None
+    if connection is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

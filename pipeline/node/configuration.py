@@ -5,13 +5,15 @@ import re
 import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic.alias_generators import to_pascal
+
 from pipeline.errors import GlioLoopError
 from pipeline.node.installation import DICOMWEB_PLUGIN, PYTHON_PLUGIN, orthanc_plugin
-from pipeline.settings import ROOT, load_settings
+from pipeline.settings import ROOT, Settings, load_settings
 
 #: The product's default configuration; every key that differs from Orthanc's own default is explained there.
 NODE_CONFIGURATION = ROOT / "orthanc.json"
@@ -59,6 +61,8 @@ class NodeConfiguration:
         What this Orthanc remembers: archive, index, logs.
     user, password
         A registered user, generated once per installation.
+    environment
+        Settings of this node that must win over variables of the caller's own environment.
     """
 
     folder: Path
@@ -68,6 +72,7 @@ class NodeConfiguration:
     dicom_port: int
     user: str
     password: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -148,7 +153,7 @@ def write_configuration(
     modalities
         Added to ``DicomModalities``, by name.
     settings
-        Added to section ``GlioLoop``, keys in PascalCase.
+        Added to section ``GlioLoop``, keys in PascalCase; they win over the environment, too.
     overrides
         Orthanc's own keys that win over ``base``.
 
@@ -158,11 +163,13 @@ def write_configuration(
         CONFIGURATION_INVALID for a wrong file or key, NODE_NOT_STARTED where a plugin is not installed.
     """
     content = read_commented_json(base)
-    content["GlioLoop"] = {**content.get("GlioLoop", {}), **(settings or {}), "StateFolder": str(state_folder)}
+    pinned = {**(settings or {}), "StateFolder": str(state_folder.resolve())}
+    content["GlioLoop"] = content.get("GlioLoop", {}) | pinned
     load_settings(content["GlioLoop"])
     content["PythonScript"] = str(PLUGIN_SCRIPT)
     plugins = [orthanc_plugin(PYTHON_PLUGIN), orthanc_plugin(DICOMWEB_PLUGIN)]
-    return _write(state_folder, content, plugins, http_port, dicom_port, modalities or {}, overrides or {})
+    written = _write(state_folder, content, plugins, http_port, dicom_port, modalities or {}, overrides or {})
+    return replace(written, environment=_as_environment(pinned))
 
 
 def write_workstation_configuration(
@@ -218,6 +225,15 @@ def _write(
         user=user,
         password=password,
     )
+
+
+def _as_environment(section: Mapping[str, object]) -> dict[str, str]:
+    """Return keys of section ``GlioLoop`` as the variables that override them."""
+    names = {to_pascal(name): name for name in Settings.model_fields}
+    return {
+        f"GLIOLOOP_{names[key].upper()}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in section.items()
+    }
 
 
 def _credentials(file: Path) -> tuple[str, str]:

@@ -58,7 +58,15 @@ class OrthancProcess:
                 stdout=log,
                 stderr=log,
                 cwd=self.configuration.state_folder,
-                env=inherited | {"GLIOLOOP_ROOT": str(ROOT), "GLIOLOOP_INTERPRETER": interpreter} | self._environment,
+                env={
+                    # DCMTK leaves Nagle's algorithm on: each image of a C-STORE then waits 40 ms for an ACK.
+                    "TCP_NODELAY": "1",
+                    **inherited,
+                    "GLIOLOOP_ROOT": str(ROOT),
+                    "GLIOLOOP_INTERPRETER": interpreter,
+                    **self.configuration.environment,
+                    **self._environment,
+                },
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which stops things in order
             )
         try:
@@ -98,13 +106,17 @@ class OrthancProcess:
         """End Orthanc with SIGTERM, with SIGKILL after the grace time; return its exit status."""
         if self._process is None:
             return None
-        if self.running:
-            self._process.terminate()
-            try:
-                self._process.wait(grace_seconds)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        self.terminate()
+        try:
+            self._process.wait(grace_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
         return self._process.returncode
+
+    def terminate(self) -> None:
+        """Ask Orthanc to end, without waiting: several can then end at the same time."""
+        if self._process is not None and self.running:
+            self._process.terminate()
 
     def kill(self) -> None:
         """End Orthanc as a power cut would: SIGKILL, nothing is written any more."""
