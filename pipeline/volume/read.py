@@ -17,7 +17,9 @@ from pipeline.volume.records import SliceSource, SourceVolume
 from pipeline.volume.stacks import Stack, regular_stack
 
 
-def read_volume(files: Sequence[Path], limits: VolumeLimits | None = None) -> SourceVolume:
+def read_volume(
+    files: Sequence[Path], limits: VolumeLimits | None = None, echo_time_ms: float | None = None
+) -> SourceVolume:
     """Read one series as one volume.
 
     Slices are sorted along the normal by ImagePositionPatient; several echoes, acquisitions or temporal
@@ -30,6 +32,9 @@ def read_volume(files: Sequence[Path], limits: VolumeLimits | None = None) -> So
         Every file of one series, in any order; classic or Enhanced MR.
     limits
         Bounds and tolerances.
+    echo_time_ms
+        Where the series holds several echoes (proton density and T2 in one): the one nearest to it, ms; the
+        first where None.
 
     Returns
     -------
@@ -50,7 +55,7 @@ def read_volume(files: Sequence[Path], limits: VolumeLimits | None = None) -> So
     try:
         _require_within(headers, limits)
         frames = _unique([frame for path, header in headers for frame in frames_of(header, path)])
-        stack = regular_stack(frames, limits)
+        stack = regular_stack(frames, limits, echo_time_ms)
         image = _image(stack)
     except GlioLoopError as error:
         detail = f"Series {series}: {error.detail}"

@@ -38,7 +38,7 @@ class Stack:
     spacing: tuple[float, float, float]
 
 
-def regular_stack(frames: Sequence[Frame], limits: VolumeLimits) -> Stack:
+def regular_stack(frames: Sequence[Frame], limits: VolumeLimits, echo_time_ms: float | None = None) -> Stack:
     """The one stack that a series stands for.
 
     Parameters
@@ -47,6 +47,8 @@ def regular_stack(frames: Sequence[Frame], limits: VolumeLimits) -> Stack:
         Every frame of the series, in any order.
     limits
         Tolerances.
+    echo_time_ms
+        Of several echoes the one nearest to it is taken, the first where None.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def regular_stack(frames: Sequence[Frame], limits: VolumeLimits) -> Stack:
         ``GEOMETRY_MIXED``, ``GEOMETRY_TILTED``, ``GEOMETRY_INCOMPLETE``, ``NOT_A_VOLUME``.
     """
     _require_one_plane(frames, limits)
-    chosen = split_stacks(frames)[0]
+    chosen = _nearest_echo(split_stacks(frames), echo_time_ms)
     ordered, distances = sort_along_normal(chosen)
     if len(ordered) < 2:
         raise GlioLoopError("NOT_A_VOLUME", f"All {len(frames)} images lie at one position.")
@@ -91,6 +93,17 @@ def split_stacks(frames: Sequence[Frame]) -> list[tuple[Frame, ...]]:
     stacks = [_without_duplicates(group) for group in groups]
     stacks.sort(key=lambda stack: (-len(stack), tuple(map(_sortable, stack[0].splitters)), stack[0].order))
     return stacks
+
+
+def _nearest_echo(stacks: Sequence[tuple[Frame, ...]], echo_time_ms: float | None) -> tuple[Frame, ...]:
+    if echo_time_ms is None:
+        return stacks[0]
+
+    def distance(stack: tuple[Frame, ...]) -> float:
+        return abs(float(dict(stack[0].splitters)["echo time"]) - echo_time_ms)
+
+    complete = [stack for stack in stacks if len(stack) == len(stacks[0])]
+    return min(complete, key=distance)
 
 
 def _sortable(splitter: tuple[str, str | float]) -> tuple[float, str]:
