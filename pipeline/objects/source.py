@@ -1,6 +1,5 @@
 """The reference series as the objects need it: patient and study headers, and the plane of every slice."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,7 +63,8 @@ class ReferenceSeries:
     volume
         The series as a volume.
     headers
-        One dataset for each instance, those of the volume's slices first, in the order of slices.
+        One dataset for each instance, those of the volume's slices first, in the order of slices. The first is
+        a copy that is complete in patient and study.
     planes
         One plane for each slice of the volume.
     """
@@ -109,7 +109,7 @@ def reference_series(source: Sequence[Dataset], volume: SourceVolume) -> Referen
     Returns
     -------
     ReferenceSeries
-        With copies of the headers: the datasets handed in are not changed.
+        The datasets handed in are not changed.
 
     Raises
     ------
@@ -125,7 +125,8 @@ def reference_series(source: Sequence[Dataset], volume: SourceVolume) -> Referen
     if len(volume.slices) != volume.image.GetSize()[2]:
         raise GlioLoopError("OBJECT_INVALID", "the volume's image and its list of slices differ in number")
     extra = [uid for uid in by_uid if uid not in wanted]
-    headers = tuple(_completed(by_uid[uid]) for uid in [*wanted, *extra])
+    headers = tuple(by_uid[uid] for uid in [*wanted, *extra])
+    headers = (_completed(headers[0]), *headers[1:])
     for header in headers:
         _check_identity(header, headers[0], volume)
     planes = tuple(_plane(by_uid[item.sop_instance_uid], item, volume) for item in volume.slices)
@@ -133,7 +134,11 @@ def reference_series(source: Sequence[Dataset], volume: SourceVolume) -> Referen
 
 
 def _completed(header: Dataset) -> Dataset:
-    completed = copy.copy(header)
+    """Return a copy with the attributes of type 2 of patient and study, empty where the header lacks them."""
+    completed = Dataset()
+    completed.update(header)
+    if hasattr(header, "file_meta"):
+        completed.file_meta = header.file_meta
     for keyword in _TYPE_2:
         if keyword not in completed:
             setattr(completed, keyword, "")

@@ -1,9 +1,14 @@
 """Holes joined to the border around them by a channel of no width (PS3.3, C.8.8.6.3, the keyhole technique)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.objects.rtstruct.isocontour import Contours
+
+#: Points closer than this, in pixels, are one.
+_SAME_POINT = 1e-3
 
 
 def keyholed(contours: Contours, scale: tuple[float, float]) -> Contours:
@@ -63,29 +68,53 @@ def _joined(
 ) -> NDArray[np.float64]:
     remaining = list(holes)
     while remaining:
-        bridges = [_bridge(outer * scale, hole * scale) for hole in remaining]
-        nearest = int(np.argmin([bridge[0] for bridge in bridges]))
-        _, at_outer, outer_point, at_hole, hole_point = bridges[nearest]
-        hole = remaining.pop(nearest)
-        loop = np.concatenate([[hole_point / scale], hole[at_hole + 1 :], hole[: at_hole + 1], [hole_point / scale]])
-        way = np.concatenate([[outer_point / scale], loop, [outer_point / scale]])
-        outer = np.concatenate([outer[: at_outer + 1], way, outer[at_outer + 1 :]])
-        outer = outer[np.any(outer != np.roll(outer, 1, axis=0), axis=1)]  # a bridge may begin at a corner
+        bridges = [_bridge(outer, hole, scale) for hole in remaining]
+        nearest = int(np.argmin([bridge.length for bridge in bridges]))
+        bridge, hole = bridges[nearest], remaining.pop(nearest)
+        at_outer, at_hole = bridge.outer, bridge.hole
+        loop = np.concatenate([hole[at_hole.index + 1 :], hole[: at_hole.index + 1]])
+        # Both ways of the channel have the very same ends: a pixel centre on it is crossed twice.
+        way = np.concatenate([[at_hole.point], loop, [at_hole.point]] if not at_hole.corner else [loop[-1:], loop])
+        if not at_outer.corner:
+            way = np.concatenate([[at_outer.point], way])
+        outer = np.concatenate([outer[: at_outer.index + 1], way, [at_outer.point], outer[at_outer.index + 1 :]])
     return outer
 
 
-_Bridge = tuple[float, int, NDArray[np.float64], int, NDArray[np.float64]]
+@dataclass(frozen=True)
+class _Foot:
+    """Where a channel begins or ends: on the segment after corner ``index``, or at that corner itself."""
+
+    index: int
+    point: NDArray[np.float64]
+    corner: bool
 
 
-def _bridge(outer: NDArray[np.float64], hole: NDArray[np.float64]) -> _Bridge:
-    """Return the shortest connection: squared length, then for each border the segment's index and the point."""
-    from_hole = _nearest(hole, outer)
-    from_outer = _nearest(outer, hole)
-    if from_hole[0] <= from_outer[0]:
-        length, corner, segment, point = from_hole
-        return length, segment, point, corner, hole[corner]
-    length, corner, segment, point = from_outer
-    return length, corner, outer[corner], segment, point
+@dataclass(frozen=True)
+class _Bridge:
+    """The shortest connection of an outer border and a hole; its length is squared, mm²."""
+
+    length: float
+    outer: _Foot
+    hole: _Foot
+
+
+def _bridge(outer: NDArray[np.float64], hole: NDArray[np.float64], scale: NDArray[np.float64]) -> _Bridge:
+    """Return the shortest connection of two polygons in pixels; it begins or ends at a corner."""
+    length, corner, segment, point = _nearest(hole * scale, outer * scale)
+    other = _nearest(outer * scale, hole * scale)
+    if length <= other[0]:
+        return _Bridge(length, _foot(outer, segment, point / scale), _Foot(corner, hole[corner], True))
+    length, corner, segment, point = other
+    return _Bridge(length, _Foot(corner, outer[corner], True), _foot(hole, segment, point / scale))
+
+
+def _foot(polygon: NDArray[np.float64], segment: int, point: NDArray[np.float64]) -> _Foot:
+    """Return the foot on a segment; the corner itself where the point is as good as there."""
+    for corner in (segment, (segment + 1) % len(polygon)):
+        if np.abs(polygon[corner] - point).max() < _SAME_POINT:
+            return _Foot(corner, polygon[corner], True)
+    return _Foot(segment, point, False)
 
 
 def _nearest(corners: NDArray[np.float64], polygon: NDArray[np.float64]) -> tuple[float, int, int, NDArray[np.float64]]:
