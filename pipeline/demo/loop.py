@@ -58,6 +58,8 @@ class Outcome:
     timings_s
         Seconds: ``setup`` (both servers up), ``stable_wait`` (from the first image sent until the job
         was there), the job's stages, ``total``.
+    flags
+        What the result should be looked at for: code, message, detail.
     error
         The job's code, message, detail and hint where it did not end well.
     """
@@ -71,6 +73,7 @@ class Outcome:
     urls: dict[str, str]
     model: str | None
     preview: Path | None
+    flags: list[dict[str, Any]]
     error: dict[str, Any] | None
 
     def as_json(self) -> dict[str, Any]:
@@ -303,6 +306,7 @@ def run(loop: Loop, files: tuple[StudyFile, ...], timeout_seconds: float) -> Out
         urls=loop.urls(study, job_id),
         model=job["model"],
         preview=loop.save_preview(job_id),
+        flags=result.get("flags", []),
         error=job["error"],
     )
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pipeline.demo.loop import Loop, Outcome
 
-_console = Console(stderr=True)
+_console = Console(stderr=True, soft_wrap=True)
 
 
 class LiveProgress:
@@ -73,19 +73,22 @@ def on_termination() -> Iterator[None]:
 def show(outcome: Outcome, loop: Loop) -> None:
     """Tell what came out, how long each step took, and where to look."""
     if outcome.error:
-        _console.print(f"[bold red]{outcome.state.value}: {outcome.error['code']}[/] {outcome.error['message']}")
-        _console.print(f"{outcome.error['detail']}\n{outcome.error['hint']}", markup=False)
+        _console.print(f"{outcome.state.value}: {outcome.error['code']}", style="bold red")
+        for key in ("message", "detail", "hint"):
+            _console.print(outcome.error[key], markup=False)
     elif outcome.at_workstation:
-        _console.print(f"[bold green]The structure set is at the workstation[/] (model {outcome.model})")
+        _console.print(f"The structure set is at the workstation (model {outcome.model})", style="bold green")
         _console.print(_roi_table(outcome))
     else:
-        _console.print("[bold red]The structure set did not arrive at the workstation.[/]")
+        _console.print("The structure set did not arrive at the workstation.", style="bold red")
+    for flag in outcome.flags:
+        _console.print(f"{flag['code']}: {flag['message']} {flag['detail']}", style="yellow", markup=False)
     _console.print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in outcome.timings_s.items()))
     for name, url in outcome.urls.items():
-        _console.print(f"{name}: {url}", markup=False, soft_wrap=True)
+        _console.print(f"{name}: {url}", markup=False)
     if outcome.preview:
-        _console.print(f"preview: {outcome.preview}", markup=False, soft_wrap=True)
-    _console.print(f"state folder: {loop.folder}", markup=False, soft_wrap=True)
+        _console.print(f"preview: {outcome.preview}", markup=False)
+    _console.print(f"state folder: {loop.folder}", markup=False)
 
 
 def _roi_table(outcome: Outcome) -> Table:
@@ -103,7 +106,6 @@ def wait_for_interrupt(loop: Loop) -> None:
         _console.print(
             f"{configuration.aet}: user {configuration.user}, password in {configuration.credentials_file}",
             markup=False,
-            soft_wrap=True,
         )
     _console.print("Both servers stay up; Ctrl-C ends them.")
     try:
