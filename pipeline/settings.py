@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     feedback: FeedbackPolicy = Field(default_factory=FeedbackPolicy, description="Corrections that come back.")
     finetune: FinetunePolicy = Field(default_factory=FinetunePolicy, description="Learning from them.")
 
+    viewer_url: str = Field(
+        default="", description="Link to a viewer; {study} in it is replaced by the StudyInstanceUID. Empty: no link."
+    )
     keep_job_files: bool = Field(default=False, description="Keep a finished job's working files (for debugging).")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

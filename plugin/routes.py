@@ -159,6 +159,7 @@ class Routes:
         workers = self._node.supervisor.workers
         health: dict[str, Any] = {
             "version": __version__,
+            "viewer": self._node.settings.viewer_url,
             "workers": [vars(worker) for worker in workers],
             "queue": "ready",
             "waiting": None,
