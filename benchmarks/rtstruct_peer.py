@@ -4,6 +4,8 @@ The peers cannot live in the product's environment, so this file imports nothing
 document. Masks are .npy files (slices, rows, columns).
 """
 
+# ruff: noqa: PLC0415 (each task imports only the peer that it is about)
+
 import json
 import sys
 import time

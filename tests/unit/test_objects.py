@@ -1,0 +1,199 @@
+"""All objects of one result: valid, consistent with each other, and the same again when a job is repeated."""
+
+import datetime
+import io
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
+from pydicom import Dataset
+
+from pipeline.errors import Flag, GlioLoopError
+from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region
+from pipeline.objects import ObjectSet, Provenance, SegmentationKinds, build_objects, read_structure_set
+from pipeline.objects.measure import region_size
+from pipeline.objects.rtstruct.isocontour import Contours
+from pipeline.objects.source import reference_series
+from pipeline.volume.records import SourceVolume
+from tests.unit.objects_phantom import (
+    image_like,
+    phantom_series,
+    random_orientation,
+    series_from_folder,
+    signed_distance,
+    soft,
+    tumour,
+)
+
+PROVENANCE = Provenance("unet@1.2.3", "cd" * 32, created=datetime.datetime(2026, 3, 4, 5, 6, 7), options={"tta": "no"})
+OBLIQUE = random_orientation(np.random.default_rng(2))
+Regions = dict[Region, sitk.Image]
+
+
+def regions_of(volume: SourceVolume, empty: tuple[Region, ...] = ()) -> tuple[Regions, Regions]:
+    """Return probabilities and masks of three nested balls; the innermost a shell."""
+    distance = signed_distance(volume)
+    fields = {
+        Region.WT: soft(14 - distance),
+        Region.TC: soft(10 - distance),
+        Region.ET: soft(np.minimum(10 - distance, distance - 5)),
+    }
+    fields = {region: np.zeros_like(field) if region in empty else field for region, field in fields.items()}
+    probabilities = {region: image_like(field, volume) for region, field in fields.items()}
+    masks = {region: image_like((field >= 0.5).astype(np.uint8), volume) for region, field in fields.items()}
+    return probabilities, masks
+
+
+def built(headers: list[Dataset], volume: SourceVolume, **options: object) -> ObjectSet:
+    empty = options.pop("empty", ())
+    probabilities, masks = regions_of(volume, empty)  # type: ignore[arg-type]
+    return build_objects(headers, volume, probabilities, masks, {}, PROVENANCE, **options)  # type: ignore[arg-type]
+
+
+def reread(dataset: Dataset) -> Dataset:
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    file.seek(0)
+    return pydicom.dcmread(file)
+
+
+@pytest.fixture(scope="module")
+def oblique() -> tuple[list[Dataset], SourceVolume]:
+    return phantom_series((12, 40, 48), orientation=OBLIQUE)
+
+
+@pytest.fixture(scope="module")
+def result(oblique: tuple[list[Dataset], SourceVolume]) -> ObjectSet:
+    return built(*oblique, flags=[Flag("TUMOUR_AT_EDGE", "in 3 slices")], uid_seed="job-1")
+
+
+def validate(datasets: dict[str, Dataset], folder: Path) -> None:
+    """Run dciodvfy over objects and fail with its errors."""
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy (Debian package dicom3tools) is not installed")
+    for kind, dataset in datasets.items():
+        path = folder / f"{kind}.dcm"
+        dataset.save_as(path, enforce_file_format=True)
+        done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
+        assert not lines, f"{kind}: {lines}"
+
+
+def test_objects_pass_dciodvfy(result: ObjectSet, tmp_path: Path) -> None:
+    assert set(result.datasets) == {"rtstruct", "seg", "sr", "preview"}
+    validate(result.datasets, tmp_path)
+
+
+def test_objects_of_an_empty_result_pass_dciodvfy(oblique: tuple, tmp_path: Path) -> None:
+    validate(built(*oblique, empty=TUMOUR_REGIONS, flags=[Flag("NO_TUMOUR_FOUND")]).datasets, tmp_path)
+
+
+def test_objects_with_fractional_segments_pass_dciodvfy(oblique: tuple, tmp_path: Path) -> None:
+    made = built(*oblique, seg_kind=SegmentationKinds.FRACTIONAL, want={"seg"})
+    validate(made.datasets, tmp_path)
+    assert made.segmentation is not None
+    assert made.segmentation.SegmentationType == "FRACTIONAL"
+
+
+def test_objects_of_a_real_study(real_study: Path, tmp_path: Path) -> None:
+    headers, volume = series_from_folder(real_study / "t1c")
+    fields = {Region(name): field for name, field in tumour(volume).items()}
+    made = build_objects(
+        headers,
+        volume,
+        {region: image_like(field, volume) for region, field in fields.items()},
+        {region: image_like((field >= 0.5).astype(np.uint8), volume) for region, field in fields.items()},
+        {},
+        PROVENANCE,
+    )
+    validate(made.datasets, tmp_path)
+    for roi in read_structure_set(reread(made.datasets["rtstruct"]), volume):
+        expected = fields[Region(roi.name.removeprefix("GTV_"))] >= 0.5
+        assert np.array_equal(sitk.GetArrayFromImage(roi.mask) > 0, expected)
+
+
+@pytest.mark.parametrize("kind", ["rtstruct", "seg", "sr", "preview"])
+def test_every_mandatory_attribute_of_the_standard_is_there(result: ObjectSet, kind: str) -> None:
+    """By highdicom's tables of PS3.3: attributes of type 1 and 2 in the mandatory modules, at the root."""
+    dataset = reread(result.datasets[kind])
+    for module in get_iod_module_map()[get_sop_class_iod_map()[dataset.SOPClassUID]]:
+        # The table of the content tree lists what single kinds of content items need.
+        if module["usage"] != "M" or module["key"] == "sr-document-content":
+            continue
+        for attribute in get_module_attribute_map()[module["key"]]:
+            if attribute["path"] or attribute["type"] not in ("1", "2"):
+                continue
+            assert attribute["keyword"] in dataset, f"{module['key']}: {attribute['keyword']}"
+            if attribute["type"] == "1":
+                assert dataset[attribute["keyword"]].value not in (None, ""), attribute["keyword"]
+
+
+def test_objects_belong_to_the_study_and_say_what_made_them(oblique: tuple, result: ObjectSet) -> None:
+    _, volume = oblique
+    series = set()
+    for dataset in result.datasets.values():
+        assert (dataset.PatientID, str(dataset.PatientName)) == ("P1", "Doe^Jo")
+        assert dataset.StudyInstanceUID == volume.study_instance_uid
+        assert dataset.Manufacturer == "GlioLoop"
+        assert list(dataset.SoftwareVersions)[1] == "unet@1.2.3"
+        assert "unet@1.2.3" in dataset.SeriesDescription
+        assert "GlioLoop" in [item.Manufacturer for item in dataset.ContributingEquipmentSequence]
+        series.add(str(dataset.SeriesInstanceUID))
+    assert len(series) == 4
+    assert volume.series_instance_uid not in series
+
+
+def test_a_repeated_job_gives_the_same_uids_another_job_others(oblique: tuple, result: ObjectSet) -> None:
+    again, other, fresh = built(*oblique, uid_seed="job-1"), built(*oblique, uid_seed="job-2"), built(*oblique)
+    for kind, dataset in result.datasets.items():
+        assert again.datasets[kind].SOPInstanceUID == dataset.SOPInstanceUID
+        assert again.datasets[kind].SeriesInstanceUID == dataset.SeriesInstanceUID
+        uids = {made.datasets[kind].SOPInstanceUID for made in (result, other, fresh)}
+        assert len(uids) == 3
+    again_seg, again_rt = again.datasets["seg"], again.datasets["rtstruct"]
+    assert again_seg.PixelData == result.datasets["seg"].PixelData
+    assert again_rt.ROIContourSequence == result.datasets["rtstruct"].ROIContourSequence
+
+
+@pytest.mark.parametrize("want", [set(), {"rtstruct"}, {"seg", "preview"}, {"sr"}])
+def test_each_object_can_be_switched_off(oblique: tuple, want: set[str]) -> None:
+    made = built(*oblique, want=want)
+    assert set(made.datasets) == want
+    assert (made.picture is not None) == ("preview" in want)
+    assert made.sizes[Region.WT].volume_ml > 0
+
+
+def test_an_unknown_kind_of_object_is_refused(oblique: tuple) -> None:
+    with pytest.raises(GlioLoopError) as caught:
+        built(*oblique, want={"rtstrukt"})
+    assert caught.value.code == "OBJECT_INVALID"
+
+
+def test_roi_names_are_configurable(oblique: tuple) -> None:
+    made = built(*oblique, roi_names={**ROI_NAMES, Region.WT: "GTV_Flair"}, want={"rtstruct", "seg"})
+    assert made.datasets["rtstruct"].StructureSetROISequence[0].ROIName == "GTV_Flair"
+    assert made.datasets["seg"].SegmentSequence[0].SegmentLabel == "GTV_Flair"
+
+
+def test_headers_are_left_as_they_were(oblique: tuple) -> None:
+    headers, volume = phantom_series((12, 40, 48))
+    del headers[0].AccessionNumber
+    before = [header.to_json() for header in headers]
+    built(headers, volume)
+    assert [header.to_json() for header in headers] == before
+
+
+def test_sizes_of_a_known_box() -> None:
+    headers, volume = phantom_series((10, 32, 40), spacing=(0.5, 2.0, 3.0))
+    box = np.array([[4.5, 2.5], [24.5, 2.5], [24.5, 12.5], [4.5, 12.5]])  # 10 mm by 20 mm
+    contours = Contours(np.concatenate([box] * 3), np.array([0, 4, 8]), np.array([2, 3, 4]))
+    size = region_size(contours, reference_series(headers, volume))
+    assert size.volume_ml == pytest.approx(10 * 20 * 9 / 1000)
+    assert size.long_axis_mm == pytest.approx(np.hypot(10, 20))
+    assert size.short_axis_mm == pytest.approx(2 * 10 * 20 / np.hypot(10, 20))
+    assert size.diameter_mm == pytest.approx(np.sqrt(10**2 + 20**2 + 6**2))
