@@ -295,6 +295,11 @@ REASONS: dict[str, Reason] = {
         "The node did not start.",
         "The detail names what is missing or what Orthanc's log says; `./glioloop setup` installs what is missing.",
     ),
+    "VIEWER_UNAVAILABLE": Reason(
+        Kind.FAILURE,
+        "The viewer could not be set up; everything else works without it.",
+        "It is fetched once by npm; install npm and let this machine reach its registry.",
+    ),
     "INTERNAL": Reason(
         Kind.FAILURE,
         "An unexpected error ended the job; no contours were made.",

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic.alias_generators import to_pascal
 
 from pipeline.errors import GlioLoopError
-from pipeline.node.installation import DICOMWEB_PLUGIN, PYTHON_PLUGIN, orthanc_plugin
+from pipeline.node.installation import DICOMWEB_PLUGIN, PYTHON_PLUGIN, SERVE_FOLDERS_PLUGIN, orthanc_plugin
 from pipeline.settings import ROOT, Settings, load_settings
 
 #: The product's default configuration; every key that differs from Orthanc's own default is explained there.
@@ -179,13 +179,18 @@ def write_workstation_configuration(
     dicom_port: int,
     modalities: Mapping[str, Modality] | None = None,
     overrides: Mapping[str, object] | None = None,
+    viewer: Path | None = None,
 ) -> NodeConfiguration:
     """Write the configuration folder of a workstation: an Orthanc with DICOMweb and no script.
 
-    Parameters and errors are those of :func:`write_configuration`.
+    Parameters and errors are those of :func:`write_configuration`; ``viewer`` is the folder of the OHIF
+    viewer that it serves (:mod:`pipeline.viewer.ohif`).
     """
     content = read_commented_json(WORKSTATION_CONFIGURATION)
     plugins = [orthanc_plugin(DICOMWEB_PLUGIN)]
+    if viewer is not None:
+        plugins.append(orthanc_plugin(SERVE_FOLDERS_PLUGIN))
+        content |= serve_folders_configuration(viewer)
     return _write(state_folder, content, plugins, http_port, dicom_port, modalities or {}, overrides or {})
 
 

@@ -1,0 +1,150 @@
+"""The OHIF viewer beside a workstation Orthanc: fetched once, fitted to its address, served by ServeFolders.
+
+The npm package ``@ohif/app`` (MIT) carries a ready build made for the root of a server. Below a prefix it
+works once three things say so: ``PUBLIC_URL``, the links of its page, and the public path of every bundle.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from pipeline.errors import GlioLoopError
+
+VERSION: Final = "3.12.0"
+#: ``dist.integrity`` of that version: what is fetched is what was tried.
+_INTEGRITY: Final = "sha512-D+SyPEOhW7E+P+ZfzFO1C3n8qwTfKSXExNEt2DPB5QHoLjSnUVTqEE+xaWX2B9p53boJfKWEM4b4SIVmz0qmOA=="
+_FETCH_SECONDS: Final = 300
+
+PREFIX: Final = "/ohif"
+#: A page without file name extension: React's router wants this path, ServeFolders a file.
+_PAGE: Final = "viewer"
+_CONFIGURATION: Final = Path(__file__).with_name("app-config.js")
+
+_BUNDLE_PATH: Final = '__webpack_require__.p = "/"'
+_PUBLIC_URL: Final = "window.PUBLIC_URL = '/'"
+_ROOTED_LINK: Final = re.compile(r'\b(href|src|content)="/(?!/)')
+
+
+def ohif_folder(state_folder: Path) -> Path:
+    """Return where the fitted viewer lies, or will lie, in a state folder."""
+    return state_folder / "viewer" / f"ohif-{VERSION}"
+
+
+def prepare_ohif(state_folder: Path) -> Path:
+    """Fetch and fit the viewer, unless it is there already.
+
+    Parameters
+    ----------
+    state_folder
+        Where it is kept (some 200 MB).
+
+    Returns
+    -------
+    Path
+        The folder to serve.
+
+    Raises
+    ------
+    GlioLoopError
+        VIEWER_UNAVAILABLE where npm is missing, the package cannot be fetched, is not the known one, or is
+        not built as expected.
+    """
+    folder = ohif_folder(state_folder)
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".ohif-") as scratch:
+        package = _fetch(Path(scratch))
+        _check(package)
+        build = _unpack(package, Path(scratch))
+        _fit(build)
+        try:
+            build.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process was faster
+                raise
+    return folder
+
+
+def serve_folders_configuration(folder: Path) -> dict[str, Any]:
+    """Return section ``ServeFolders`` of the Orthanc that serves the viewer; the folder may be filled later."""
+    return {
+        "ServeFolders": {
+            "AllowCache": True,
+            "GenerateETag": True,
+            "Folders": {PREFIX: str(folder)},
+            "Extensions": {"": "text/html", "woff2": "font/woff2", "ico": "image/x-icon", "mjs": "text/javascript"},
+        }
+    }
+
+
+def viewer_url(orthanc: str, study_instance_uid: str) -> str:
+    """Return the address that opens a study.
+
+    Parameters
+    ----------
+    orthanc
+        Root of the Orthanc that serves the viewer.
+    study_instance_uid
+        The study; ``{study}`` stays as it is, for templates.
+    """
+    query = urlencode({"StudyInstanceUIDs": study_instance_uid}, safe="{}")
+    return f"{orthanc}{PREFIX}/{_PAGE}?{query}"
+
+
+def _fetch(folder: Path) -> Path:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise GlioLoopError("VIEWER_UNAVAILABLE", "npm is not installed")
+    command = [npm, "pack", f"@ohif/app@{VERSION}", "--pack-destination", str(folder), "--silent"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise GlioLoopError("VIEWER_UNAVAILABLE", f"npm took more than {_FETCH_SECONDS} s") from error
+    packages = list(folder.glob("*.tgz"))
+    if done.returncode or len(packages) != 1:
+        said = done.stderr.strip().splitlines()
+        raise GlioLoopError("VIEWER_UNAVAILABLE", f"npm could not fetch it: {said[-1] if said else done.returncode}")
+    return packages[0]
+
+
+def _check(package: Path) -> None:
+    with package.open("rb") as file:
+        digest = base64.b64encode(hashlib.file_digest(file, "sha512").digest()).decode()
+    if f"sha512-{digest}" != _INTEGRITY:
+        raise GlioLoopError("VIEWER_UNAVAILABLE", f"{package.name} is not the package that was tried")
+
+
+def _unpack(package: Path, folder: Path) -> Path:
+    with tarfile.open(package) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "package" / "dist"
+
+
+def _fit(build: Path) -> None:
+    """Make the build work below the prefix."""
+    page = build / "index.html"
+    text, links = _ROOTED_LINK.subn(rf'\1="{PREFIX}/', page.read_text())
+    fitted = 0
+    for bundle in build.glob("*.js"):
+        code = bundle.read_text()
+        if _BUNDLE_PATH in code:
+            bundle.write_text(code.replace(_BUNDLE_PATH, f'__webpack_require__.p = "{PREFIX}/"'))
+            fitted += 1
+    if not (links and fitted and _PUBLIC_URL in text):
+        raise GlioLoopError("VIEWER_UNAVAILABLE", "the package is not built as expected")
+    text = text.replace(_PUBLIC_URL, f"window.PUBLIC_URL = '{PREFIX}/'")
+    page.write_text(text)
+    (build / _PAGE).write_text(text)
+    shutil.copyfile(_CONFIGURATION, build / "app-config.js")
+    for path in (build, *build.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path)
