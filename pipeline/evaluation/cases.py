@@ -102,10 +102,11 @@ def _read(path: Path, pixel: int) -> sitk.Image:
 
 
 def with_dark_background(image: sitk.Image) -> sitk.Image:
-    """Lower a constant background to the image's minimum.
+    """Lift the brain above a constant background.
 
     Skull-stripped volumes that were normalised to zero mean have their background at zero, in the middle of the
-    brain's range. A corner's value that fills a tenth of the volume and has darker voxels is such a background.
+    brain's range. A corner's value that fills a tenth of the volume and has darker voxels is such a background:
+    it becomes zero, and everything else positive.
     """
     values = sitk.GetArrayFromImage(image)
     corner = values[0, 0, 0]
@@ -113,7 +114,8 @@ def with_dark_background(image: sitk.Image) -> sitk.Image:
     if background.mean() < 0.1 or values.min() >= corner:
         return image
     brain = values[~background]
-    values[background] = brain.min() - 0.05 * float(np.percentile(brain, 99) - brain.min())
+    lowest = float(brain.min()) - 0.05 * float(np.percentile(brain, 99) - brain.min())
+    values = np.where(background, 0, values - lowest).astype(np.float32)
     out = sitk.GetImageFromArray(values)
     out.CopyInformation(image)
     return out
@@ -136,9 +138,7 @@ def find_cases(folder: Path) -> list[Case]:
 
 def _case_in(folder: Path) -> Case | None:
     stems = {
-        path.name.removesuffix(ending).lower(): path
-        for ending in ENDINGS
-        for path in sorted(folder.glob(f"*{ending}"))
+        path.name.removesuffix(ending).lower(): path for ending in ENDINGS for path in sorted(folder.glob(f"*{ending}"))
     }
     files: dict[Sequence, Path] = {}
     for sequence, suffixes in SUFFIXES.items():

@@ -99,7 +99,9 @@ def delineate(
     progress(0.2)
     grid = make_grid(field if brain is None else brain.box, card.grid)
     images = sample_all(volumes, alignments, card.grid, grid)
-    mask = _inside(images) if brain is None or card.brain is None else _near(brain, grid, card.brain)
+    mask = _inside(images)
+    if brain is not None and card.brain is not None:
+        mask &= _near(brain, grid, card.brain)
     network = load_network(model, card.file)
     raw = predict(
         _normalise(images, mask, card.grid),

@@ -158,23 +158,23 @@ def validation_samples(plan: TrainingPlan, cache: Path) -> list[Sample]:
 
 @torch.no_grad()
 def validate(plan: TrainingPlan, network: HalfResolutionUNet, samples: list[Sample]) -> dict[str, float]:
-    """Dice of each output pooled over the samples (2 x overlap / sum of sizes), and false tumour in ml."""
+    """Mean Dice of each output over the samples that have it, and ml of tumour found where there is none."""
     count = len(OUTPUT_NAMES[plan.whole])
-    overlap, size, false = np.zeros(count), np.zeros(count), 0.0
+    false = 0.0
     dice: list[list[float]] = [[] for _ in range(count)]
     for sample in samples:
         x, target = _tensors(sample.images.astype(np.float32), sample.regions.astype(np.float32))
         with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
             found = (network(x) > 0)[0].numpy()
         truth = target[0].numpy() > 0.5
-        overlap += (found & truth).sum((1, 2, 3))
-        size += found.sum((1, 2, 3)) + truth.sum((1, 2, 3))
         for k in range(count):
             if truth[k].sum() > 20:
                 dice[k].append(2 * (found[k] & truth[k]).sum() / (found[k].sum() + truth[k].sum()))
         if count > 1 and not truth[1].any():
             false += float(found[1].sum()) * 0.008
-    result = {name: float(np.mean(d)) if d else float("nan") for name, d in zip(OUTPUT_NAMES[plan.whole], dice, strict=True)}
+    result = {
+        name: float(np.mean(d)) if d else float("nan") for name, d in zip(OUTPUT_NAMES[plan.whole], dice, strict=True)
+    }
     return {**result, "false_ml": false}
 
 
@@ -236,7 +236,13 @@ def _checkpoint(
 ) -> None:
     scores = validate(plan, state.average, held)
     recent = float(np.mean(state.losses[-plan.validate_every :]))
-    row = {"step": state.step, "seconds": round(seconds, 1), "rate": rate_at(plan, state.step), "loss": recent, **scores}
+    row = {
+        "step": state.step,
+        "seconds": round(seconds, 1),
+        "rate": rate_at(plan, state.step),
+        "loss": recent,
+        **scores,
+    }
     _log(plan, row)
     regions = [v for k, v in scores.items() if k in OUTPUT_NAMES[plan.whole] and (plan.whole or k != "brain")]
     mean = float(np.nanmean(regions))

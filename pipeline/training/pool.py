@@ -123,7 +123,9 @@ class SamplePool:
         path = self.folder / f"{index:06d}.npz"
         while not path.exists():
             if not self._processes:
-                _write(self.folder, index, make_sample(self.paths, self.whole, self.seed, index, self._heads, self.cache))
+                _write(
+                    self.folder, index, make_sample(self.paths, self.whole, self.seed, index, self._heads, self.cache)
+                )
             elif not any(p.is_alive() for p in self._processes):
                 raise RuntimeError("the rendering processes ended; see their traceback above")
             else:

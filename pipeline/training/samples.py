@@ -69,9 +69,7 @@ def brain_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: flo
     elif rng.random() < 0.6:
         images = _cut_field_of_view(rng, images)
     seen = (images > 0).any(0)
-    return Sample(
-        normalise_head(images).astype(np.float16), (study.regions[:1] & seen[None]).astype(np.uint8)
-    )
+    return Sample(normalise_head(images).astype(np.float16), (study.regions[:1] & seen[None]).astype(np.uint8))
 
 
 def draw_sample(rng: np.random.Generator, head: Head, whole: bool) -> Sample:
@@ -100,10 +98,10 @@ def augment(rng: np.random.Generator, sample: Sample, multiple: int, crop: bool)
     (images, regions), float32, shapes (4, z, y, x) and (outputs, z, y, x).
     """
     images, regions = sample.images, sample.regions
-    if crop and rng.random() < 0.6:
+    if crop and rng.random() < 0.75:
         box = []
         for size in images.shape[1:]:
-            kept = size - multiple * int(rng.integers(0, 2))
+            kept = size - multiple
             start = int(rng.integers(0, size - kept + 1))
             box.append(slice(start, start + kept))
         images, regions = images[:, box[0], box[1], box[2]], regions[:, box[0], box[1], box[2]]

@@ -85,11 +85,11 @@ def draw_signals(rng: np.random.Generator) -> dict[Sequence, Vector]:
         Sequence.FLAIR: inversion,
     }
     spread = 0.05 if rng.random() < 0.7 else 0.16
-    for sequence, values in signals.items():
+    for sequence, ideal in signals.items():
         jitter = np.exp(rng.normal(0, spread, len(values)))
         jitter[list(BRAIN_TISSUES)] **= 0.5
         saturated = rng.random() < 0.3
-        values = values * jitter
+        values = ideal * jitter
         if saturated:
             values[Tissue.FAT] *= rng.uniform(0.1, 0.5)
             values[Tissue.MARROW] *= rng.uniform(0.2, 0.7)

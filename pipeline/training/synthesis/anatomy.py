@@ -142,7 +142,9 @@ def add_normal_structures(rng: np.random.Generator, anatomy: Anatomy) -> None:
     _move(fractions, Tissue.VENTRICLE, Tissue.CHOROID, plexus * np.float32(rng.uniform(0.4, 1.0)))
     white_load = rng.random()
     if white_load < 0.6:
-        caps = np.clip(1 - anatomy.ventricle_mm / rng.uniform(2, 9) + 0.5 * fractal_noise(rng, shape, 14 / spacing), 0, 1)
+        caps = np.clip(
+            1 - anatomy.ventricle_mm / rng.uniform(2, 9) + 0.5 * fractal_noise(rng, shape, 14 / spacing), 0, 1
+        )
         _move(fractions, Tissue.WHITE, Tissue.LESION, caps * np.float32(rng.uniform(0.2, 0.9)))
     if white_load > 0.3:
         spots = fractal_noise(rng, shape, rng.uniform(4, 9) / spacing, 2)

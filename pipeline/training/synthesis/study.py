@@ -14,7 +14,14 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLSLossless, MRImageStor
 
 from pipeline.names import Region, Sequence
 from pipeline.training.synthesis import acquisition, tumour
-from pipeline.training.synthesis.anatomy import Anatomy, Push, add_normal_structures, coordinates, deform_head, push_grid
+from pipeline.training.synthesis.anatomy import (
+    Anatomy,
+    Push,
+    add_normal_structures,
+    coordinates,
+    deform_head,
+    push_grid,
+)
 from pipeline.training.synthesis.heads import load_head
 from pipeline.training.synthesis.noise import Array
 from pipeline.training.synthesis.tissues import Tissue
@@ -61,9 +68,7 @@ class SeriesPlan:
 
 
 PLANS: dict[Sequence, SeriesPlan] = {
-    Sequence.T1: SeriesPlan(
-        2, "T1 SE AX", "SE", "SP", 550, 12, moved_deg=(0.8, 0.5, -1.0), moved_mm=(0.5, 1.0, -1.0)
-    ),
+    Sequence.T1: SeriesPlan(2, "T1 SE AX", "SE", "SP", 550, 12, moved_deg=(0.8, 0.5, -1.0), moved_mm=(0.5, 1.0, -1.0)),
     Sequence.T2: SeriesPlan(
         3,
         "T2 TSE AX OBL",
@@ -175,7 +180,12 @@ def _dataset(image: sitk.Image, k: int, plan: SeriesPlan, name: str) -> pydicom.
     ds.FrameOfReferenceUID = _uid(name, "frame")
     ds.Modality, ds.Manufacturer, ds.ManufacturerModelName = "MR", "Synthetic", "Label map renderer"
     ds.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND"]
-    ds.PatientName, ds.PatientID, ds.PatientSex, ds.PatientBirthDate = "SAMPLE^SYNTHETIC", "SYNTHETIC-1", "O", "19700101"
+    ds.PatientName, ds.PatientID, ds.PatientSex, ds.PatientBirthDate = (
+        "SAMPLE^SYNTHETIC",
+        "SYNTHETIC-1",
+        "O",
+        "19700101",
+    )
     ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = "20260101"
     ds.StudyTime, ds.AcquisitionTime = "090000", f"09{plan.number:02d}00"
     ds.SeriesTime = ds.ContentTime = ds.AcquisitionTime
@@ -251,7 +261,9 @@ def write_study(
 
 def _write_truth(out: Path, regions: Array) -> dict[str, object]:
     grid = _series_grid(PLANS[Sequence.T1C])
-    shares = [sitk.GetArrayFromImage(sitk.Resample(_as_image(r), grid, sitk.Transform(), sitk.sitkLinear)) for r in regions]
+    shares = [
+        sitk.GetArrayFromImage(sitk.Resample(_as_image(r), grid, sitk.Transform(), sitk.sitkLinear)) for r in regions
+    ]
     whole, core, enhancing = (share > 0.5 for share in shares)
     labels = sitk.GetImageFromArray(np.where(enhancing, 4, np.where(core, 1, np.where(whole, 2, 0))).astype(np.uint8))
     labels.CopyInformation(grid)

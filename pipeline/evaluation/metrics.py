@@ -1,0 +1,138 @@
+"""How well a segmentation agrees with the truth.
+
+Dice (Dice, Ecology 26, 1945); HD95, the 95th percentile of the surface distances of both directions; normalised
+surface Dice (Nikolov et al., arXiv:1809.04430), here over surface voxels; detection lesion by lesion.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Mask = npt.NDArray[np.bool_]
+Distances = npt.NDArray[np.float64]
+
+EMPTY_HD95_MM = 373.13
+"""HD95 where one of both is empty: BraTS's penalty, the diagonal of its volume (240, 240, 155 mm)."""
+_MARGIN = 2
+
+
+@dataclass(frozen=True)
+class RegionScore:
+    """Agreement on one region.
+
+    Attributes
+    ----------
+    dice
+        1 where both are empty.
+    hd95_mm
+        0 where both are empty, :data:`EMPTY_HD95_MM` where one is.
+    surface_dice
+        Share of both surfaces within the tolerance of the other.
+    volume_ml, truth_ml, volume_error_ml
+        Found, true, and found - true.
+    lesions, lesions_found, false_lesions
+        Connected parts of the truth; those that the segmentation touches; parts found that touch none.
+    """
+
+    dice: float
+    hd95_mm: float
+    surface_dice: float
+    volume_ml: float
+    truth_ml: float
+    volume_error_ml: float
+    lesions: int
+    lesions_found: int
+    false_lesions: int
+
+
+def dice(found: Mask, truth: Mask) -> float:
+    """Dice coefficient; 1 where both are empty."""
+    total = int(found.sum()) + int(truth.sum())
+    return 1.0 if total == 0 else 2 * int((found & truth).sum()) / total
+
+
+def _surface(mask: Mask) -> Mask:
+    return np.asarray(mask & ~ndimage.binary_erosion(mask, ndimage.generate_binary_structure(3, 1)))
+
+
+def surface_distances(found: Mask, truth: Mask, spacing_mm: tuple[float, float, float]) -> tuple[Distances, Distances]:
+    """Distances of each surface's voxels to the other surface.
+
+    Parameters
+    ----------
+    found, truth
+        Not empty, shape (z, y, x).
+    spacing_mm
+        (z, y, x).
+
+    Returns
+    -------
+    (from found to truth, from truth to found), mm.
+    """
+    where = np.argwhere(found | truth)
+    box = tuple(
+        slice(max(int(a) - _MARGIN, 0), int(b) + _MARGIN + 1) for a, b in zip(where.min(0), where.max(0), strict=True)
+    )
+    a, b = (_surface(np.pad(mask[box], 1)) for mask in (found, truth))
+    to_truth = ndimage.distance_transform_edt(~b, sampling=spacing_mm)
+    to_found = ndimage.distance_transform_edt(~a, sampling=spacing_mm)
+    return np.asarray(to_truth[a], dtype=np.float64), np.asarray(to_found[b], dtype=np.float64)
+
+
+def score_region(
+    found: Mask,
+    truth: Mask,
+    spacing_mm: tuple[float, float, float],
+    tolerance_mm: float = 1.0,
+    least_lesion_ml: float = 0.05,
+) -> RegionScore:
+    """Score one region of one case.
+
+    Parameters
+    ----------
+    found, truth
+        bool, shape (z, y, x).
+    spacing_mm
+        (z, y, x).
+    tolerance_mm
+        Of the surface Dice.
+    least_lesion_ml
+        Smaller parts are not counted as lesions.
+    """
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    if found.any() and truth.any():
+        forth, back = surface_distances(found, truth, spacing_mm)
+        hd95 = float(max(np.percentile(forth, 95), np.percentile(back, 95)))
+        within = int((forth <= tolerance_mm).sum()) + int((back <= tolerance_mm).sum())
+        surface = within / (forth.size + back.size)
+    else:
+        same = found.any() == truth.any()
+        hd95, surface = (0.0, 1.0) if same else (EMPTY_HD95_MM, 0.0)
+    lesions, hit, _ = _lesions(truth, found, voxel_ml, least_lesion_ml)
+    _, _, false = _lesions(found, truth, voxel_ml, least_lesion_ml)
+    volume, true_volume = float(found.sum()) * voxel_ml, float(truth.sum()) * voxel_ml
+    return RegionScore(
+        dice(found, truth), hd95, surface, volume, true_volume, volume - true_volume, lesions, hit, false
+    )
+
+
+def _lesions(mask: Mask, other: Mask, voxel_ml: float, least_ml: float) -> tuple[int, int, int]:
+    """Number of parts of a mask (26-connected), how many the other mask touches, and how many not."""
+    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    if count == 0:
+        return 0, 0, 0
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:] * voxel_ml
+    touched = np.isin(np.arange(1, count + 1), labels[other])
+    big = sizes >= least_ml
+    return int(big.sum()), int((big & touched).sum()), int((big & ~touched).sum())
+
+
+def bootstrap_interval(values: npt.ArrayLike, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+    """95 % percentile interval of the mean (Efron, 1979); both ends are the value itself for a single one."""
+    sample = np.asarray(values, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    means = sample[rng.integers(0, sample.size, (draws, sample.size))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)

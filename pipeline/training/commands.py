@@ -1,0 +1,78 @@
+"""Commands ``train | export | sample``; torch is imported only when one runs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@app.command()
+def train(
+    heads: Annotated[Path, typer.Option(help="Folder of head label maps (NIfTI, 1 mm).", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, log.csv, curves.png and rendered samples.")],
+    stage: Annotated[str, typer.Option(help="tumour (2 mm) or brain (whole head, 4 mm).")] = "tumour",
+    cases: Annotated[Path | None, typer.Option(help="BraTS-layout cases to mix in.", exists=True)] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 6000,
+    minutes: Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")] = 240,
+    seed: Annotated[int, typer.Option(help="Decides weights, samples and their order.")] = 1,
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Rendering processes.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Train a network on synthetic studies of label maps, real cases mixed in where given."""
+    from pipeline.training.loop import TrainingPlan  # noqa: PLC0415 - torch takes seconds to import
+    from pipeline.training.loop import train as run  # noqa: PLC0415
+
+    if stage not in ("tumour", "brain"):
+        raise typer.BadParameter("--stage is tumour or brain")
+    plan = TrainingPlan(
+        heads, out, whole=stage == "brain", steps=steps, minutes=minutes, seed=seed, cases=cases, workers=workers
+    )
+    state = run(plan, resume, _say)
+    if as_json:
+        print(json.dumps({"stage": stage, "step": state.step, "best_dice": state.best, "out": str(out)}))
+
+
+@app.command()
+def export(
+    tumour: Annotated[Path, typer.Option(help="Checkpoint of the tumour network.", exists=True)],
+    brain: Annotated[Path, typer.Option(help="Checkpoint of the brain network.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder of the model: model.onnx, brain.onnx, model.json.")],
+    name: Annotated[str, typer.Option(help="Name on the card.")] = "gliounet",
+    version: Annotated[str, typer.Option(help="Version on the card.")] = "0.1.0",
+    metrics: Annotated[Path | None, typer.Option(help="JSON list of the card's metrics.", exists=True)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card on stdout.")] = False,
+) -> None:
+    """Export checkpoints to ONNX with a parity check and a model card."""
+    from pipeline.registry import Metric  # noqa: PLC0415
+    from pipeline.training.export import CardFacts, write_model  # noqa: PLC0415 - torch takes seconds to import
+
+    measured = [Metric.model_validate(m) for m in json.loads(metrics.read_text())] if metrics else []
+    card = write_model(tumour, brain, out, CardFacts(name=name, version=version, metrics=measured))
+    if as_json:
+        print(card.model_dump_json())
+    else:
+        _say(f"{card.identity} in {out}")
+
+
+@app.command()
+def sample(
+    head: Annotated[Path, typer.Option(help="Head label map to render.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder for t1, t1c, t2, flair and the truth.")],
+    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the truth on stdout.")] = False,
+) -> None:
+    """Render a synthetic DICOM study with a tumour."""
+    from pipeline.training.synthesis.study import write_study  # noqa: PLC0415 - torch takes seconds to import
+
+    truth = write_study(head, out, seed)
+    if as_json:
+        print(json.dumps(truth))
