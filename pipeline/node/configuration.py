@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_pascal
 from pipeline.errors import GlioLoopError
 from pipeline.node.installation import DICOMWEB_PLUGIN, PYTHON_PLUGIN, SERVE_FOLDERS_PLUGIN, orthanc_plugin
 from pipeline.settings import ROOT, Settings, load_settings
+from pipeline.viewer.ohif import serve_folders_configuration
 
 #: The product's default configuration; every key that differs from Orthanc's own default is explained there.
 NODE_CONFIGURATION = ROOT / "orthanc.json"

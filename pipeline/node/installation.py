@@ -9,6 +9,7 @@ from pipeline.settings import ROOT
 
 PYTHON_PLUGIN = "libOrthancPython.so"
 DICOMWEB_PLUGIN = "libOrthancDicomWeb.so"
+SERVE_FOLDERS_PLUGIN = "libServeFolders.so"
 
 #: Plugins that the launcher unpacked for this node alone, beside a system-wide Orthanc it left as it was.
 _OWN_PLUGINS = ROOT / ".state" / "orthanc-plugins" / "usr" / "share" / "orthanc" / "plugins"

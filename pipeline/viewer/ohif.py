@@ -6,7 +6,6 @@ works once three things say so: ``PUBLIC_URL``, the links of its page, and the p
 
 import base64
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -124,9 +123,16 @@ def _check(package: Path) -> None:
 
 
 def _unpack(package: Path, folder: Path) -> Path:
+    """Take the build out; a package is not trusted to name its files well, although its hash is known."""
+    build = folder / "package" / "dist"
     with tarfile.open(package) as archive:
-        archive.extractall(folder, filter="data")
-    return folder / "package" / "dist"
+        for member in archive:
+            path = (folder / member.name).resolve()
+            if member.isfile() and path.is_relative_to(build.resolve()) and (content := archive.extractfile(member)):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+    return build
 
 
 def _fit(build: Path) -> None:
@@ -145,6 +151,3 @@ def _fit(build: Path) -> None:
     page.write_text(text)
     (build / _PAGE).write_text(text)
     shutil.copyfile(_CONFIGURATION, build / "app-config.js")
-    for path in (build, *build.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-        os.utime(path)
