@@ -1,5 +1,6 @@
 """The reference series as the objects need it: patient and study headers, and the plane of every slice."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ _TYPE_2 = (
     "StudyID",
     "StudyTime",
 )
+
+#: PS3.5, 6.2: an age string; what does not look like one would make our objects invalid as well.
+_AGE = re.compile(r"\d{3}[DWMY]")
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def reference_series(source: Sequence[Dataset], volume: SourceVolume) -> Referen
 
 
 def _completed(header: Dataset) -> Dataset:
-    """Return a copy with the attributes of type 2 of patient and study, empty where the header lacks them."""
+    """Return a copy that is complete and valid in patient and study, in Unicode."""
     completed = Dataset()
     completed.update(header)
     if hasattr(header, "file_meta"):
@@ -144,6 +148,11 @@ def _completed(header: Dataset) -> Dataset:
             setattr(completed, keyword, "")
     if completed.PatientSex not in ("M", "F", "O", "", None):
         completed.PatientSex = ""
+    if not _AGE.fullmatch(str(completed.get("PatientAge", ""))):
+        completed.pop("PatientAge", None)
+    # One character set for every object, whatever mixture the scanner wrote.
+    completed.decode()
+    completed.SpecificCharacterSet = "ISO_IR 192"
     return completed
 
 

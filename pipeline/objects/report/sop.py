@@ -69,7 +69,7 @@ class TumourReport(ComprehensiveSR):
                 observation_context=observation_context(provenance),
                 procedure_reported=REPORTED_PROCEDURE,
                 imaging_measurements=groups,
-                referenced_images=series.slice_headers,
+                referenced_images=_library(series),
             )
             content[0].ContentSequence.append(statements(_texts(sizes, names, flags, provenance)))
             super().__init__(
@@ -97,6 +97,13 @@ class TumourReport(ComprehensiveSR):
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise GlioLoopError("OBJECT_INVALID", f"report: {error}") from error
         self.add_new("SoftwareVersions", "LO", provenance.software_versions)
+
+
+def _library(series: ReferenceSeries) -> list[Dataset] | None:
+    """Return the images for the optional image library; None where their headers lack what it describes."""
+    described = ("PixelSpacing", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient")
+    complete = all(header.get(keyword) for header in series.slice_headers for keyword in described)
+    return series.slice_headers if complete else None
 
 
 def _evidence(series: ReferenceSeries, segmentation: Dataset | None) -> list[Dataset]:

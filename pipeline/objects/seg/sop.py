@@ -14,6 +14,7 @@ from pipeline.names import MANUFACTURER, MANUFACTURER_MODEL_NAME, Region
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.seg.content import segment_description
 from pipeline.objects.seg.enum import SegmentationKinds
+from pipeline.objects.seg.frames import name_frames, source_images
 from pipeline.objects.source import ReferenceSeries, reference_series
 from pipeline.volume.records import SourceVolume
 
@@ -63,7 +64,7 @@ class TumourSegmentation(Segmentation):
         binary = kind is SegmentationKinds.BINARY
         try:
             super().__init__(
-                source_images=series.slice_headers,
+                source_images=source_images(series),
                 pixel_array=_pixels(series, regions, binary),
                 segmentation_type=SegmentationTypeValues(kind.value),
                 segment_descriptions=[
@@ -93,12 +94,13 @@ class TumourSegmentation(Segmentation):
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise GlioLoopError("OBJECT_INVALID", f"segmentation: {error}") from error
         self.add_new("SoftwareVersions", "LO", provenance.software_versions)
+        name_frames(self, series)
 
 
 def _pixels(
     series: ReferenceSeries, regions: Mapping[Region, sitk.Image], binary: bool
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Return (frames of the source in its own order, rows, columns, segments)."""
+    """Return (slices, rows, columns, segments)."""
     if not regions:
         raise GlioLoopError("OBJECT_INVALID", "a segmentation needs at least one region")
     planes = []
@@ -107,11 +109,4 @@ def _pixels(
             raise GlioLoopError("OBJECT_INVALID", f"region {region} is not on the grid of the reference series")
         values = sitk.GetArrayViewFromImage(image)
         planes.append((values > 0).astype(np.uint8) if binary else np.clip(values, 0, 1).astype(np.float32))
-    stacked = np.stack(planes, axis=-1)
-    frames = [item.frame_number for item in series.volume.slices]
-    if frames[0] is None:
-        return stacked
-    # A multi-frame source: the frames in the file's order; those outside the volume stay empty.
-    ordered = np.zeros((int(series.slice_headers[0].NumberOfFrames), *stacked.shape[1:]), stacked.dtype)
-    ordered[[int(frame or 1) - 1 for frame in frames]] = stacked
-    return ordered
+    return np.stack(planes, axis=-1)
