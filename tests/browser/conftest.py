@@ -1,0 +1,280 @@
+"""Debian's Chromium against real Orthancs: a node that segments when asked, a workstation with the viewer."""
+
+import base64
+import io
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipeline.errors import GlioLoopError
+from pipeline.node import Modality, OrthancProcess, free_port, write_configuration, write_workstation_configuration
+from pipeline.settings import ROOT
+from pipeline.viewer.ohif import prepare_ohif, viewer_url
+from tests.orthanc.conftest import SCANNER, Pair, send, wait_for
+
+selenium = pytest.importorskip("selenium")
+
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+SCREENSHOTS = ROOT / "docs"
+#: Fetched things (viewer, axe-core) outlive a test run, and lie outside of what git sees.
+CACHE = ROOT / ".state"
+AXE = "axe-core@4.10.3"
+
+#: Listed in the node's modalities, and nobody answers there.
+UNREACHABLE = "nowhere"
+
+
+@dataclass
+class Browser:
+    """One headless Chromium, logged in nowhere yet."""
+
+    driver: Chrome
+
+    def login(self, orthanc: OrthancProcess) -> None:
+        """Give the browser an Orthanc's user and password; it keeps them for that origin."""
+        configuration = orthanc.configuration
+        address = configuration.url.replace("://", f"://{configuration.user}:{configuration.password}@")
+        self.driver.get(f"{address}/system")
+
+    def open(self, url: str) -> None:
+        """Load a page anew, also where only the part behind # differs."""
+        self.driver.get("about:blank")
+        self.driver.get(url)
+
+    def find(self, selector: str, seconds: float = 15) -> WebElement:
+        """Return the first visible element that a CSS selector matches, once there is one."""
+        return self.until(lambda: next((one for one in self.all(selector) if one.is_displayed()), None), seconds, selector)
+
+    def all(self, selector: str) -> list[WebElement]:
+        """Return every element that a CSS selector matches now."""
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def button(self, label: str, seconds: float = 15) -> WebElement:
+        """Return the visible button or link with this text."""
+        path = f"//*[self::button or self::a][normalize-space()='{label}']"
+        found = lambda: next((one for one in self.driver.find_elements(By.XPATH, path) if one.is_displayed()), None)  # noqa: E731
+        return self.until(found, seconds, f"button {label}")
+
+    def until(self, condition: Callable[[], Any], seconds: float = 15, what: str = "") -> Any:
+        """Wait until a condition gives something true, and return that."""
+        from selenium.common.exceptions import StaleElementReferenceException  # noqa: PLC0415
+
+        waiting = WebDriverWait(
+            self.driver, seconds, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException]
+        )
+        return waiting.until(lambda _: condition(), f"waited {seconds:g} s for {what}; the page says: {self.words()[:600]}")
+
+    def words(self) -> str:
+        """All text of the page."""
+        return str(self.driver.execute_script("return document.body ? document.body.innerText : ''"))
+
+    def script(self, code: str, *arguments: object) -> Any:
+        """Run JavaScript in the page."""
+        return self.driver.execute_script(code, *arguments)
+
+    def scheme(self, name: str) -> None:
+        """Prefer ``light`` or ``dark``."""
+        feature = {"name": "prefers-color-scheme", "value": name}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    def size(self, width: int, height: int) -> None:
+        """Set the size of the page's view."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def picture(self) -> Image.Image:
+        """Return a screenshot."""
+        return Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
+
+    def keep_picture(self, name: str) -> None:
+        """Save a screenshot for the documentation, where that is asked for."""
+        if os.environ.get("GLIOLOOP_SCREENSHOTS"):
+            self.picture().quantize(256, dither=Image.Dither.NONE).save(SCREENSHOTS / f"{name}.png", optimize=True)
+
+    def canvas(self, element: WebElement) -> Image.Image:
+        """Return what a canvas holds, in its own pixels."""
+        data = str(self.script("return arguments[0].toDataURL('image/png')", element))
+        return Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))).convert("RGB")
+
+    def errors(self) -> list[str]:
+        """What the page's console holds of errors, among them breaches of the content security policy."""
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@dataclass
+class Site:
+    """A running node and workstation, and what was put there."""
+
+    pair: Pair
+    viewer: str | None
+    """Why there is no viewer; None where there is one."""
+
+    @property
+    def url(self) -> str:
+        """Root of the node."""
+        return self.pair.node.url
+
+    @property
+    def app(self) -> str:
+        """The dashboard."""
+        return f"{self.url}/glioloop/app/"
+
+    def explorer(self, study: str) -> str:
+        """Page of a study in Orthanc Explorer."""
+        return f"{self.url}/app/explorer.html#study?uuid={study}"
+
+    def orthanc_id(self, study_uid: str) -> str:
+        """Orthanc's id of a study on the node."""
+        with self.pair.node.client() as client:
+            found = client.post("/tools/lookup", content=study_uid).raise_for_status().json()
+        return next(str(one["ID"]) for one in found if one["Type"] == "Study")
+
+
+@pytest.fixture(scope="session")
+def network() -> Path:
+    """Folder ``<name>/<version>`` of the newest network that is shipped."""
+    root = Path(os.environ.get("GLIOLOOP_TEST_MODELS", ROOT / "models"))
+    cards = sorted(root.glob("*/*/model.json"))
+    if not cards:
+        pytest.skip("no network in models/")
+    return cards[-1].parent
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, network: Path) -> Iterator[Site]:
+    """A node that segments only when asked, and a workstation that gets images and results."""
+    folder = tmp_path_factory.mktemp("site")
+    models = _two_versions(network, folder / "models")
+    try:
+        viewer, reason = prepare_ohif(CACHE), None
+    except GlioLoopError as error:
+        viewer, reason = None, str(error)
+    node_dicom, workstation_dicom = free_port(), free_port()
+    workstation = write_workstation_configuration(
+        folder / "workstation",
+        http_port=free_port(),
+        dicom_port=workstation_dicom,
+        modalities={"node": Modality("GLIOLOOP", node_dicom)},
+        viewer=viewer,
+    )
+    node = write_configuration(
+        folder / "node",
+        http_port=free_port(),
+        dicom_port=node_dicom,
+        modalities={
+            "workstation": Modality("WORKSTATION", workstation_dicom),
+            "scanner": Modality(SCANNER, free_port()),
+            UNREACHABLE: Modality("NOBODY", free_port()),
+        },
+        settings={
+            "Automatic": False,
+            "ModelsFolder": str(models),
+            "Destinations": [{"Modality": "workstation", "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
+            "ForwardRetrySeconds": [0.5],
+            "ViewerUrl": "" if viewer is None else viewer_url(workstation.url, "{study}"),
+        },
+        overrides={"StableAge": 1, "DicomScuTimeout": 2},
+    )
+    pair = Pair(OrthancProcess(node), OrthancProcess(workstation))
+    with pair.workstation, pair.node:
+        pair.wait_ready()
+        yield Site(pair, reason)
+
+
+def _two_versions(network: Path, models: Path) -> Path:
+    """Copy the network twice, so that there is something to promote."""
+    name = network.parent.name
+    card = json.loads((network / "model.json").read_text())
+    shutil.copytree(network, models / name / card["version"])
+    earlier = card | {"version": "0.0.0-earlier", "description": "The same weights under an earlier version, for tests."}
+    shutil.copytree(network, models / name / earlier["version"])
+    (models / name / earlier["version"] / "model.json").write_text(json.dumps(earlier))
+    return models
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The one browser of all tests."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("chromium and chromium-driver are not installed")
+    options = ChromeOptions()
+    options.binary_location = binary
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--force-color-profile=srgb",
+        "--lang=en-GB",
+        # WebGL in software: the viewer draws with it.
+        "--use-gl=angle",
+        "--use-angle=swiftshader",
+        "--enable-unsafe-swiftshader",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    instance = Chrome(options=options, service=ChromeService(driver))
+    instance.set_script_timeout(60)
+    try:
+        yield Browser(instance)
+    finally:
+        instance.quit()
+
+
+@pytest.fixture
+def browser(chromium: Browser, site: Site) -> Browser:
+    """The browser, logged in at the node, in its usual shape."""
+    chromium.login(site.pair.node)
+    chromium.scheme("light")
+    chromium.size(1360, 850)
+    chromium.open(site.app)
+    chromium.script("localStorage.clear()")
+    chromium.driver.get_log("browser")
+    return chromium
+
+
+@pytest.fixture(scope="session")
+def study(site: Site, sample_study: Path) -> str:
+    """Orthanc's id of the sample study, sent to the node."""
+    return site.orthanc_id(send(site.pair, sample_study))
+
+
+@pytest.fixture(scope="session")
+def job(site: Site, study: str) -> dict[str, Any]:
+    """The finished job of the sample study; asked for unless a test has already done so."""
+    assert site.pair.post(f"/glioloop/studies/{study}/process").status_code == 202
+    done = site.pair.wait_job("done", "failed", "refused", study=study)
+    assert done["state"] == "done", done["error"]
+    return done
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, fetched once."""
+    script = CACHE / AXE.replace("@", "-") / "axe.min.js"
+    npm = shutil.which("npm")
+    if not script.exists():
+        if npm is None:
+            pytest.skip("npm is not installed, and axe-core not yet fetched")
+        script.parent.mkdir(parents=True, exist_ok=True)
+        fetched = subprocess.run([npm, "pack", AXE, "--silent"], cwd=script.parent, capture_output=True, check=False)
+        packages = list(script.parent.glob("*.tgz"))
+        if fetched.returncode or not packages:
+            pytest.skip("axe-core could not be fetched by npm")
+        subprocess.run(["tar", "-xzf", packages[0], "--strip-components=1", "package/axe.min.js"], cwd=script.parent, check=True)
+    return script.read_text()
+
+
+__all__ = ["Browser", "Site", "wait_for"]
