@@ -81,7 +81,7 @@ def single_threaded() -> Iterator[None]:
 def _align_one(
     sequence: Sequence, fixed: Prepared, moving: Prepared, same_frame: bool, limits: AlignmentLimits
 ) -> Alignment:
-    best = register(fixed, moving, same_frame)[0]
+    best = register(fixed, moving, same_frame)
     rotation, displacement = rotation_deg(best.transform), displacement_mm(best.transform, fixed)
     overlap, dice = overlap_and_dice(fixed, moving, best.transform)
     broken = failures(best.metric, overlap, dice, rotation, displacement if same_frame else None, limits)

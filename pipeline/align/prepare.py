@@ -7,6 +7,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 Point = NDArray[np.float64]
+MARGIN_MM = 11.0
 
 
 @dataclass(frozen=True)
@@ -16,24 +17,27 @@ class Prepared:
     Attributes
     ----------
     levels
-        From coarse to fine, float32, intensities clamped; spacing about 6, 4 and 2 mm, through the slices
-        never less than the series' own.
+        Coarse and fine, float32, intensities clamped; spacing about 6 and 2 mm, through the slices never
+        less than the series' own.
     head
-        Mask of the head (or of the brain where the skull was stripped) on the 4 mm level, uint8.
+        Mask of the head (or of the brain where the skull was stripped) at about 4 mm, uint8.
+    region
+        The head and a margin around it, so that its outline counts, too; grid of ``head``.
     centre
         Centroid of the head, LPS mm.
     turn_scale
         Mean squared distance by which a turn of one radian moves a point of the head, mm².
     """
 
-    levels: tuple[sitk.Image, sitk.Image, sitk.Image]
+    levels: tuple[sitk.Image, sitk.Image]
     head: sitk.Image
+    region: sitk.Image
     centre: Point
     turn_scale: float
 
 
 def prepare(image: sitk.Image) -> Prepared:
-    """Clamp, average down to three levels, find the head.
+    """Clamp, average down to two levels, find the head.
 
     Averaging whole voxels (no interpolation) leaves grid and grey values exact and needs no extra smoothing.
 
@@ -43,14 +47,12 @@ def prepare(image: sitk.Image) -> Prepared:
         float32, 3D, LPS mm, any orientation.
     """
     clamped = sitk.Clamp(image, sitk.sitkFloat32, *_range(image))
-    middle = _shrunk(clamped, 4.0)
-    head = _head(middle)
+    head = _head(_shrunk(clamped, 4.0))
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(head)
     centre = shape.GetCentroid(1) if shape.HasLabel(1) else _middle(image)
-    return Prepared(
-        (_shrunk(clamped, 6.0), middle, _shrunk(clamped, 2.0)), head, np.array(centre), _turn_scale(shape, image)
-    )
+    levels = _shrunk(clamped, 6.0), _shrunk(clamped, 2.0)
+    return Prepared(levels, head, _widened(head), np.array(centre), _turn_scale(shape, image))
 
 
 def _range(image: sitk.Image) -> tuple[float, float]:
@@ -77,6 +79,12 @@ def _head(image: sitk.Image) -> sitk.Image:
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.OtsuThreshold(smooth, 0, 1, 64)))
     head: sitk.Image = sitk.Cast(sitk.BinaryMorphologicalClosing(parts == 1, [2, 2, 2]), sitk.sitkUInt8)
     return head
+
+
+def _widened(head: sitk.Image) -> sitk.Image:
+    radius = [max(1, round(MARGIN_MM / spacing)) for spacing in head.GetSpacing()]
+    region: sitk.Image = sitk.BinaryDilate(head, radius)
+    return region
 
 
 def _middle(image: sitk.Image) -> tuple[float, float, float]:
