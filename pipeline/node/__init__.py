@@ -1,16 +1,24 @@
-"""Real Orthancs: their configuration, their processes, and the node in the foreground."""
+"""Real Orthancs: their configuration, their processes, and the node in the foreground.
 
-from pipeline.node.configuration import (
-    LOOPBACK,
-    Modality,
-    NodeConfiguration,
-    free_port,
-    read_commented_json,
-    state_folder_of,
-    write_configuration,
-    write_workstation_configuration,
-)
-from pipeline.node.process import OrthancProcess
+Names are imported when they are asked for: the command line imports this package for its commands, and
+``--help`` should not wait for pydicom and httpx.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.node.configuration import (
+        LOOPBACK,
+        Modality,
+        NodeConfiguration,
+        free_port,
+        read_commented_json,
+        state_folder_of,
+        write_configuration,
+        write_workstation_configuration,
+    )
+    from pipeline.node.process import OrthancProcess
 
 __all__ = [
     "LOOPBACK",
@@ -23,3 +31,10 @@ __all__ = [
     "write_configuration",
     "write_workstation_configuration",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "pipeline.node.process" if name == "OrthancProcess" else "pipeline.node.configuration"
+    return getattr(import_module(module), name)
