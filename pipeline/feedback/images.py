@@ -30,7 +30,7 @@ _BRIGHT = 4000.0
 
 
 def write_images(
-    folder: Path, study: Study, corrected: Mapping[Region, Mask], automatic: Mapping[Region, Mask]
+    folder: Path, study: Study, corrected: Mapping[Region, Mask], automatic: Mapping[Region, Mask], prefix: str = ""
 ) -> None:
     """Write ``t1``, ``t1ce``, ``t2``, ``flair``, ``seg`` and ``auto`` as ``.nii.gz``.
 
@@ -42,6 +42,8 @@ def write_images(
         The four series and how they lie against each other.
     corrected, automatic
         Regions on the reference grid, shape (slices, rows, columns).
+    prefix
+        Put before each file's name.
 
     Notes
     -----
@@ -52,9 +54,9 @@ def write_images(
     grid = make_grid(extent_of(study.grid), spec)
     for sequence, suffix in SUFFIXES.items():
         values = sample(study.volumes[sequence].image, study.alignments[sequence].transform, grid)
-        _write(folder / f"{suffix}.nii.gz", _as_int16(values), grid)
+        _write(folder / f"{prefix}{suffix}.nii.gz", _as_int16(values), grid)
     for name, regions in ((SEGMENTATION, corrected), (AUTOMATIC, automatic)):
-        _write(folder / f"{name}.nii.gz", _labels(regions, study.grid, grid), grid)
+        _write(folder / f"{prefix}{name}.nii.gz", _labels(regions, study.grid, grid), grid)
 
 
 def _as_int16(values: NDArray[np.float32]) -> NDArray[np.int16]:

@@ -14,7 +14,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.feedback.recognise import drawn_on, kind_of, referenced_images
 from pipeline.feedback.regions import NamedRoi, RegionNames
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
-from pipeline.objects.rtstruct.read import ReadRoi, read_structure_set
+from pipeline.objects.rtstruct.read import read_structure_set
 from pipeline.volume.records import SourceVolume
 
 Mask = NDArray[np.bool_]
@@ -100,22 +100,27 @@ def read_drawn(dataset: Dataset, study: Study, names: RegionNames) -> Drawn:
     return _read_structure_set(dataset, study, names, sequences)
 
 
-def _read_structure_set(
-    dataset: Dataset, study: Study, names: RegionNames, sequences: tuple[Sequence, ...]
-) -> Drawn:
-    read: dict[Sequence, dict[int, ReadRoi]] = {
-        sequence: {roi.number: roi for roi in read_structure_set(dataset, study.volumes[sequence])}
-        for sequence in sequences
-    }
-    places = _sequence_of_roi(dataset, study, sequences)
-    rois = [NamedRoi(roi.number, roi.name, roi.automatic) for roi in read[sequences[0]].values()]
+def _read_structure_set(dataset: Dataset, study: Study, names: RegionNames, sequences: tuple[Sequence, ...]) -> Drawn:
+    rois = [
+        NamedRoi(int(item.ROINumber), str(item.get("ROIName", "") or ""), _is_automatic(item))
+        for item in dataset.get("StructureSetROISequence") or []
+    ]
     chosen, unknown = names.assign(rois)
+    places = _sequence_of_roi(dataset, study, sequences)
     masks = {}
-    for region, roi in chosen.items():
-        sequence = places.get(roi.number, sequences[0])
-        masks[region] = _onto_reference(read[sequence][roi.number].mask, study, sequence)
+    for sequence in sequences:
+        wanted = {
+            roi.number: region for region, roi in chosen.items() if places.get(roi.number, sequences[0]) is sequence
+        }
+        # Only these: an ROI that is drawn on another sequence may lie in another frame of reference.
+        for roi in read_structure_set(dataset, study.volumes[sequence], wanted) if wanted else ():
+            masks[wanted[roi.number]] = _onto_reference(roi.mask, study, sequence)
     used = tuple(dict.fromkeys(places.get(roi.number, sequences[0]) for roi in chosen.values()))
     return Drawn(masks, used, unknown)
+
+
+def _is_automatic(item: Dataset) -> bool:
+    return str(item.get("ROIGenerationAlgorithm", "") or "").upper() == "AUTOMATIC"
 
 
 def _sequence_of_roi(dataset: Dataset, study: Study, sequences: tuple[Sequence, ...]) -> dict[int, Sequence]:
@@ -131,9 +136,7 @@ def _sequence_of_roi(dataset: Dataset, study: Study, sequences: tuple[Sequence, 
     return found
 
 
-def _read_segmentation(
-    dataset: Dataset, study: Study, names: RegionNames, sequences: tuple[Sequence, ...]
-) -> Drawn:
+def _read_segmentation(dataset: Dataset, study: Study, names: RegionNames, sequences: tuple[Sequence, ...]) -> Drawn:
     sequence = sequences[0]
     try:
         segmentation = highdicom.seg.Segmentation.from_dataset(dataset)
@@ -155,7 +158,9 @@ def _read_segmentation(
 def _segment(segmentation: highdicom.seg.Segmentation, number: int) -> sitk.Image:
     """One segment as an image, float32, 0 to 1."""
     fractional = segmentation.segmentation_type.value == "FRACTIONAL"
-    volume = segmentation.get_volume(segment_numbers=[number], rescale_fractional=fractional, allow_missing_positions=True)
+    volume = segmentation.get_volume(
+        segment_numbers=[number], rescale_fractional=fractional, allow_missing_positions=True
+    )
     # highdicom's affine maps indices (slice, row, column, [segment]) to LPS mm.
     array = np.asarray(volume.array)[..., 0].astype(np.float32)
     columns = [volume.affine[:3, axis] for axis in (2, 1, 0)]
@@ -212,11 +217,7 @@ def complete(drawn: Mapping[Region, Mask], automatic: Mapping[Region, Mask]) -> 
         All three.
     """
     regions = {region: np.array(drawn.get(region, automatic[region])) for region in TUMOUR_REGIONS}
-    pairs = [
-        (outer, inner)
-        for index, outer in enumerate(TUMOUR_REGIONS)
-        for inner in TUMOUR_REGIONS[index + 1 :]
-    ]
+    pairs = [(outer, inner) for index, outer in enumerate(TUMOUR_REGIONS) for inner in TUMOUR_REGIONS[index + 1 :]]
     for outer, inner in pairs:
         if inner in drawn:
             regions[outer] |= regions[inner]

@@ -9,8 +9,8 @@ from typing import Literal
 
 import pydicom
 from pydicom import Dataset
-from pydicom.dataelem import RawDataElement
 from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 
 from pipeline.errors import GlioLoopError
@@ -116,7 +116,6 @@ def _content(dataset: Dataset) -> Iterator[bytes]:
         if tag.group == _FILE_META_GROUP or tag.element == 0 or int(tag) in _ENCODING:
             continue
         element = dataset.get_item(tag)
-        assert element is not None  # noqa: S101 - the tag comes from the dataset's own keys
         yield f"|{int(tag):08x}:".encode()
         if _vr(element) == "SQ":
             for item in dataset[tag].value:
@@ -193,9 +192,8 @@ def referenced_images(dataset: Dataset) -> frozenset[str]:
 
 
 def _collect_references(dataset: Dataset, found: set[str]) -> None:
-    for tag in dataset.keys():
-        element = dataset.get_item(tag)
-        if element is not None and _vr(element) == "SQ":
+    for tag in list(dataset.keys()):
+        if _vr(dataset.get_item(tag)) == "SQ":
             for item in dataset[tag].value:
                 _collect_references(item, found)
     uid = dataset.get("ReferencedSOPInstanceUID")

@@ -301,9 +301,7 @@ class FeedbackStore:
     def _prune(self, keep: str) -> None:
         oldest_first = [record for record in reversed(self.cases()) if record.id != keep]
         most_bytes = self.policy.most_gigabytes * 1e9
-        while oldest_first and (
-            len(oldest_first) + 1 > self.policy.most_cases or self.size_bytes() > most_bytes
-        ):
+        while oldest_first and (len(oldest_first) + 1 > self.policy.most_cases or self.size_bytes() > most_bytes):
             self._remove(oldest_first.pop(0), "dropped")
 
     def _next_version(self, study: str) -> int:

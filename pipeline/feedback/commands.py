@@ -1,0 +1,79 @@
+"""Commands ``feedback list | export | trust | delete``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.feedback.pseudonyms import Pseudonyms
+from pipeline.feedback.store import FeedbackStore
+
+app = typer.Typer(no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def _store() -> FeedbackStore:
+    from pipeline.settings import load_settings  # noqa: PLC0415 - half a second that `--help` should not pay
+
+    settings = load_settings()
+    return FeedbackStore(settings.feedback_folder, settings.feedback)
+
+
+@app.command("list")
+def list_cases(as_json: AsJson = False) -> None:
+    """List the corrections that were kept, newest first."""
+    from pipeline.feedback.review import case_view  # noqa: PLC0415 - see above
+
+    cases = _store().cases()
+    if as_json:
+        print(json.dumps([case_view(case) for case in cases]))
+        return
+    for case in cases:
+        changes = "  ".join(f"{name} {one.dice:.3f}" for name, one in case.regions.items() if one.drawn)
+        trusted = "trusted" if case.trusted else "not trusted"
+        print(f"{case.id}  {case.received}  {case.kind}, {trusted}, {case.role}  {case.model}  Dice {changes}")
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="Folder for one case folder each, in the BraTS layout.")],
+    every: Annotated[bool, typer.Option("--all", help="Also those nobody approved, and older versions.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the corrections as BraTS-layout cases, with their records, under their pseudonyms."""
+    from pipeline.feedback.export import export_cases  # noqa: PLC0415 - see above
+
+    exported = export_cases(_store(), out, every)
+    print(json.dumps({"exported": exported}) if as_json else f"{len(exported)} cases in {out}")
+
+
+@app.command()
+def trust(
+    case: Annotated[str, typer.Argument(help="Id of a case.")],
+    as_json: AsJson = False,
+) -> None:
+    """Mark a correction as one to learn from, although nobody approved it at the workstation."""
+    record = _store().trust(case)
+    print(json.dumps({"trusted": record.id}) if as_json else f"{record.id} is trusted")
+
+
+@app.command()
+def delete(
+    case: Annotated[str, typer.Argument(help="Id of a case.")] = "",
+    patient: Annotated[str, typer.Option(help="PatientID: every case of the patient.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Delete a correction, or all of a patient; what was deleted is not taken up again."""
+    if bool(case) == bool(patient):
+        print("Name a case or --patient, not both.", file=sys.stderr)
+        raise typer.Exit(2)
+    store = _store()
+    if case:
+        deleted = [store.delete(case).id]
+    else:
+        pseudonym = Pseudonyms.of_installation(store.folder).patient(patient)
+        deleted = [record.id for record in store.delete_patient(pseudonym)]
+    print(json.dumps({"deleted": deleted}) if as_json else "\n".join(deleted) or "nothing to delete")

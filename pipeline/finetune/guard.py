@@ -1,0 +1,149 @@
+"""The guard: whether a fine-tuned network may be put to use.
+
+It must do better on corrections it never saw, and not worse on a fixed reference set. Both are paired:
+each case is scored with the network in use and with the candidate, and the mean difference is judged with
+a bootstrap over cases (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from pipeline.feedback.policy import FinetunePolicy
+
+_RESAMPLES: Final = 10_000
+_SEED: Final = 20_180_201
+
+#: Dice per region of each case, by case.
+Scores = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Mean score before and after, over the same cases.
+
+    Attributes
+    ----------
+    before, after, change
+        Mean Dice with the network in use, with the candidate, and their difference.
+    ci95
+        Bootstrap interval of the difference.
+    n
+        Number of cases.
+    """
+
+    before: float
+    after: float
+    change: float
+    ci95: tuple[float, float]
+    n: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the guard found.
+
+    Attributes
+    ----------
+    passed
+        Whether the candidate may be put to use.
+    reason
+        Why, or why not, in words.
+    corrections, corrections_per_region, reference
+        The figures; on the corrections over the regions that were drawn.
+    """
+
+    passed: bool
+    reason: str
+    corrections: Change | None
+    corrections_per_region: dict[str, Change]
+    reference: dict[str, Change]
+
+    def as_json(self) -> dict[str, Any]:
+        """The decision as REST and the run's folder show it."""
+        return asdict(self)
+
+
+def paired_change(before: list[float], after: list[float]) -> Change | None:
+    """Compare paired scores; None where there are none."""
+    if not before:
+        return None
+    first, second = np.asarray(before), np.asarray(after)
+    difference = second - first
+    draws = np.random.default_rng(_SEED).integers(0, len(difference), (_RESAMPLES, len(difference)))
+    low, high = np.percentile(difference[draws].mean(axis=1), [2.5, 97.5])
+    return Change(
+        before=round(float(first.mean()), 4),
+        after=round(float(second.mean()), 4),
+        change=round(float(difference.mean()), 4),
+        ci95=(round(float(low), 4), round(float(high), 4)),
+        n=len(before),
+    )
+
+
+def decide(
+    policy: FinetunePolicy,
+    corrections: tuple[Scores, Scores],
+    drawn: Mapping[str, frozenset[str]],
+    reference: tuple[Scores, Scores],
+) -> Decision:
+    """Judge a candidate.
+
+    Parameters
+    ----------
+    policy
+        Margin, least gain, least number of held-back corrections.
+    corrections
+        Scores on the held-back corrections with the network in use, and with the candidate.
+    drawn
+        Regions that were drawn in each of them; others say nothing, since the automatic result filled them.
+    reference
+        Scores on the reference set, likewise.
+    """
+    per_case = [
+        [float(np.mean([scores[case][region] for region in sorted(drawn[case])])) for case in sorted(scores)]
+        for scores in corrections
+    ]
+    gained = paired_change(per_case[0], per_case[1])
+    per_region = _by_region(corrections, drawn)
+    kept = _by_region(reference, {case: frozenset(scores) for case, scores in reference[0].items()})
+    objection = _objection(policy, gained, kept)
+    reason = objection or (
+        f"Better on {gained.n} held-back corrections ({gained.change:+.3f} Dice, 95 % interval "
+        f"{gained.ci95[0]:+.3f} to {gained.ci95[1]:+.3f}) and within {policy.margin:g} on the reference set."
+        if gained
+        else ""
+    )
+    return Decision(not objection, reason, gained, per_region, kept)
+
+
+def _by_region(scores: tuple[Scores, Scores], regions: Mapping[str, frozenset[str]]) -> dict[str, Change]:
+    names = sorted({region for case in scores[0] for region in regions[case]})
+    changes = {}
+    for region in names:
+        cases = [case for case in sorted(scores[0]) if region in regions[case]]
+        change = paired_change([scores[0][c][region] for c in cases], [scores[1][c][region] for c in cases])
+        if change is not None:
+            changes[region] = change
+    return changes
+
+
+def _objection(policy: FinetunePolicy, gained: Change | None, kept: Mapping[str, Change]) -> str:
+    """Say why a candidate is not put to use; empty where it may be."""
+    if gained is None or gained.n < policy.least_held_back:
+        count = 0 if gained is None else gained.n
+        return f"Only {count} corrections were held back to judge it; {policy.least_held_back} are needed."
+    if gained.change <= policy.least_gain or gained.ci95[0] <= 0:
+        return (
+            f"Not better on {gained.n} held-back corrections: {gained.change:+.3f} Dice, 95 % interval "
+            f"{gained.ci95[0]:+.3f} to {gained.ci95[1]:+.3f}."
+        )
+    if not kept:
+        return "There is no reference set to show that nothing was forgotten."
+    worse = {region: change for region, change in kept.items() if change.change < -policy.margin}
+    if worse:
+        told = ", ".join(f"{region} {change.change:+.3f}" for region, change in sorted(worse.items()))
+        return f"Worse on the reference set by more than {policy.margin:g} Dice: {told}."
+    return ""

@@ -1,0 +1,132 @@
+"""What one fine-tuning learns from, is judged by, and becomes; written once, so that a restart changes nothing."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.errors import GlioLoopError
+from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
+from pipeline.feedback.store import FeedbackStore
+from pipeline.finetune.runs import usable
+from pipeline.registry import InstalledModel, Registry
+
+PLAN: Final = "plan.json"
+_VERSION = re.compile(r"^(?P<base>.+?)-ft\.(?P<number>\d+)$")
+
+
+class FinetunePlan(BaseModel):
+    """``plan.json`` in a fine-tuning's folder.
+
+    Attributes
+    ----------
+    id
+        The fine-tuning.
+    parent, version
+        ``name@version`` it starts from; version of what it makes.
+    learn, held_back
+        Ids of cases in the store.
+    policy
+        The settings at its start.
+    feedback_folder, models_folder, state_folder, sample_study
+        Where things lie.
+    seed
+        Decides samples and their order.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    parent: str
+    version: str
+    learn: tuple[str, ...]
+    held_back: tuple[str, ...]
+    policy: FinetunePolicy
+    feedback_folder: Path
+    models_folder: Path
+    state_folder: Path
+    sample_study: Path
+    seed: int
+
+    def registry(self) -> Registry:
+        """The registry that holds the parent."""
+        return Registry(self.models_folder, self.state_folder)
+
+    def store(self) -> FeedbackStore:
+        """The store that holds the cases."""
+        return FeedbackStore(self.feedback_folder, FeedbackPolicy())
+
+    def parent_model(self) -> InstalledModel:
+        """The network that it starts from."""
+        return self.registry().get(self.parent)
+
+    @property
+    def folder(self) -> Path:
+        """Working files."""
+        return self.state_folder / "finetune" / self.id
+
+    @property
+    def candidate_folder(self) -> Path:
+        """The network that it makes, before it is registered."""
+        return self.folder / "model"
+
+    @property
+    def reference_folder(self) -> Path:
+        """The reference set, the same for every fine-tuning with the same policy."""
+        return self.state_folder / "finetune" / f"reference-{self.policy.reference_cases}"
+
+    def write(self) -> None:
+        """Write it to its folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self.folder / f"{PLAN}.part"
+        part.write_text(self.model_dump_json(indent=1))
+        part.rename(self.folder / PLAN)
+
+    @staticmethod
+    def read(folder: Path) -> "FinetunePlan":
+        """Read what :meth:`write` wrote."""
+        return FinetunePlan.model_validate_json((folder / PLAN).read_text())
+
+
+def make_plan(
+    identity: str, parent: InstalledModel, policy: FinetunePolicy, store: FeedbackStore, registry: Registry,
+    models_folder: Path, state_folder: Path, sample_study: Path,
+) -> FinetunePlan:  # fmt: skip
+    """Choose what to learn from and what to judge by.
+
+    Raises
+    ------
+    GlioLoopError
+        NOTHING_TO_LEARN where no correction may be learnt from.
+    """
+    cases = usable(policy, store)
+    learn = tuple(case.id for case in cases if case.role == "learn")
+    if not any(case.kind == "corrected" for case in cases if case.role == "learn"):
+        raise GlioLoopError("NOTHING_TO_LEARN", f"{len(cases)} usable cases, none of them a correction to learn from")
+    return FinetunePlan(
+        id=identity,
+        parent=parent.card.identity,
+        version=next_version(parent.card.version, _versions(registry, parent.card.name)),
+        learn=learn,
+        held_back=tuple(case.id for case in cases if case.role == "held_back"),
+        policy=policy,
+        feedback_folder=store.folder,
+        models_folder=models_folder,
+        state_folder=state_folder,
+        sample_study=sample_study,
+        seed=int(hashlib.sha256(identity.encode()).hexdigest()[:8], 16),
+    )
+
+
+def _versions(registry: Registry, name: str) -> list[str]:
+    return [model.card.version for model in registry.installed() if model.card.name == name]
+
+
+def next_version(parent: str, taken: list[str]) -> str:
+    """Return the version of a network fine-tuned from ``parent``: its base with ``-ft.`` and the next number."""
+    found = _VERSION.match(parent)
+    base = found["base"] if found else parent
+    numbers = [int(one["number"]) for version in taken if (one := _VERSION.match(version)) and one["base"] == base]
+    return f"{base}-ft.{max(numbers, default=0) + 1}"

@@ -1,0 +1,94 @@
+"""Phase ``prepare``: training samples of the corrections, and of what must not be forgotten."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from pipeline.evaluation.cases import find_cases
+from pipeline.finetune.plan import FinetunePlan
+from pipeline.finetune.reference import sample_case
+from pipeline.finetune.studies import sample_of, study_of
+from pipeline.training.pool import make_sample
+from pipeline.training.samples import Sample
+from pipeline.training.synthesis.heads import Head, head_paths
+
+#: Samples of each correction: they differ in how the brain is cut out.
+PER_CASE: Final = 3
+CORRECTION: Final = "case"
+REPLAY: Final = "replay"
+
+
+def prepare(plan: FinetunePlan, between: Callable[[float], None]) -> None:
+    """Write the samples of a fine-tuning; those that are there already stay.
+
+    Parameters
+    ----------
+    plan
+        The fine-tuning.
+    between
+        Called between two pieces of work with the fraction done; may raise to stop.
+    """
+    (plan.folder / "samples").mkdir(parents=True, exist_ok=True)
+    pieces = list(_pieces(plan))
+    for done, piece in enumerate(pieces):
+        between(done / len(pieces))
+        piece()
+
+
+def _pieces(plan: FinetunePlan) -> Iterator[Callable[[], None]]:
+    for number, identity in enumerate(plan.learn):
+        yield lambda number=number, identity=identity: _case(plan, number, identity)  # type: ignore[misc]
+    if plan.policy.head_label_maps is not None:
+        paths, _ = head_paths(plan.policy.head_label_maps)
+        heads: dict[Path, Head] = {}
+        for number in range(plan.policy.replay_cases):
+            yield lambda number=number: _rendered(plan, paths, heads, number)  # type: ignore[misc]
+    elif plan.sample_study.is_dir():
+        yield lambda: _sample_study(plan)
+
+
+def _case(plan: FinetunePlan, number: int, identity: str) -> None:
+    targets = [_path(plan, CORRECTION, number * PER_CASE + variant) for variant in range(PER_CASE)]
+    if all(path.exists() for path in targets):
+        return
+    store = plan.store()
+    (case,) = find_cases(store.check(store.case(identity)))
+    study = study_of(case, plan.parent_model())
+    for variant, path in enumerate(targets):
+        _write(path, sample_of(study, plan.parent_model(), (plan.seed, number, variant)))
+
+
+def _rendered(plan: FinetunePlan, paths: list[Path], heads: dict[Path, Head], number: int) -> None:
+    path = _path(plan, REPLAY, number)
+    if not path.exists():
+        cache = plan.state_folder / "finetune" / "heads"
+        _write(path, make_sample(paths, False, plan.seed, number, heads, cache))
+
+
+def _sample_study(plan: FinetunePlan) -> None:
+    """Without label maps the shipped synthetic study is all there is to rehearse."""
+    model = plan.parent_model()
+    study = study_of(sample_case(plan.sample_study, plan.state_folder / "finetune" / "sample"), model)
+    for number in range(PER_CASE):
+        _write(_path(plan, REPLAY, number), sample_of(study, model, (plan.seed, 10_000, number)))
+
+
+def _path(plan: FinetunePlan, kind: str, number: int) -> Path:
+    return plan.folder / "samples" / f"{kind}-{number:04d}.npz"
+
+
+def _write(path: Path, sample: Sample) -> None:
+    part = path.with_suffix(".part.npz")
+    np.savez(part, images=sample.images, regions=sample.regions)
+    part.replace(path)
+
+
+def read_samples(plan: FinetunePlan, kind: str) -> list[Sample]:
+    """Return the samples that :func:`prepare` wrote."""
+    samples = []
+    for path in sorted((plan.folder / "samples").glob(f"{kind}-[0-9][0-9][0-9][0-9].npz")):
+        with np.load(path, allow_pickle=False) as data:
+            samples.append(Sample(data["images"], data["regions"]))
+    return samples

@@ -1,0 +1,92 @@
+"""The learning process: one phase of a fine-tuning, in pieces, at the lowest priority.
+
+``python -m pipeline.finetune.process FOLDER PHASE``; asked to stop (SIGTERM) it finishes the piece in
+hand and exits with a status that says so. It ends with the worker that started it.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from pipeline.errors import GlioLoopError
+from pipeline.finetune.phases import Phase
+from pipeline.finetune.plan import FinetunePlan
+from pipeline.finetune.supervise import REFUSED, STOPPED
+
+_PR_SET_PDEATHSIG = 1
+_LOWEST = 19
+
+
+class _StopAskedError(Exception):
+    """The worker asked for room."""
+
+
+class _Between:
+    """Between two pieces of work: tells the progress, and stops where that was asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "progress.json"
+        self._asked = False
+        self._parent = os.getppid()
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def _ask(self, _signal: int, _frame: FrameType | None) -> None:
+        self._asked = True
+
+    def __call__(self, fraction: float) -> None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        part = self._path.with_suffix(".part")
+        part.write_text(json.dumps({"progress": fraction, "peak_mb": round(peak, 1)}))
+        part.rename(self._path)
+        if self._asked or os.getppid() != self._parent:
+            raise _StopAskedError
+
+
+def main(folder: Path, phase: Phase) -> int:
+    """Run a phase; returns the exit status."""
+    plan = FinetunePlan.read(folder)
+    between = _Between(folder)
+    try:
+        _work(phase)(plan, between)
+        between(1.0)
+    except _StopAskedError:
+        return STOPPED
+    except GlioLoopError as error:
+        (folder / "error.json").write_text(json.dumps({"code": error.code, "detail": error.detail}))
+        print(error, file=sys.stderr)
+        return REFUSED
+    return 0
+
+
+def _work(phase: Phase) -> Callable[[FinetunePlan, Callable[[float], None]], None]:
+    # Only what the phase needs: torch takes seconds to import and 200 MB.
+    match phase:
+        case Phase.PREPARE:
+            from pipeline.finetune.prepare import prepare as work  # noqa: PLC0415
+        case Phase.LEARN:
+            from pipeline.finetune.learn import learn as work  # noqa: PLC0415
+        case Phase.EXPORT:
+            from pipeline.finetune.candidate import export as work  # noqa: PLC0415
+        case Phase.JUDGE:
+            from pipeline.finetune.candidate import judge as work  # noqa: PLC0415
+    return work
+
+
+def _step_back() -> None:
+    """Take only what nobody else wants of the processors, and end with the parent."""
+    os.nice(_LOWEST)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+if __name__ == "__main__":
+    _step_back()
+    sys.exit(main(Path(sys.argv[1]), Phase(sys.argv[2])))

@@ -1,0 +1,66 @@
+"""Cases in the BraTS layout as the network sees them, for learning."""
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pipeline.errors import GlioLoopError
+from pipeline.evaluation.cases import Case, LabelScheme
+from pipeline.evaluation.evaluate import as_source, identity_alignment
+from pipeline.inference import delineate
+from pipeline.inference.grids import sample_all
+from pipeline.names import Region, Sequence
+from pipeline.registry import InstalledModel
+from pipeline.training.samples import Sample, tumour_sample
+from pipeline.training.synthesis.render import RenderedStudy
+
+_REFERENCE = Sequence.T1C
+
+
+def study_of(case: Case, model: InstalledModel) -> RenderedStudy:
+    """Bring a case onto the grid that the network sees, with the brain that the network finds.
+
+    Parameters
+    ----------
+    case
+        With all four sequences and a segmentation.
+    model
+        The network; its card gives the grid, its first stage the brain.
+
+    Returns
+    -------
+    RenderedStudy
+        Axes (z, y, x); the brain holds every voxel of the tumour.
+
+    Raises
+    ------
+    GlioLoopError
+        MODEL_NOT_TRAINABLE where the network does not give the brain; BRAIN_NOT_FOUND, FILE_UNREADABLE.
+    """
+    volumes = {sequence: as_source(image, sequence.value) for sequence, image in case.read_images().items()}
+    unmoved = dict.fromkeys(volumes, identity_alignment())
+    found = delineate(volumes, unmoved, _REFERENCE, model)
+    if Region.BRAIN not in found.probabilities:
+        raise GlioLoopError("MODEL_NOT_TRAINABLE", f"{model.card.identity} does not give the brain")
+    brain = found.probabilities[Region.BRAIN]
+    stack = sample_all(volumes, unmoved, model.card.grid, brain)
+    tumour = np.stack(_truth(case, brain))
+    inside = (sitk.GetArrayViewFromImage(brain) >= 0.5) | tumour[0]
+    return RenderedStudy(stack, np.concatenate([inside[None], tumour]))
+
+
+def _truth(case: Case, grid: sitk.Image) -> list[NDArray[np.bool_]]:
+    """Regions WT, TC, ET of a case's segmentation on a grid."""
+    labels = case.read_labels()
+    found = []
+    for mask in LabelScheme.of(labels).regions(sitk.GetArrayViewFromImage(labels)):
+        image = sitk.GetImageFromArray(mask.astype(np.float32))
+        image.CopyInformation(labels)
+        moved = sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, 0.0)
+        found.append(np.asarray(sitk.GetArrayViewFromImage(moved) >= 0.5))
+    return found
+
+
+def sample_of(study: RenderedStudy, model: InstalledModel, seed: tuple[int, ...]) -> Sample:
+    """Make a training sample of a study, as the shipped network's own training does."""
+    return tumour_sample(np.random.default_rng(seed), study, model.card.grid.spacing_mm[0])

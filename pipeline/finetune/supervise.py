@@ -1,0 +1,156 @@
+"""The learning process from outside: started at the lowest priority, ended while a clinical job is at work.
+
+It is ended, not halted: memory (and a GPU's memory) belong to the clinical job too. Each phase goes on
+where it was, from files that are written whole.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import REASONS, GlioLoopError
+from pipeline.finetune.phases import Phase
+
+#: Exit status of a process that was asked to stop and has kept its work.
+STOPPED: Final = 75
+#: Exit status of a process that ended with a reasoned error, which lies in ``error.json``.
+REFUSED: Final = 3
+_LOOK_SECONDS: Final = 0.5
+#: What it has to finish the piece in hand; after that it is killed, and does that piece again.
+_STOP_SECONDS: Final = 5.0
+_REPORT_SECONDS: Final = 2.0
+
+
+def run_phase(
+    folder: Path,
+    phase: Phase,
+    busy: Callable[[], bool],
+    cancelled: Callable[[], bool],
+    report: Callable[..., None],
+) -> dict[str, Any]:
+    """Run a phase to its end, out of the way of clinical jobs.
+
+    Parameters
+    ----------
+    folder
+        The fine-tuning's folder with its plan.
+    phase
+        Which.
+    busy
+        Whether a clinical job waits or is at work.
+    cancelled
+        Whether the fine-tuning was asked to stop for good.
+    report
+        Takes ``progress`` and ``paused``.
+
+    Returns
+    -------
+    dict
+        ``seconds`` at work, ``pauses``, ``peak_mb`` of the process's memory.
+
+    Raises
+    ------
+    GlioLoopError
+        What the process ended with; FINETUNE_FAILED with the last line of its log where it says nothing.
+    """
+    seconds, pauses = 0.0, 0
+    while True:
+        if busy():
+            pauses += 1
+            report(paused=True)
+            _wait_until_idle(busy, cancelled)
+            report(paused=False)
+        start = time.monotonic()
+        status = _run_once(folder, phase, busy, cancelled, report)
+        seconds += time.monotonic() - start
+        if status == 0:
+            report(progress=1.0)
+            return {"seconds": round(seconds, 1), "pauses": pauses, "peak_mb": _peak_mb(folder)}
+        if cancelled():
+            raise GlioLoopError("JOB_STATE", "cancelled")
+        if status == REFUSED:
+            raise _error_of(folder)
+        if status not in (STOPPED, -15, -9):
+            raise GlioLoopError("FINETUNE_FAILED", _last_line(folder / "log.txt"))
+
+
+def _wait_until_idle(busy: Callable[[], bool], cancelled: Callable[[], bool]) -> None:
+    while busy() and not cancelled():
+        time.sleep(_LOOK_SECONDS)
+
+
+def _run_once(
+    folder: Path,
+    phase: Phase,
+    busy: Callable[[], bool],
+    cancelled: Callable[[], bool],
+    report: Callable[..., None],
+) -> int:
+    """Run the process until it ends or has to make room; returns its exit status."""
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.finetune.process", str(folder), phase.value],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    reported = 0.0
+    try:
+        while process.poll() is None:
+            if busy() or cancelled():
+                return _end(process)
+            if time.monotonic() - reported > _REPORT_SECONDS:
+                reported = time.monotonic()
+                report(progress=read_progress(folder))
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        _end(process)
+    return int(process.returncode)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> int:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return int(process.wait())
+
+
+def read_progress(folder: Path) -> float:
+    """Fraction of the phase that is done."""
+    try:
+        return round(float(json.loads((folder / "progress.json").read_text())["progress"]), 3)
+    except (OSError, ValueError, KeyError):
+        return 0.0
+
+
+def _peak_mb(folder: Path) -> float:
+    try:
+        return float(json.loads((folder / "progress.json").read_text())["peak_mb"])
+    except (OSError, ValueError, KeyError):
+        # Of all processes that this one started.
+        return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1)
+
+
+def _error_of(folder: Path) -> GlioLoopError:
+    try:
+        error = json.loads((folder / "error.json").read_text())
+    except (OSError, ValueError):
+        error = {}
+    code = error.get("code", "")
+    return GlioLoopError(code if code in REASONS else "FINETUNE_FAILED", str(error.get("detail", "")))
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1][:300] if lines else "the process said nothing"

@@ -1,0 +1,60 @@
+"""A network's weights out of its ONNX file: the start of fine-tuning needs nothing beside what is deployed.
+
+The exporter names initialisers after PyTorch's parameters, so that they find their places by name; and
+numbers are all that is read: nothing in the file is executed.
+"""
+
+import re
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import numpy_helper
+
+from pipeline.errors import GlioLoopError
+from pipeline.training.network import HalfResolutionUNet, NetworkShape
+
+
+def network_from_onnx(path: Path) -> HalfResolutionUNet:
+    """Rebuild a network of this product with the weights of an ONNX file.
+
+    Parameters
+    ----------
+    path
+        The file; whoever calls has checked its hash.
+
+    Returns
+    -------
+    HalfResolutionUNet
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    GlioLoopError
+        MODEL_NOT_TRAINABLE where the file holds another architecture.
+    """
+    model = onnx.load(path)
+    weights = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in model.graph.initializer}
+    try:
+        network = HalfResolutionUNet(_shape(weights))
+        network.load_state_dict({name: weights[name] for name in network.state_dict()})
+    except (KeyError, IndexError, RuntimeError, ValueError) as error:
+        raise GlioLoopError("MODEL_NOT_TRAINABLE", f"{path.name}: {type(error).__name__}") from error
+    return network.eval()
+
+
+def _shape(weights: dict[str, torch.Tensor]) -> NetworkShape:
+    """Read the sizes of a network from those of its weights."""
+    levels = {int(found[1]) for name in weights if (found := re.match(r"encoder\.(\d+)\.", name))}
+    features = tuple(weights[f"encoder.{level}.0.weight"].shape[0] for level in sorted(levels))
+    return NetworkShape(
+        inputs=weights["encoder.0.0.weight"].shape[1] // 8,
+        outputs=weights["refine.2.weight"].shape[0],
+        features=features,
+        refine=weights["refine.0.weight"].shape[0],
+    )
+
+
+def shape_of(network: HalfResolutionUNet) -> NetworkShape:
+    """Return the sizes of a network."""
+    return _shape(network.state_dict())
