@@ -36,7 +36,7 @@ def _grey(image: Volume, z: int) -> Image.Image:
 
 
 def _outline(draw: ImageDraw.ImageDraw, mask: Mask, colour: tuple[int, int, int]) -> None:
-    for contour in find_contours(np.pad(mask, 1).astype(float), 0.5):
+    for contour in find_contours(np.pad(mask, 1).astype(float), 0.5):  # type: ignore[no-untyped-call]
         points = [((x - 0.5) * SCALE, (y - 0.5) * SCALE) for y, x in contour]
         draw.line(points, fill=colour, width=1)
 

@@ -64,7 +64,7 @@ def predict(
     size: Size = (min(window[0], shape[0]), min(window[1], shape[1]), min(window[2], shape[2]))
     corners = list(itertools.product(*(starts(n, w, overlap) for n, w in zip(shape, size, strict=True))))
     if len(corners) == 1:
-        whole = network(images[None])[0]
+        whole: Array = network(images[None])[0]
         progress(1.0)
         return whole
     weight = gaussian(size)

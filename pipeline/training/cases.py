@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from pipeline.evaluation.cases import LabelScheme, find_cases
+from pipeline.evaluation.cases import Case, LabelScheme, find_cases
 from pipeline.names import Sequence
 from pipeline.training.samples import Sample, tumour_sample
 from pipeline.training.synthesis.heads import CANVAS_MM
@@ -16,7 +16,7 @@ SPACING_MM = 2.0
 
 def _resample(image: sitk.Image, grid: sitk.Image, labels: bool) -> np.ndarray:
     method = sitk.sitkNearestNeighbor if labels else sitk.sitkLinear
-    source = image if labels else sitk.DiscreteGaussian(sitk.Cast(image, sitk.sitkFloat32), 0.5)
+    source = image if labels else sitk.DiscreteGaussian(sitk.Cast(image, sitk.sitkFloat32), [0.5] * 3)
     return np.asarray(sitk.GetArrayFromImage(sitk.Resample(source, grid, sitk.Transform(), method, 0.0)))
 
 
@@ -34,9 +34,9 @@ class CaseSource:
     def __init__(self, folder: Path, scheme: LabelScheme | None = None) -> None:
         self.studies = [self._load(case, scheme) for case in find_cases(folder)]
 
-    def _load(self, case: "object", scheme: LabelScheme | None) -> RenderedStudy:
-        images = case.read_images()  # type: ignore[attr-defined]
-        labels = case.read_labels()  # type: ignore[attr-defined]
+    def _load(self, case: Case, scheme: LabelScheme | None) -> RenderedStudy:
+        images = case.read_images()
+        labels = case.read_labels()
         scheme = scheme or LabelScheme.of(labels)
         grid = sitk.Image(*(int(mm / SPACING_MM) for mm in reversed(CANVAS_MM)), sitk.sitkUInt8)
         grid.SetSpacing((SPACING_MM,) * 3)

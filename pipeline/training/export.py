@@ -84,7 +84,7 @@ def export_network(network: HalfResolutionUNet, inputs: int, path: Path) -> floa
     GlioLoopError
         EXPORT_FAILED where it exceeds :data:`PARITY`; the file is removed.
     """
-    network = network.eval().to(memory_format=torch.contiguous_format)
+    network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = torch.randn(1, inputs, 32, 48, 32)
     axes = {2: "z", 3: "y", 4: "x"}
     torch.onnx.export(

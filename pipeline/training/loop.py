@@ -53,6 +53,14 @@ class TrainingPlan:
         Mixed precision with channels last; about twice as fast where the processor has bfloat16.
     workers
         Rendering processes.
+    reuse
+        Steps per rendered sample.
+    validate_every, validation_studies
+        Steps between validations, and studies of the heads held out that each takes.
+    threads
+        Of torch; None leaves its default.
+    shape
+        Another size of network.
     """
 
     heads: Path
@@ -70,6 +78,7 @@ class TrainingPlan:
     validate_every: int = 250
     validation_studies: int = 12
     threads: int | None = None
+    shape: NetworkShape | None = None
 
 
 @dataclass
@@ -97,8 +106,9 @@ def rate_at(plan: TrainingPlan, step: int) -> float:
 def prepare(plan: TrainingPlan, resume: bool) -> TrainingState:
     """Fresh state, or that of the checkpoint in ``plan.out``."""
     torch.manual_seed(plan.seed)
-    shape = BRAIN_SHAPE if plan.whole else TUMOUR_SHAPE
-    network = HalfResolutionUNet(shape).to(memory_format=torch.channels_last_3d)
+    shape = plan.shape or (BRAIN_SHAPE if plan.whole else TUMOUR_SHAPE)
+    network = HalfResolutionUNet(shape)
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     average = copy.deepcopy(network).requires_grad_(False)
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4)
     state = TrainingState(network, average, optimiser, shape)

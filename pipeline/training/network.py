@@ -34,7 +34,7 @@ class NetworkShape:
     @property
     def multiple(self) -> int:
         """Spatial sizes must be multiples of this."""
-        return 2 ** len(self.features)
+        return 1 << len(self.features)
 
 
 TUMOUR_SHAPE = NetworkShape()

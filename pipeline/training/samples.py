@@ -68,7 +68,7 @@ def brain_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: flo
         images = images * imperfect_mask(rng, study.regions[0], spacing_mm)
     elif rng.random() < 0.6:
         images = _cut_field_of_view(rng, images)
-    seen = (images > 0).any(0)
+    seen = np.asarray((images > 0).any(axis=0))
     return Sample(normalise_head(images).astype(np.float16), (study.regions[:1] & seen[None]).astype(np.uint8))
 
 

@@ -41,21 +41,21 @@ def draw_patient(rng: np.random.Generator) -> Patient:
 
 def spin_echo(p: Patient, t1: Vector, tr: float, te: float) -> Vector:
     """Spin echo signal of every tissue; times in ms."""
-    return p.density * (1 - np.exp(-tr / t1)) * np.exp(-te / p.t2)
+    return np.asarray(p.density * (1 - np.exp(-tr / t1)) * np.exp(-te / p.t2))
 
 
 def _spoiled_echo(p: Patient, t1: Vector, tr: float, flip: float) -> Vector:
     e1 = np.exp(-tr / t1)
-    return p.density * np.sin(flip) * (1 - e1) / (1 - np.cos(flip) * e1)
+    return np.asarray(p.density * np.sin(flip) * (1 - e1) / (1 - np.cos(flip) * e1))
 
 
 def _prepared_echo(p: Patient, t1: Vector, tr: float, ti: float) -> Vector:
-    return np.abs(p.density * (1 - 2 * np.exp(-ti / t1) + np.exp(-tr / t1)))
+    return np.asarray(np.abs(p.density * (1 - 2 * np.exp(-ti / t1) + np.exp(-tr / t1))))
 
 
 def inversion_recovery(p: Patient, t1: Vector, tr: float, ti: float, te: float) -> Vector:
     """Magnitude signal of an inversion recovery spin echo of every tissue; times in ms."""
-    return _prepared_echo(p, t1, tr, ti) * np.exp(-te / p.t2)
+    return np.asarray(_prepared_echo(p, t1, tr, ti) * np.exp(-te / p.t2))
 
 
 def _t1_weighted(rng: np.random.Generator, p: Patient, t1: Vector, kind: float) -> Vector:
@@ -86,7 +86,7 @@ def draw_signals(rng: np.random.Generator) -> dict[Sequence, Vector]:
     }
     spread = 0.05 if rng.random() < 0.7 else 0.16
     for sequence, ideal in signals.items():
-        jitter = np.exp(rng.normal(0, spread, len(values)))
+        jitter = np.exp(rng.normal(0, spread, len(ideal)))
         jitter[list(BRAIN_TISSUES)] **= 0.5
         saturated = rng.random() < 0.3
         values = ideal * jitter

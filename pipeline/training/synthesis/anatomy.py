@@ -66,7 +66,7 @@ def random_affine(
 
 def apply_affine(grid: Array, matrix: Array, offset: Array) -> Array:
     """Map indices of shape (3, z, y, x) through ``matrix @ index + offset``."""
-    return np.tensordot(matrix, grid, 1) + offset[:, None, None, None]
+    return np.asarray(np.tensordot(matrix, grid, 1) + offset[:, None, None, None], dtype=np.float32)
 
 
 def sample(channels: Array, grid: Array) -> Array:
@@ -75,7 +75,8 @@ def sample(channels: Array, grid: Array) -> Array:
     unit = grid[::-1] * (2 / (sizes[::-1, None, None, None] - 1)) - 1
     points = torch.from_numpy(np.ascontiguousarray(np.moveaxis(unit, 0, -1)))[None]
     values = torch.from_numpy(np.ascontiguousarray(channels))[None]
-    return functional.grid_sample(values, points, align_corners=True, padding_mode="zeros")[0].numpy()
+    taken = functional.grid_sample(values, points, align_corners=True, padding_mode="zeros")
+    return np.asarray(taken[0].numpy(), dtype=np.float32)
 
 
 def push_grid(grid: Array, positions: Array, push: Push, spacing_mm: float) -> Array:
@@ -84,7 +85,7 @@ def push_grid(grid: Array, positions: Array, push: Push, spacing_mm: float) -> A
     distance = np.sqrt((away**2).sum(0)) * spacing_mm + 1e-3
     outside = push.shift_mm * np.exp(-np.maximum(distance - push.radius_mm, 0) / 25)
     amount = np.where(distance < push.radius_mm, push.shift_mm * distance / push.radius_mm, outside)
-    return grid - away / distance * amount
+    return np.asarray(grid - away / distance * amount, dtype=np.float32)
 
 
 @dataclass
@@ -118,10 +119,11 @@ def deform_head(head: Head, grid: Array) -> Anatomy:
     known = head.fractions.shape[0]
     stack = np.concatenate([head.fractions, head.brain[None], (60 - head.ventricle_mm)[None]]).astype(np.float32)
     warped = sample(stack, grid)
-    fractions = np.zeros((len(Tissue), *warped.shape[1:]), dtype=np.float32)
+    fractions: Array = np.zeros((len(Tissue), *warped.shape[1:]), dtype=np.float32)
     fractions[:known] = warped[:known] / 255
     fractions[Tissue.AIR] += np.maximum(1 - fractions.sum(0), 0)
-    return Anatomy(fractions, warped[known] / 255, 60 - warped[known + 1], head.spacing_mm)
+    brain = np.asarray(warped[known] / 255, dtype=np.float32)
+    return Anatomy(fractions, brain, 60 - warped[known + 1], head.spacing_mm)
 
 
 def _move(fractions: Array, source: Tissue, target: Tissue, share: Array) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,10 +77,11 @@ def _brain_mask(labels: npt.NDArray[np.uint16]) -> npt.NDArray[np.bool_]:
 
 def _pool(volume: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:
     z, y, x = (n // factor for n in volume.shape)
-    return volume.reshape(z, factor, y, factor, x, factor).mean((1, 3, 5), dtype=np.float32)
+    blocks = volume.reshape(z, factor, y, factor, x, factor)
+    return np.asarray(blocks.mean((1, 3, 5), dtype=np.float32))
 
 
-def _place(volume: npt.NDArray[np.generic], centre: npt.NDArray[np.intp], extent: tuple[int, int, int]) -> npt.NDArray:
+def _place(volume: npt.NDArray[Any], centre: npt.NDArray[np.intp], extent: tuple[int, int, int]) -> npt.NDArray[Any]:
     """Cut a box of 1 mm voxels around a centre, padded with zeros."""
     out = np.zeros(extent, dtype=volume.dtype)
     source, target = [], []

@@ -29,7 +29,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], scale: float,
     coarse = tuple(max(2, int(np.ceil(n / scale)) + 1) for n in shape)
     values = torch.from_numpy(rng.standard_normal((1, channels, *coarse), dtype=np.float32))
     field = functional.interpolate(values, size=shape, mode="trilinear", align_corners=True)[0].numpy()
-    return field / max(float(field.std()), 1e-6)
+    return np.asarray(field / max(float(field.std()), 1e-6), dtype=np.float32)
 
 
 def fractal_noise(rng: np.random.Generator, shape: tuple[int, ...], scale: float, octaves: int = 3) -> Array:
@@ -37,4 +37,4 @@ def fractal_noise(rng: np.random.Generator, shape: tuple[int, ...], scale: float
     total = np.zeros(shape, dtype=np.float32)
     for octave in range(octaves):
         total += smooth_noise(rng, shape, max(scale / 2**octave, 1.0))[0] * 0.55**octave
-    return total / max(float(total.std()), 1e-6)
+    return np.asarray(total / max(float(total.std()), 1e-6), dtype=np.float32)

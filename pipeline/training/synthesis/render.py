@@ -95,7 +95,8 @@ def draw_study(
     tumours = _implanted(rng, cores, anatomy)
     signals = acquisition.draw_signals(rng)
     images = acquisition.acquire(rng, acquisition.render(rng, anatomy.fractions, signals, spacing), spacing)
-    return RenderedStudy(images, np.concatenate([(anatomy.brain > 0.5)[None], tumours]))
+    brain = np.asarray(anatomy.brain > 0.5, dtype=np.bool_)
+    return RenderedStudy(images, np.concatenate([brain[None], tumours]))
 
 
 def _implanted(rng: np.random.Generator, cores: list[tumour.Core], anatomy: Anatomy) -> npt.NDArray[np.bool_]:

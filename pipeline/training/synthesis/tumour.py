@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from pipeline.training.synthesis.anatomy import Anatomy, coordinates
@@ -117,7 +118,7 @@ def _level(rng: np.random.Generator, core: Core, grid: Array, spacing_mm: float)
 
 
 def _soft(level_mm: Array, width_mm: float) -> Array:
-    return 1 / (1 + np.exp(np.clip(level_mm / width_mm, -30, 30)))
+    return np.asarray(1 / (1 + np.exp(np.clip(level_mm / width_mm, -30, 30))), dtype=np.float32)
 
 
 def _core_parts(rng: np.random.Generator, core: Core, level: Array, spacing_mm: float) -> dict[Tissue, Array]:
@@ -232,7 +233,7 @@ def _bleed(rng: np.random.Generator, growth: Growth, spacing_mm: float) -> None:
             growth.parts[Tissue.BLOOD] = growth.parts.get(Tissue.BLOOD, 0) + moved
 
 
-def implant(growth: Growth, anatomy: Anatomy, strength: Array | float) -> Array:
+def implant(growth: Growth, anatomy: Anatomy, strength: Array | float) -> npt.NDArray[np.bool_]:
     """Put a tumour into an anatomy (changed in place).
 
     Parameters
