@@ -1,15 +1,22 @@
 """The reference series as the objects need it: patient and study headers, and the plane of every slice."""
 
+import logging
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.valuerep import PersonName
 
 from pipeline.errors import GlioLoopError
 from pipeline.volume.records import SliceSource, SourceVolume
+
+# highdicom warns of names without a caret, and of invalid ones, by quoting them: patients' names stay out of logs.
+warnings.filterwarnings("ignore", message="The string .* is unlikely to represent the intended person name")
+logging.getLogger("highdicom.base").setLevel(logging.ERROR)
 
 #: Attributes of type 2 in the patient and study modules, which real headers often lack.
 _TYPE_2 = (
@@ -23,6 +30,9 @@ _TYPE_2 = (
     "StudyID",
     "StudyTime",
 )
+
+#: Groups of patient, study and series attributes, which the objects copy.
+_TEXT_GROUPS = frozenset({0x0008, 0x0010, 0x0020})
 
 #: PS3.5, 6.2: an age string; what does not look like one would make our objects invalid as well.
 _AGE = re.compile(r"\d{3}[DWMY]")
@@ -140,7 +150,9 @@ def reference_series(source: Sequence[Dataset], volume: SourceVolume) -> Referen
 def _completed(header: Dataset) -> Dataset:
     """Return a copy that is complete and valid in patient and study, in Unicode."""
     completed = Dataset()
-    completed.update(header)
+    # Text is decoded by the header's own character set before it comes under the new one.
+    tags = list(header.keys())
+    completed.update({tag: header[tag] if tag.group in _TEXT_GROUPS else header.get_item(tag) for tag in tags})
     if hasattr(header, "file_meta"):
         completed.file_meta = header.file_meta
     for keyword in _TYPE_2:
@@ -151,7 +163,9 @@ def _completed(header: Dataset) -> Dataset:
     if not _AGE.fullmatch(str(completed.get("PatientAge", ""))):
         completed.pop("PatientAge", None)
     # One character set for every object, whatever mixture the scanner wrote.
-    completed.decode()
+    for keyword in ("PatientName", "ReferringPhysicianName"):
+        name = str(completed.get(keyword) or "")
+        setattr(completed, keyword, PersonName(name.encode("utf-8"), ["utf_8"]))
     completed.SpecificCharacterSet = "ISO_IR 192"
     return completed
 

@@ -4,6 +4,7 @@ import datetime
 import io
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,15 @@ def test_sizes_of_a_known_box() -> None:
     assert size.long_axis_mm == pytest.approx(np.hypot(10, 20))
     assert size.short_axis_mm == pytest.approx(2 * 10 * 20 / np.hypot(10, 20))
     assert size.diameter_mm == pytest.approx(np.sqrt(10**2 + 20**2 + 6**2))
+
+
+def test_no_patient_name_reaches_the_logs(caplog: pytest.LogCaptureFixture) -> None:
+    headers, volume = phantom_series((12, 40, 48))
+    for header in headers:
+        header.PatientName = "DOE JANE\\1"
+    # A fresh interpreter: the test runner replaces the filters of warnings.
+    code = "import warnings, pipeline.objects; warnings.warn('The string \"X\" is unlikely to represent the intended person name')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    built(headers, volume)
+    assert "DOE" not in caplog.text

@@ -235,13 +235,26 @@ def test_mask_overrules_the_probability() -> None:
     assert np.array_equal(pydicom_mask(written(headers, volume, regions=[region]), volume), mask)
 
 
-def test_text_of_other_languages_survives() -> None:
+@pytest.mark.parametrize(
+    ("character_set", "name", "description"),
+    [
+        ("ISO_IR 192", "Müller^Jürgen=山田^太郎", "Schädel"),
+        ("ISO_IR 100", "Müller^Jürgen", "Schädel"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎", "MRI 頭部"),
+    ],
+)
+def test_text_of_other_languages_survives(character_set: str | list[str], name: str, description: str) -> None:
     headers, volume = phantom_series()
+    reread_headers = []
     for header in headers:
-        header.SpecificCharacterSet = "ISO_IR 192"
-        header.PatientName = "Müller^Jürgen=山田^太郎"
-    made = written(headers, volume)
-    assert str(made.PatientName) == "Müller^Jürgen=山田^太郎"
+        header.SpecificCharacterSet = character_set
+        header.PatientName, header.StudyDescription = name, description
+        file = io.BytesIO()
+        header.save_as(file, enforce_file_format=True)
+        reread_headers.append(pydicom.dcmread(io.BytesIO(file.getvalue())))
+    for given in (headers, reread_headers):
+        made = written(given, volume)
+        assert (str(made.PatientName), made.StudyDescription) == (name, description)
 
 
 def test_headers_without_type_2_attributes_still_give_them() -> None:
