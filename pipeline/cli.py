@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from pipeline.audit.commands import app as audit
 from pipeline.demo.commands import demo
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.commands import evaluate
+from pipeline.feedback.commands import app as feedback
+from pipeline.finetune.commands import finetune
 from pipeline.node.commands import serve
 from pipeline.registry.commands import app as models
 from pipeline.training.commands import export, sample, train
@@ -29,7 +32,10 @@ app.command()(evaluate)
 app.command()(train)
 app.command()(export)
 app.command()(sample)
+app.command()(finetune)
+app.add_typer(feedback, name="feedback", help="Corrections that came back: list, export, trust, delete.")
 app.add_typer(models, name="models", help="The networks: list, show, import, promote, rollback.")
+app.add_typer(audit, name="audit", help="The audit trail: verify, show.")
 
 
 @app.command()

@@ -107,7 +107,10 @@ def _launch(settings: Settings) -> None:
         "log_level": "WARNING",
         "notification_listener_polling_interval_sec": 0.5,
     }
-    from pipeline import workflow  # noqa: F401, PLC0415 - registers the workflows, with the instance below
+    # Registers the workflows, with the instance below.
+    import pipeline.feedback.durable  # noqa: PLC0415
+    import pipeline.finetune.durable  # noqa: F401, PLC0415
+    from pipeline import workflow  # noqa: F401, PLC0415
 
     DBOS(config=config)
     DBOS.launch()
@@ -125,6 +128,13 @@ def _launch(settings: Settings) -> None:
         worker_concurrency=_DELIVERIES_AT_ONCE,
         polling_interval_sec=0.5,
         on_conflict="always_update",
+    )
+    DBOS.register_queue(
+        jobs.FEEDBACK_QUEUE, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update"
+    )
+    # One at a time on the whole node: it makes way for every clinical job, wherever that runs.
+    DBOS.register_queue(
+        jobs.TRAINING_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update"
     )
 
 

@@ -387,6 +387,15 @@ def take_in(study_id: str, origin: str) -> dict[str, Any]:
             study_id,
             "grace",
         )
+    if settings().feedback.enabled and origin in ("stable", "rescan") and outcome["outcome"] != "gone":
+        DBOS.enqueue_workflow_with_options(
+            EnqueueOptions(
+                workflow_name=jobs.FEEDBACK_WORKFLOW,
+                queue_name=jobs.FEEDBACK_QUEUE,
+                workflow_id=f"{DBOS.workflow_id}-feedback",
+            ),
+            study_id,
+        )
     log.info("study looked at", study=study_id, origin=origin, **outcome)
     return outcome
 

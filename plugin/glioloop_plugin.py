@@ -23,12 +23,14 @@ _find_packages()
 import orthanc  # noqa: E402 - only there inside Orthanc
 
 from plugin.explorer import extend_orthanc_explorer  # noqa: E402
+from plugin.feedback_routes import FeedbackRoutes  # noqa: E402
 from plugin.node import Node  # noqa: E402
 from plugin.pages import Pages  # noqa: E402
 from plugin.routes import Routes  # noqa: E402
 
 _node = Node()
 Routes(_node).register()
+FeedbackRoutes(_node).register()
 Pages(_node).register()
 extend_orthanc_explorer()
 orthanc.RegisterOnChangeCallback(_node.on_change)

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 
 from pipeline import __version__, intake
 from pipeline.errors import GlioLoopError
+from pipeline.feedback.review import collect_metrics, review_of
+from pipeline.feedback.store import FeedbackStore
 from pipeline.jobs import JobQueue, ProcessOptions
 from pipeline.names import JobState
 from pipeline.registry import Registry
@@ -82,12 +84,14 @@ class Routes:
             decision = intake.decide(self._archive, study, self._node.settings, {}).as_json()
         except GlioLoopError as error:
             decision = {"error": error.as_json()}
+        found = jobs.jobs(study.orthanc_id)
         return 200, {
             "study": study.orthanc_id,
             "study_instance_uid": study.study_instance_uid,
             "stable": study.stable,
             "identification": decision,
-            "jobs": jobs.jobs(study.orthanc_id),
+            "jobs": found,
+            "review": review_of(self._corrections(), study.study_instance_uid, found),
         }
 
     # --- jobs ---
@@ -184,7 +188,11 @@ class Routes:
         Gauge("glioloop_worker_restarts", "Restarts of workers since Orthanc's start", registry=collector).set(
             sum(worker.restarts for worker in supervisor.workers)
         )
+        collect_metrics(self._corrections(), collector)
         return 200, generate_latest(collector).decode()
+
+    def _corrections(self) -> FeedbackStore:
+        return FeedbackStore(self._node.settings.feedback_folder, self._node.settings.feedback)
 
     def _queue(self) -> JobQueue:
         try:

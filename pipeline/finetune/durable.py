@@ -1,7 +1,6 @@
 """The durable workflow of a fine-tuning: its phases one by one, never while a clinical job is at work."""
 
 import importlib.util
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,13 @@ from dbos import DBOS
 
 from pipeline import jobs
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.feedback.durable import store
+from pipeline.finetune.direct import plan_of, register
 from pipeline.finetune.phases import Phase
-from pipeline.finetune.plan import make_plan
+from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.runs import FinetuneOptions, FinetuneRuns
 from pipeline.finetune.supervise import run_phase
 from pipeline.names import JobState
-from pipeline.registry import CARD, ModelCard
-from pipeline.settings import ROOT
-from pipeline.workflow import queue, registry, settings
+from pipeline.workflow import queue, settings
 
 log = structlog.get_logger()
 
@@ -37,17 +34,7 @@ def _plan(identity: str, options: FinetuneOptions) -> dict[str, Any]:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
         raise GlioLoopError("TRAINING_UNAVAILABLE")
     asked = {key: value for key, value in (("steps", options.steps), ("learn_from", options.learn_from)) if value}
-    plan = make_plan(
-        identity,
-        registry().get(options.model or settings().model or None),
-        settings().finetune.model_copy(update=asked),
-        store(),
-        registry(),
-        settings().models_folder,
-        settings().state_folder,
-        ROOT / "samples" / "synthetic-study",
-    )
-    plan.write()
+    plan = plan_of(settings(), identity, options.model, asked)
     return {"parent": plan.parent, "version": plan.version, "learn": plan.learn, "held_back": plan.held_back}
 
 
@@ -69,19 +56,7 @@ def _phase(identity: str, phase: str) -> dict[str, Any]:
 @_step("finetune-register")
 def _register(identity: str) -> dict[str, Any]:
     """Install the candidate; put it to use only where the guard let it pass and the site wants that unasked."""
-    folder = _folder(identity)
-    card = ModelCard.model_validate_json((folder / "model" / CARD).read_text())
-    decision = json.loads((folder / "decision.json").read_text())
-    if card.identity not in {one.card.identity for one in registry().installed()}:
-        registry().import_model(folder / "model")
-    # Corrections that arrive meanwhile don't change what was judged; a promotion by someone does.
-    parent = card.lineage.parent if card.lineage else ""
-    promote = bool(
-        decision["passed"] and settings().finetune.automatic_promotion and registry().get(None).card.identity == parent
-    )
-    if promote:
-        registry().promote(card.identity)
-    return {"model": card.identity, "promoted": promote, "decision": decision}
+    return register(FinetunePlan.read(_folder(identity)), settings().finetune.automatic_promotion)
 
 
 @DBOS.workflow(name=jobs.FINETUNE_WORKFLOW, max_recovery_attempts=20)

@@ -101,7 +101,8 @@ def _state(plan: FinetunePlan) -> _State:
     model = plan.parent_model()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network_from_onnx(model.path(model.card.file)).to(device)
-    network = network.to(memory_format=torch.channels_last_3d).train()
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network.train()
     average = copy.deepcopy(network).requires_grad_(False)
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.policy.learning_rate, weight_decay=1e-4)
     state = _State(network, average, optimiser, device, _has_bfloat16(device))

@@ -1,0 +1,74 @@
+"""A fine-tuning outside the queue, for the command line and the benchmarks; the same phases, the same guard."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.feedback.store import FeedbackStore
+from pipeline.finetune.phases import Phase
+from pipeline.finetune.plan import FinetunePlan, make_plan
+from pipeline.finetune.supervise import run_phase
+from pipeline.registry import CARD, ModelCard, Registry
+from pipeline.settings import ROOT, Settings, load_settings
+
+
+def finetune_now(
+    event: str, model: str | None, asked: Mapping[str, object], promote: bool, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Fine-tune with this installation's settings and corrections, and wait for the end.
+
+    Raises
+    ------
+    GlioLoopError
+        NOTHING_TO_LEARN, MODEL_UNKNOWN, MODEL_NOT_TRAINABLE, FINETUNE_FAILED.
+    """
+    settings = load_settings()
+    identity = f"finetune-{hashlib.sha256(event.encode()).hexdigest()[:12]}"
+    plan = plan_of(settings, identity, model, asked)
+    phases = run_phases(plan, say)
+    return register(plan, promote) | {"phases": phases, "learn": plan.learn, "held_back": plan.held_back}
+
+
+def plan_of(settings: Settings, identity: str, model: str | None, asked: Mapping[str, object]) -> FinetunePlan:
+    """Write the plan of a fine-tuning with the settings, changed where that was asked."""
+    registry = Registry(settings.models_folder, settings.state_folder)
+    plan = make_plan(
+        identity,
+        registry.get(model or settings.model or None),
+        settings.finetune.model_copy(update=dict(asked)),
+        FeedbackStore(settings.feedback_folder, settings.feedback),
+        registry,
+        settings.models_folder,
+        settings.state_folder,
+        ROOT / "samples" / "synthetic-study",
+    )
+    plan.write()
+    return plan
+
+
+def run_phases(plan: FinetunePlan, say: Callable[[str], None]) -> dict[str, Any]:
+    """Run every phase; returns seconds and peak memory of each."""
+    outcome = {}
+    for phase in Phase:
+        outcome[phase.value] = run_phase(
+            plan.folder, phase, busy=lambda: False, cancelled=lambda: False, report=lambda **_: None
+        )
+        say(f"{phase.value}: {outcome[phase.value]['seconds']:.0f} s")
+    return outcome
+
+
+def register(plan: FinetunePlan, promote: bool) -> dict[str, Any]:
+    """Install the candidate, and put it to use where the guard let it pass and that is wanted.
+
+    A network that somebody promoted meanwhile stays in use: the candidate was judged against its parent.
+    """
+    card = ModelCard.model_validate_json((plan.candidate_folder / CARD).read_text())
+    decision = json.loads((plan.folder / "decision.json").read_text())
+    registry = plan.registry()
+    if card.identity not in {one.card.identity for one in registry.installed()}:
+        registry.import_model(plan.candidate_folder)
+    promoted = bool(promote and decision["passed"] and registry.get(None).card.identity == plan.parent)
+    if promoted:
+        registry.promote(card.identity)
+    return {"model": card.identity, "parent": plan.parent, "promoted": promoted, "decision": decision}
