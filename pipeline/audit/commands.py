@@ -1,0 +1,51 @@
+"""Commands ``audit verify | show``."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from pipeline.audit.trail import AuditTrail
+from pipeline.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True)
+
+#: Exit status of a trail that is not what was written.
+TAMPERED = 4
+
+
+def _trail() -> AuditTrail:
+    return AuditTrail(load_settings().state_folder)
+
+
+@app.command()
+def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+    """Check the chain of hashes; exit status 4 and the line's number where it is broken."""
+    trail = _trail()
+    faults = trail.verify()
+    count = sum(1 for _ in trail.file.open("rb")) if trail.file.exists() else 0
+    if as_json:
+        print(json.dumps({"lines": count, "head": trail.head(), "faults": [asdict(one) for one in faults]}))
+    elif not faults:
+        print(f"whole: {count} entries, head {trail.head()}")
+    for fault in [] if as_json else faults:
+        print(f"line {fault.line}: {fault.what}", file=sys.stderr)
+    if faults:
+        raise typer.Exit(TAMPERED)
+
+
+@app.command()
+def show(
+    subject: Annotated[str, typer.Argument(help="A job, study or model; empty: everything.")] = "",
+    last: Annotated[int, typer.Option(min=1, help="How many, from the end.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Show the latest entries."""
+    found = [one for one in _trail().entries() if not subject or subject in (one.subject, one.data.get("study"))]
+    for entry in found[-last:]:
+        facts = json.dumps(entry.data, separators=(",", ":"))
+        print(
+            json.dumps(asdict(entry)) if as_json else f"{entry.at} {entry.event} {entry.subject} by {entry.who} {facts}"
+        )
