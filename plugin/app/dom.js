@@ -4,10 +4,11 @@
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (value === null || value === undefined || value === false) continue;
+    const told = name.startsWith("data-") || name.startsWith("aria-"); // there, false is a word
+    if (value === null || value === undefined || (value === false && !told)) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "value" || name === "checked" || name === "disabled") element[name] = value;
-    else element.setAttribute(name, value === true ? "" : String(value));
+    else element.setAttribute(name, value === true && !told ? "" : String(value));
   }
   append(element, children);
   return element;

@@ -17,7 +17,8 @@ const main = document.getElementById("main");
 const offline = h("div", { class: "offline", role: "alert", hidden: true });
 let page = null;
 let timer = 0;
-let viewer = "";
+/** Link to a viewer, `{study}` in it; empty where none is configured. It does not change while Orthanc runs. */
+const viewer = getAnyway("/glioloop/health").then((found) => found.viewer ?? "", () => "");
 
 const PAGES = [
   [/^#?\/?(?:\?page=(\d+))?$/, "worklist", "Worklist", (number) => new Worklist(Number(number ?? 0))],
@@ -73,7 +74,6 @@ async function health() {
   try {
     const found = document.hidden ? null : await getAnyway("/glioloop/health");
     if (found) {
-      viewer = found.viewer ?? "";
       state.dataset.state = found.status;
       text(state.lastElementChild, found.status === "ok" ? "Node well" : "Node degraded");
     }

@@ -55,7 +55,7 @@ export class SliceBrowser {
       const swatch = h("span", { class: "swatch" });
       swatch.style.background = colour(roi);
       const box = h("input", { type: "checkbox", checked: true, onchange: () => this.toggle(number, !box.checked) });
-      return { box, label: h("label", { class: "roi", title: roi.meaning }, box, swatch, roi.name) };
+      return { box, label: h("label", { class: "roi", title: roi.meaning, "data-roi": roi.name }, box, swatch, roi.name) };
     });
     return h("div", { class: "rois", role: "group", "aria-label": "Contours" }, this.switches.map((one) => one.label));
   }

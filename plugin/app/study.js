@@ -39,7 +39,7 @@ export class StudyPage {
   }
 
   async show(found, result) {
-    fill(this.head, ...this.headOf(found));
+    fill(this.head, ...this.headOf(found, await this.viewer));
     fill(this.side, result ? volumes(result) : null, result ? card("Quality flags", flagList(result.result.flags)) : null, review(found), runs(found.jobs, result?.id));
     const { series, error } = found.identification;
     fill(this.below, card("Series", series ? seriesTable(series) : errorBox(error)));
@@ -49,11 +49,11 @@ export class StudyPage {
     }
   }
 
-  headOf(found) {
+  headOf(found, viewer) {
     const line = h("p", { class: "muted" });
     studyLine(line, found.study);
     const name = patient(h("span"), found.study);
-    const link = this.viewer?.replace("{study}", encodeURIComponent(found.study_instance_uid));
+    const link = viewer && viewer.replace("{study}", encodeURIComponent(found.study_instance_uid));
     return [
       h("h1", {}, name),
       line,

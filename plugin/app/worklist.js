@@ -110,6 +110,6 @@ export class Worklist {
 function link(anchor, href) {
   if (href) anchor.setAttribute("href", href);
   else anchor.removeAttribute("href");
-  anchor.toggleAttribute("aria-disabled", !href);
-  if (!href) anchor.setAttribute("aria-disabled", "true");
+  if (href) anchor.removeAttribute("aria-disabled");
+  else anchor.setAttribute("aria-disabled", "true");
 }

@@ -55,7 +55,9 @@ class Browser:
 
     def find(self, selector: str, seconds: float = 15) -> WebElement:
         """Return the first visible element that a CSS selector matches, once there is one."""
-        return self.until(lambda: next((one for one in self.all(selector) if one.is_displayed()), None), seconds, selector)
+        return self.until(
+            lambda: next((one for one in self.all(selector) if one.is_displayed()), None), seconds, selector
+        )
 
     def all(self, selector: str) -> list[WebElement]:
         """Return every element that a CSS selector matches now."""
@@ -74,7 +76,9 @@ class Browser:
         waiting = WebDriverWait(
             self.driver, seconds, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException]
         )
-        return waiting.until(lambda _: condition(), f"waited {seconds:g} s for {what}; the page says: {self.words()[:600]}")
+        return waiting.until(
+            lambda _: condition(), f"waited {seconds:g} s for {what}; the page says: {self.words()[:600]}"
+        )
 
     def words(self) -> str:
         """All text of the page."""
@@ -101,7 +105,7 @@ class Browser:
     def keep_picture(self, name: str) -> None:
         """Save a screenshot for the documentation, where that is asked for."""
         if os.environ.get("GLIOLOOP_SCREENSHOTS"):
-            self.picture().quantize(256, dither=Image.Dither.NONE).save(SCREENSHOTS / f"{name}.png", optimize=True)
+            self.picture().save(SCREENSHOTS / f"{name}.png", optimize=True)
 
     def canvas(self, element: WebElement) -> Image.Image:
         """Return what a canvas holds, in its own pixels."""
@@ -198,7 +202,10 @@ def _two_versions(network: Path, models: Path) -> Path:
     name = network.parent.name
     card = json.loads((network / "model.json").read_text())
     shutil.copytree(network, models / name / card["version"])
-    earlier = card | {"version": "0.0.0-earlier", "description": "The same weights under an earlier version, for tests."}
+    earlier = card | {
+        "version": "0.0.0-earlier",
+        "description": "The same weights under an earlier version, for tests.",
+    }
     shutil.copytree(network, models / name / earlier["version"])
     (models / name / earlier["version"] / "model.json").write_text(json.dumps(earlier))
     return models
@@ -273,7 +280,9 @@ def axe() -> str:
         packages = list(script.parent.glob("*.tgz"))
         if fetched.returncode or not packages:
             pytest.skip("axe-core could not be fetched by npm")
-        subprocess.run(["tar", "-xzf", packages[0], "--strip-components=1", "package/axe.min.js"], cwd=script.parent, check=True)
+        subprocess.run(
+            ["tar", "-xzf", packages[0], "--strip-components=1", "package/axe.min.js"], cwd=script.parent, check=True
+        )
     return script.read_text()
 
 

@@ -1,0 +1,238 @@
+"""The dashboard in Chromium: contours where they belong, reasons, promotion, names, other origins."""
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.filebase import DicomBytesIO
+from pydicom.uid import generate_uid
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.conftest import UNREACHABLE, Browser, Site
+from tests.orthanc.conftest import copy_study, send
+
+MARKUP = "<img src=x onerror=window.broken=1>"
+#: A person name can hold no equals sign: that parts its groups.
+NAME = "<h6>broken</h6>"
+
+
+def structure_set(site: Site, job: dict[str, Any]) -> pydicom.Dataset:
+    with site.pair.node.client() as client:
+        identity = job["result"]["stored"]["rtstruct"]
+        return pydicom.dcmread(DicomBytesIO(client.get(f"/instances/{identity}/file").raise_for_status().content))
+
+
+def reference_slices(site: Site, job: dict[str, Any]) -> list[pydicom.Dataset]:
+    """Headers of the reference series, along its normal."""
+    with site.pair.node.client() as client:
+        chosen = client.get(f"/glioloop/studies/{job['study']}").json()["identification"]["chosen"]["t1c"]
+        found = client.post("/tools/lookup", content=chosen).json()[0]["ID"]
+        files = [
+            client.get(f"/instances/{one}/file").content for one in client.get(f"/series/{found}").json()["Instances"]
+        ]
+    headers = [pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True) for file in files]
+    rows, columns = np.array(headers[0].ImageOrientationPatient, float).reshape(2, 3)
+    return sorted(
+        headers, key=lambda one: float(np.dot(np.cross(rows, columns), np.array(one.ImagePositionPatient, float)))
+    )
+
+
+def expected_points(header: pydicom.Dataset, contours: pydicom.Sequence) -> np.ndarray:
+    """Contour points of one slice as (column, row), by PS3.3 C.7.6.2.1.1; independent of the product's code."""
+    rows, columns = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
+    down, across = (float(value) for value in header.PixelSpacing)
+    points = [
+        np.array(contour.ContourData, float).reshape(-1, 3)
+        for contour in contours
+        if contour.ContourImageSequence[0].ReferencedSOPInstanceUID == header.SOPInstanceUID
+    ]
+    offset = np.concatenate(points) - np.array(header.ImagePositionPatient, float)
+    return np.stack([offset @ rows / across, offset @ columns / down], axis=1)
+
+
+def share_in_colour(picture: np.ndarray, points: np.ndarray, size: tuple[int, int], colour: list[int]) -> float:
+    """Share of the points at which the picture has the colour, within a pixel around."""
+    height, width = picture.shape[:2]
+    hit = 0
+    for column, row in points:
+        x, y = round((column + 0.5) * width / size[0] - 0.5), round((row + 0.5) * height / size[1] - 0.5)
+        patch = picture[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].reshape(-1, 3).astype(int)
+        hit += bool((np.abs(patch - colour).max(axis=1) < 70).any())
+    return hit / len(points)
+
+
+def test_contours_lie_where_the_structure_set_says(browser: Browser, site: Site, job: dict[str, Any]) -> None:
+    browser.open(f"{site.app}#/studies/{job['study']}/{job['id']}")
+    canvas = browser.find("canvas[data-sequence=t1c]")
+    browser.until(lambda: np.asarray(browser.canvas(canvas)).std() > 20, what="the slices")
+    browser.keep_picture("study")
+    assert browser.errors() == []
+
+    headers = reference_slices(site, job)
+    shown = int(browser.find(".slice-number").text.split("/")[0]) - 1
+    size = (headers[0].Columns, headers[0].Rows)
+    dataset = structure_set(site, job)
+    (tumour,) = [one for one in dataset.ROIContourSequence if one.ReferencedROINumber == 1]
+    points = expected_points(headers[shown], tumour.ContourSequence)
+    colour = [int(part) for part in tumour.ROIDisplayColor]
+    # Inner regions' contours cover a part of the outer one's where they run together.
+    for name in ("GTV_TC", "GTV_ET"):
+        browser.find(f"label.roi[data-roi={name}] input").click()
+    picture = np.asarray(browser.canvas(canvas))
+    assert share_in_colour(picture, points, size, colour) > 0.97
+    assert share_in_colour(picture, points + 12, size, colour) < 0.6
+
+    browser.find("label.roi[data-roi=GTV_WT] input").click()
+    assert share_in_colour(np.asarray(browser.canvas(canvas)), points, size, colour) < 0.05
+
+
+def test_slices_by_keyboard(browser: Browser, site: Site, job: dict[str, Any]) -> None:
+    browser.open(f"{site.app}#/studies/{job['study']}")
+    slider = browser.find("input[type=range]")
+    before = browser.find(".slice-number").text
+    slider.send_keys(Keys.ARROW_DOWN)
+    after = browser.find(".slice-number").text
+    assert int(after.split("/")[0]) == int(before.split("/")[0]) + 1
+    slider.send_keys("4")
+    assert [one.get_attribute("data-sequence") for one in browser.all(".panes canvas")] == ["flair"]
+    slider.send_keys("c")
+    assert not any(one.is_selected() for one in browser.all(".roi input"))
+    label = browser.find("canvas").get_attribute("aria-label")
+    assert label is not None and label.startswith(f"FLAIR, slice {after.split('/')[0].strip()} of")
+
+
+def test_job_page_shows_why_and_how_long(browser: Browser, site: Site, job: dict[str, Any]) -> None:
+    browser.open(f"{site.app}#/jobs/{job['id']}")
+    browser.find(".series tbody tr")
+    chosen = [row.text.split()[0] for row in browser.all(".series tbody tr")][:4]
+    assert chosen == ["T1", "T1c", "T2", "FLAIR"]
+    done = [row.get_attribute("data-status") for row in browser.all(".stages li")]
+    assert done == ["done"] * 8
+    browser.keep_picture("job")
+    assert browser.errors() == []
+
+
+def test_failed_job_and_a_name_with_markup(browser: Browser, site: Site, sample_study: Path, tmp_path: Path) -> None:
+    """A failed delivery says why, retry is offered, and a patient's name is text whatever it holds."""
+    folder = copy_study(sample_study, tmp_path / "study", "t1", "t1c", "t2", "flair")
+    patient = generate_uid()[-20:]
+    for path in folder.rglob("*"):
+        if path.is_file():
+            dataset = pydicom.dcmread(path)
+            dataset.PatientName, dataset.PatientID = NAME, patient
+            dataset.StudyDescription, dataset.SeriesDescription = MARKUP, f"{dataset.SeriesDescription} {MARKUP}"
+            dataset.save_as(path)
+    identity = site.orthanc_id(send(site.pair, folder))
+    answer = site.pair.post(f"/glioloop/studies/{identity}/process", {"destinations": [UNREACHABLE]})
+    assert answer.status_code == 202
+    failed = site.pair.wait_job("failed", study=identity)
+    assert failed["error"]["code"] == "FORWARD_FAILED"
+
+    browser.open(f"{site.app}#/")
+    row = browser.find(f".worklist tr:has(a[href='#/jobs/{failed['id']}'])")
+    assert failed["error"]["message"] in row.text
+    assert NAME not in browser.words()  # hidden until asked for
+    browser.find(".switch").click()
+    browser.until(lambda: NAME in browser.words() and MARKUP in browser.words(), what="the patient's name")
+    browser.keep_picture("worklist")
+    browser.open(f"{site.app}#/jobs/{failed['id']}")
+    reason = browser.find(".error-box").text
+    assert failed["error"]["message"] in reason and failed["error"]["hint"] in reason
+    assert browser.button("Retry").is_enabled()
+    browser.keep_picture("job-failed")
+    browser.open(f"{site.app}#/studies/{identity}")
+    browser.find("canvas")
+    browser.open(site.explorer(identity))
+    browser.until(lambda: "Failed" in browser.find("#glioloop-state").text, what="the state")
+    assert browser.script("return window.broken") is None and not browser.all("h6")
+
+
+def test_promote_and_back(browser: Browser, site: Site) -> None:
+    def current() -> str:
+        return next(one["identity"] for one in site.pair.get("/glioloop/models") if one["current"])
+
+    before = current()
+    browser.open(f"{site.app}#/models")
+    browser.find(".model[data-current=true]")
+    browser.keep_picture("models")
+    browser.button("Use this one").click()
+    browser.until(lambda: current() != before, what="the promotion")
+    browser.until(lambda: before not in browser.find(".model[data-current=true]").text, what="the page to follow")
+    browser.button("Use this one").click()
+    browser.until(lambda: current() == before, what="the way back")
+
+
+def test_reprocess_dialog_names_a_series(browser: Browser, site: Site, job: dict[str, Any]) -> None:
+    browser.open(f"{site.app}#/jobs/{job['id']}")
+    browser.button("Reprocess…").click()
+    browser.find("dialog[open] #series-flair")
+    browser.keep_picture("reprocess")
+    browser.script("const s = document.getElementById('series-flair'); s.selectedIndex = 0")
+    browser.button("Start").click()
+    browser.until(lambda: job["id"] not in browser.driver.current_url, what="the new job's page")
+    identity = browser.driver.current_url.rsplit("/", 1)[1]
+    browser.button("Cancel").click()
+    states = ("cancelled", "done")
+    browser.until(lambda: site.pair.get(f"/glioloop/jobs/{identity}")["state"] in states, 60, "the end")
+
+
+def test_other_origins_command_nothing(browser: Browser, site: Site) -> None:
+    """A page of another server makes a logged-in browser promote a network: refused."""
+    before = site.pair.get("/glioloop/models")
+    other = next(one for one in before if not one["current"])
+    target = f"{site.url}/glioloop/models/{other['identity'].replace('@', '/')}/promote"
+    browser.login(site.pair.workstation)
+    browser.open(f"{site.pair.workstation.url}/app/explorer.html")
+    browser.driver.execute_async_script(
+        "fetch(arguments[0], {method: 'POST', mode: 'no-cors', credentials: 'include'}).finally(arguments[1])",
+        target,
+    )
+    assert site.pair.get("/glioloop/models") == before
+    with site.pair.node.client() as client:
+        for headers in (
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Origin": "http://elsewhere.test"},
+        ):
+            answer = client.post(target, headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "REQUEST_FOREIGN")
+        same = client.post("/glioloop/jobs/" + "0" * 32 + "/cancel", headers={"Sec-Fetch-Site": "same-origin"})
+        assert same.status_code == 404
+    assert site.pair.get("/glioloop/models") == before
+
+
+def test_node_page(browser: Browser, site: Site) -> None:
+    browser.open(f"{site.app}#/node")
+    browser.until(lambda: "Well" in browser.words() and "workstation" in browser.words(), what="the node's state")
+    browser.keep_picture("node")
+    browser.open(site.app.rstrip("/"))  # Orthanc cannot tell the two apart; both must work
+    browser.find(".worklist")
+
+
+PAGES = ["#/", "#/jobs/{id}", "#/studies/{study}", "#/models", "#/node"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_barrier(browser: Browser, site: Site, job: dict[str, Any], axe: str, scheme: str) -> None:
+    """axe-core finds no serious or critical violation of WCAG 2 A and AA on any page."""
+    browser.scheme(scheme)
+    found = {}
+    for page in PAGES:
+        browser.open(site.app + page.format(**job))
+        browser.find("main h1")
+        time.sleep(1.5)  # series, slices and names arrive
+        browser.script(axe)
+        result = browser.driver.execute_async_script("const done = arguments[0]; axe.run(document).then(done)")
+        assert result["passes"]
+        for one in result["violations"]:
+            if one["impact"] in ("serious", "critical"):
+                found[f"{page} {one['id']}"] = [
+                    node["html"][:160] + str(node["any"][:1])[:200] for node in one["nodes"]
+                ][:3]
+        if scheme == "dark" and page.startswith("#/studies"):
+            browser.keep_picture("study-dark")
+    assert found == {}
