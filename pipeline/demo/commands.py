@@ -30,14 +30,16 @@ def demo(
     # Imported here: `--help` should not pay for them.
     from pipeline.demo.loop import run, servers  # noqa: PLC0415
     from pipeline.demo.sender import study_in_folder  # noqa: PLC0415
-    from pipeline.demo.show import live_progress, on_termination, show, wait_for_interrupt  # noqa: PLC0415
+    from pipeline.demo.show import live_progress, on_termination, show, viewer_for, wait_for_interrupt  # noqa: PLC0415
     from pipeline.errors import GlioLoopError  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
 
     try:
         with on_termination(), live_progress() as progress:
             files = study_in_folder(study)
-            with servers(load_settings().state_folder, progress.report) as loop:
+            state_root = load_settings().state_folder
+            viewer = viewer_for(state_root, progress.report, fetch=keep)
+            with servers(state_root, progress.report, viewer) as loop:
                 outcome = run(loop, files, timeout)
                 progress.finish()
                 show(outcome, loop)

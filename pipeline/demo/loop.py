@@ -24,6 +24,7 @@ from pipeline.node import (
     write_configuration,
     write_workstation_configuration,
 )
+from pipeline.viewer.ohif import viewer_url
 
 WORKSTATION = "workstation"
 _SCANNER = Modality(aet="SCANNER", port=104)
@@ -101,6 +102,8 @@ class Loop:
         State folder of this demo.
     node, workstation
         The two Orthancs.
+    viewer
+        Whether the workstation serves the OHIF viewer.
     timings_s
         Filled as the steps end.
     """
@@ -109,6 +112,7 @@ class Loop:
     node: OrthancProcess
     workstation: OrthancProcess
     progress: Progress
+    viewer: bool = False
     timings_s: dict[str, float] = field(default_factory=dict)
 
     def send(self, files: tuple[StudyFile, ...]) -> None:
@@ -142,7 +146,7 @@ class Loop:
         raise GlioLoopError("INTERNAL", f"the node made no job of the study; see {self.folder}")
 
     def follow(self, job_id: str, timeout_seconds: float) -> dict[str, Any]:
-        """Show a job's progress until it ends; return its last state.
+        """Show a job's progress until it ends and its result was delivered or not; return its last state.
 
         Raises
         ------
@@ -155,7 +159,9 @@ class Loop:
                 answer = client.get(f"/glioloop/jobs/{job_id}")
                 if answer.status_code == httpx.codes.OK:
                     job: dict[str, Any] = answer.json()
-                    if JobState(job["state"]) in _ENDED:
+                    state = JobState(job["state"])
+                    # Done, and delivery not yet begun, is a moment that passes.
+                    if state in _ENDED and (state is not JobState.DONE or job["deliveries"]):
                         return job
                     self.progress(job["stage"] or "queued", job["progress"] or None)
                 time.sleep(_POLL_SECONDS)
@@ -186,9 +192,10 @@ class Loop:
         return path
 
     def urls(self, study: str, job_id: str) -> dict[str, str]:
-        """Where to look, on this machine."""
+        """Where to look, on this machine; ``viewer`` only where there is one."""
         node, workstation = self.node.url, self.workstation.url
-        return {
+        viewer = {"viewer": viewer_url(workstation, study)} if self.viewer else {}
+        return viewer | {
             "study": f"{node}/app/explorer.html#study?uuid={self._orthanc_id(self.node, study)}",
             "workstation": f"{workstation}/app/explorer.html#study?uuid={self._orthanc_id(self.workstation, study)}",
             "job": f"{node}/glioloop/jobs/{job_id}",
@@ -210,8 +217,17 @@ class Loop:
 
 
 @contextmanager
-def servers(state_root: Path, progress: Progress) -> Iterator[Loop]:
+def servers(state_root: Path, progress: Progress, viewer: Path | None = None) -> Iterator[Loop]:
     """Start both Orthancs on free loopback ports, each with its own state in a new folder below ``state_root``.
+
+    Parameters
+    ----------
+    state_root
+        Gets the new folder.
+    progress
+        Told what is started.
+    viewer
+        Folder of the OHIF viewer (:func:`pipeline.viewer.ohif.prepare_ohif`) that the workstation serves.
 
     Raises
     ------
@@ -222,25 +238,27 @@ def servers(state_root: Path, progress: Progress) -> Iterator[Loop]:
     progress("start the processing node and the workstation", None)
     state_root.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = Path(tempfile.mkdtemp(prefix="demo-", dir=state_root))
-    workstation_port = free_port()
+    workstation_port, node_port = free_port(), free_port()
+    workstation = write_workstation_configuration(
+        folder / WORKSTATION,
+        http_port=free_port(),
+        dicom_port=workstation_port,
+        modalities={"glioloop": Modality("GLIOLOOP", node_port)},
+        viewer=viewer,
+    )
     node = write_configuration(
         folder / "node",
         http_port=free_port(),
-        dicom_port=free_port(),
+        dicom_port=node_port,
         modalities={"scanner": _SCANNER, WORKSTATION: Modality("WORKSTATION", workstation_port)},
         settings={
             "GraceSeconds": _GRACE_SECONDS,
             "ForwardRetrySeconds": [2, 5, 10],
             # The images too: contours show only over images that the workstation has.
             "Destinations": [{"Modality": WORKSTATION, "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
+            "ViewerUrl": viewer_url(workstation.url, "{study}") if viewer else "",
         },
         overrides={"StableAge": _STABLE_SECONDS},
-    )
-    workstation = write_workstation_configuration(
-        folder / WORKSTATION,
-        http_port=free_port(),
-        dicom_port=workstation_port,
-        modalities={"glioloop": Modality(node.aet, node.dicom_port)},
     )
     with ExitStack() as stack:
         loop = Loop(
@@ -248,6 +266,7 @@ def servers(state_root: Path, progress: Progress) -> Iterator[Loop]:
             stack.enter_context(OrthancProcess(node)),
             stack.enter_context(OrthancProcess(workstation)),
             progress,
+            viewer is not None,
         )
         stack.callback(loop.node.terminate)  # runs first: both end at the same time
         stack.callback(loop.workstation.terminate)
@@ -292,8 +311,6 @@ def run(loop: Loop, files: tuple[StudyFile, ...], timeout_seconds: float) -> Out
     result = job["result"] or {}
     uid = result.get("rtstruct", {}).get("sop_instance_uid")
     dataset = loop.fetch_from_workstation(uid) if uid and job["state"] == JobState.DONE else None
-    if dataset is not None and "forward" not in job["timings_s"]:
-        job = loop.follow(job_id, timeout_seconds)  # the delivery's own record comes a moment after its end
     stages = {stage.value: job["timings_s"][stage.value] for stage in Stage if stage.value in job["timings_s"]}
     total = loop.timings_s["setup"] + _seconds_since(started)
     return Outcome(

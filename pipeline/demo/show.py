@@ -2,8 +2,9 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -11,6 +12,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from pipeline.demo.loop import Loop, Outcome
+from pipeline.errors import GlioLoopError
+from pipeline.viewer.ohif import ohif_folder, prepare_ohif
 
 _console = Console(stderr=True, soft_wrap=True)
 
@@ -68,6 +71,20 @@ def on_termination() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def viewer_for(state_root: Path, report: Callable[[str, float | None], None], fetch: bool) -> Path | None:
+    """Return the folder of the OHIF viewer; None where it is not there, or cannot be fetched."""
+    if ohif_folder(state_root).is_dir():
+        return ohif_folder(state_root)
+    if not fetch:
+        return None
+    report("fetch the OHIF viewer", None)
+    try:
+        return prepare_ohif(state_root)
+    except GlioLoopError as error:
+        _console.print(f"No viewer: {error.detail}. The demo goes on without.", style="yellow", markup=False)
+        return None
 
 
 def show(outcome: Outcome, loop: Loop) -> None:

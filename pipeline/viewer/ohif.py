@@ -75,12 +75,16 @@ def prepare_ohif(state_folder: Path) -> Path:
 
 def serve_folders_configuration(folder: Path) -> dict[str, Any]:
     """Return section ``ServeFolders`` of the Orthanc that serves the viewer; the folder may be filled later."""
+    # Up to Orthanc 1.10 at least, the plugin takes what follows the last dot of the whole path for the
+    # extension, also where that dot is in a folder's name.
+    _, _, extension = f"{folder}/{_PAGE}".rpartition(".") if "." in str(folder) else ("", "", "")
+    extensions = {"": "text/html", extension: "text/html"}
     return {
         "ServeFolders": {
             "AllowCache": True,
             "GenerateETag": True,
             "Folders": {PREFIX: str(folder)},
-            "Extensions": {"": "text/html", "woff2": "font/woff2", "ico": "image/x-icon", "mjs": "text/javascript"},
+            "Extensions": extensions | {"woff2": "font/woff2", "ico": "image/x-icon", "mjs": "text/javascript"},
         }
     }
 
