@@ -205,7 +205,8 @@ def test_no_patient_name_reaches_the_logs(caplog: pytest.LogCaptureFixture) -> N
     for header in headers:
         header.PatientName = "DOE JANE\\1"
     # A fresh interpreter: the test runner replaces the filters of warnings.
-    code = "import warnings, pipeline.objects; warnings.warn('The string \"X\" is unlikely to represent the intended person name')"
+    warning = "The string X is unlikely to represent the intended person name"
+    code = f"import warnings, pipeline.objects; warnings.warn({warning!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     built(headers, volume)

@@ -346,3 +346,14 @@ def test_invalid_regions_are_refused() -> None:
         assert caught.value.code == "OBJECT_INVALID"
     with pytest.raises(GlioLoopError):
         RTStructureSet(headers, volume, [good], PROVENANCE, label="longer than sixteen")
+
+
+def test_can_be_written_in_another_transfer_syntax(plain: tuple) -> None:
+    headers, volume, made = plain
+    again = RTStructureSet(headers, volume, [ball(volume)], PROVENANCE)
+    again.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    file = io.BytesIO()
+    again.save_as(file, enforce_file_format=True)
+    implicit = pydicom.dcmread(io.BytesIO(file.getvalue()))
+    for one, other in zip(contours_of(made), contours_of(implicit), strict=True):
+        assert np.array_equal(points_of(one), points_of(other))

@@ -89,7 +89,8 @@ def field_of(region: RegionOfInterest) -> NDArray[np.float32]:
     """
     values = sitk.GetArrayViewFromImage(region.image)
     field: NDArray[np.float32] = np.subtract(values, np.float32(region.threshold), dtype=np.float32)
-    if values.dtype.kind == "f" and not np.isfinite(field).all():
+    # One sum tells: it is finite just where all its terms are.
+    if values.dtype.kind == "f" and not np.isfinite(np.add.reduce(field, axis=None, dtype=np.float64)):
         raise GlioLoopError("OBJECT_INVALID", f"ROI {region.name}: the probabilities are not all finite")
     if region.mask is not None:
         inside = sitk.GetArrayViewFromImage(region.mask) > 0
@@ -194,7 +195,9 @@ class Contour(Dataset):
         text = "\\".join([f"%.{_DECIMALS}f"] * len(numbers)) % tuple(numbers)
         value = text.encode("ascii")
         value += b" " * (len(value) % 2)
-        # Encoded here at once: a DS object for each number would take a hundred times as long.
+        # Encoded here at once, and written as it is in the transfer syntax of structure sets: a DS object for
+        # each number would take most of the time.
+        self.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding="iso8859")
         self[_CONTOUR_DATA] = RawDataElement(_CONTOUR_DATA, "DS", len(value), value, 0, False, True)
 
 
