@@ -1,7 +1,9 @@
 """The archive as the pipeline sees it: Orthanc's REST API, over HTTP or from inside the plugin."""
 
+import ssl
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -17,6 +19,25 @@ class Archive(Protocol):
 
     def post(self, path: str, body: str | bytes) -> Any:
         """Return the parsed JSON answer of ``POST path``."""
+
+
+def _trust(settings: Settings) -> ssl.SSLContext | bool:
+    """Trust the named certificate and nothing else, or the system's authorities where none is named.
+
+    On this machine the certificate itself is the identity (it bears the hospital's name for the host, not
+    127.0.0.1); elsewhere the name must match, too.
+    """
+    if settings.orthanc_certificate is None:
+        return True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cafile=settings.orthanc_certificate)
+    except OSError as error:
+        raise GlioLoopError("CONFIGURATION_INVALID", f"OrthancCertificate: {error.strerror or error}") from error
+    # A leaf is enough of an anchor: it is pinned.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = urlsplit(settings.orthanc_url).hostname not in ("127.0.0.1", "localhost", "::1")
+    return context
 
 
 class HttpArchive:
@@ -36,6 +57,7 @@ class HttpArchive:
             headers={"Authorization": token} if token else {},
             auth=None if token else (settings.orthanc_user, settings.orthanc_password.get_secret_value()),
             trust_env=False,
+            verify=_trust(settings),
         )
 
     def get(self, path: str) -> Any:
@@ -60,8 +82,14 @@ class HttpArchive:
         response = self._request("POST", path, content=body)
         return None if response is None else response.json()
 
-    def download(self, path: str, target: Path) -> bool:
-        """Write the answer of ``GET path`` to a file, streamed; False where there is no such resource."""
+    def download(self, path: str, target: Path, most_bytes: int | None = None) -> bool:
+        """Write the answer of ``GET path`` to a file, streamed; False where there is no such resource.
+
+        Raises
+        ------
+        GlioLoopError
+            ORTHANC_UNREACHABLE; INPUT_TOO_LARGE for more than ``most_bytes``.
+        """
         try:
             with self._client.stream("GET", path) as response:
                 if response.status_code == httpx.codes.NOT_FOUND:
@@ -70,6 +98,8 @@ class HttpArchive:
                 with target.open("wb") as file:
                     for chunk in response.iter_bytes():
                         file.write(chunk)
+                        if most_bytes is not None and file.tell() > most_bytes:
+                            raise GlioLoopError("INPUT_TOO_LARGE", f"{path}: more than {most_bytes} bytes")
         except httpx.HTTPError as error:
             raise GlioLoopError("ORTHANC_UNREACHABLE", f"GET {path}: {type(error).__name__}") from error
         return True

@@ -300,6 +300,31 @@ REASONS: dict[str, Reason] = {
         "The viewer could not be set up; everything else works without it.",
         "It is fetched once by npm; install npm and let this machine reach its registry.",
     ),
+    "STAGE_TIMEOUT": Reason(
+        Kind.FAILURE,
+        "The work on this study took far too long and was ended; no contours were made.",
+        "A stage ran over StageDeadlineSeconds twice; see the worker's log, raise it for a slow machine, then retry.",
+    ),
+    "OUT_OF_MEMORY": Reason(
+        Kind.FAILURE,
+        "The machine has too little memory for this study; no contours were made.",
+        "Raise WorkerMemoryGigabytes or give the machine more; lower Concurrency; then retry.",
+    ),
+    "DISK_FULL": Reason(
+        Kind.FAILURE,
+        "The disk with the node's working files is full; no contours were made.",
+        "Make room where the state folder lies, then retry the job.",
+    ),
+    "WORKER_DIED": Reason(
+        Kind.FAILURE,
+        "The program died on this study time and again; no contours were made.",
+        "Look for the kernel's out-of-memory killer and at the end of worker.log; then retry the job.",
+    ),
+    "QUEUE_DAMAGED": Reason(
+        Kind.FAILURE,
+        "The node's list of jobs is damaged; images and results in the archive are not touched.",
+        "Stop Orthanc, move queue.sqlite* in the state folder aside, start; then reprocess (docs/faults.md).",
+    ),
     "INTERNAL": Reason(
         Kind.FAILURE,
         "An unexpected error ended the job; no contours were made.",

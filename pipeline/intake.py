@@ -16,8 +16,8 @@ from pipeline.jobs import JobRequest, ProcessOptions, fresh_nonce, job_id
 from pipeline.names import Sequence
 from pipeline.settings import Settings
 
-_ORTHANC_ID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{8}){4}$")
-_UID = re.compile(r"^[0-9]+(\.[0-9]+){1,}$")
+_ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _MAX_UID = 64
 
 
@@ -75,7 +75,7 @@ def find_study(archive: Archive, study: str) -> Study:
     GlioLoopError
         STUDY_UNKNOWN.
     """
-    orthanc_id = study if _ORTHANC_ID.match(study) else _lookup(archive, study)
+    orthanc_id = study if _ORTHANC_ID.fullmatch(study) else _lookup(archive, study)
     record = archive.get(f"/studies/{orthanc_id}") if orthanc_id else None
     if record is None:
         raise GlioLoopError("STUDY_UNKNOWN", study[:_MAX_UID])
@@ -91,7 +91,7 @@ def find_study(archive: Archive, study: str) -> Study:
 
 
 def _lookup(archive: Archive, uid: str) -> str | None:
-    if len(uid) > _MAX_UID or not _UID.match(uid):
+    if len(uid) > _MAX_UID or not _UID.fullmatch(uid):
         return None
     found = archive.post("/tools/lookup", uid) or []
     return next((str(one["ID"]) for one in found if one["Type"] == "Study"), None)

@@ -17,8 +17,8 @@ from dbos import DBOSClient, EnqueueOptions, Serializer, WorkflowStatus, error
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import PIPELINE_VERSION
-from pipeline.errors import GlioLoopError
-from pipeline.names import JobState, Sequence
+from pipeline.errors import REASONS, GlioLoopError
+from pipeline.names import JobState, Sequence, Stage
 
 APPLICATION: Final = "glioloop"
 JOBS_QUEUE: Final = "glioloop-jobs"
@@ -70,7 +70,9 @@ class JsonSerializer(Serializer):
     @staticmethod
     def _decode(value: dict[str, Any]) -> Any:
         if "__error__" in value:
-            return GlioLoopError(value["__error__"], value["detail"], value["data"])
+            # A later version may have written a code that this one does not know.
+            code = value["__error__"] if value["__error__"] in REASONS else "INTERNAL"
+            return GlioLoopError(code, value["detail"], value["data"])
         return value
 
 
@@ -210,6 +212,15 @@ class JobQueue:
         """Merge values into what people see of a job; never part of its durable history."""
         self._client.update_workflow_attributes(identity, attributes, merge=True)
 
+    def note_timeout(self, identity: str, stage: str) -> None:
+        """Note that a stage of a job ran over its deadline."""
+        self.report(identity, **{f"timeouts.{stage}": self.timeouts(identity, stage) + 1})
+
+    def timeouts(self, identity: str, stage: str) -> int:
+        """How often a stage of a job ran over its deadline since the job was asked for."""
+        found = self._client.list_workflows(workflow_ids=[identity], load_input=False, load_output=False)
+        return int((found[0].attributes or {}).get(f"timeouts.{stage}", 0)) if found else 0
+
     def job(self, identity: str) -> dict[str, Any] | None:
         """One job as REST shows it; None where there is none of that id."""
         found = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW)
@@ -273,7 +284,7 @@ class JobQueue:
         A job whose delivery failed is not segmented again: only the delivery is.
         """
         (status,) = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW)
-        if status.status == "CANCELLED":
+        if status.status in ("CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"):
             self._client.resume_workflow(identity, queue_name=JOBS_QUEUE)
             return
         broken = [d for d in self._deliveries(identity) if d.status not in ("SUCCESS", "PENDING", "ENQUEUED")]
@@ -286,7 +297,7 @@ class JobQueue:
             return
         steps = self._client.list_workflow_steps(identity)
         failed = [step["function_id"] for step in steps if step["error"] is not None]
-        self.report(identity, stage=None, progress=0.0)
+        self.report(identity, stage=None, progress=0.0, **{f"timeouts.{stage}": 0 for stage in Stage})
         self._client.rewind_workflow(identity, start_step=max(1, failed[0]) if failed else 1, queue_name=JOBS_QUEUE)
 
     def _deliveries(self, identity: str) -> list[WorkflowStatus]:
@@ -348,7 +359,7 @@ def _deliveries(attributes: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, 
 
 def _error(status: WorkflowStatus, output: Mapping[str, Any]) -> dict[str, Any] | None:
     if status.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
-        return GlioLoopError("INTERNAL", "the worker died on this job time and again").as_json()
+        return GlioLoopError("WORKER_DIED", f"in stage {(status.attributes or {}).get('stage')}").as_json()
     if isinstance(status.error, GlioLoopError):
         return status.error.as_json()
     if status.error is not None:

@@ -72,6 +72,27 @@ class Settings(BaseSettings):
     token: SecretStr = Field(default=SecretStr(""), description="Authorization header of the plugin's own worker.")
     http_timeout_seconds: float = Field(default=60, gt=0, description="Time-out of one request to Orthanc.")
 
+    orthanc_certificate: Path | None = Field(
+        default=None, description="PEM the worker trusts for Orthanc's HTTPS; the plugin takes SslCertificate."
+    )
+    stage_deadline_seconds: float = Field(
+        default=1800,
+        gt=0,
+        description="A stage at work for longer is ended with its worker, tried once more, then failed.",
+    )
+    worker_silence_seconds: float = Field(
+        default=120, ge=10, description="A worker that gives no sign of life for so long is killed and started again."
+    )
+    worker_memory_gigabytes: float = Field(
+        default=0, ge=0, description="Most memory of a worker; 0: what the machine has."
+    )
+    most_instances: int = Field(
+        default=20_000, gt=0, description="A study with more instances is refused before it is looked at."
+    )
+    most_series_megabytes: int = Field(
+        default=2048, gt=0, description="A series with more bytes is refused before it is loaded."
+    )
+
     automatic: bool = Field(default=True, description="Process stable studies without being asked.")
     grace_seconds: float = Field(
         default=900, ge=0, description="How long a stable study may lack a sequence before it is refused."

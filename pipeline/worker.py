@@ -6,17 +6,23 @@ It never imports ``orthanc``; everything it knows of the archive it asks over HT
 import ctypes
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
 import warnings
+from pathlib import Path
 from types import FrameType
 
 import structlog
 from dbos import DBOS, DBOSConfig
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from pipeline import PIPELINE_VERSION, jobs
+from pipeline.audit import AuditTrail
+from pipeline.deadline import OVERDUE_STATUS, WATCH
+from pipeline.errors import GlioLoopError
 from pipeline.settings import Settings, load_settings
 
 _PR_SET_PDEATHSIG = 1
@@ -26,6 +32,10 @@ _DELIVERIES_AT_ONCE = 4
 
 #: Set by the plugin: which of its workers this is. DBOS gives a worker that comes back its own jobs.
 EXECUTOR_VARIABLE = "GLIOLOOP_EXECUTOR"
+#: Set by the plugin: file whose time of change tells that the worker is alive.
+HEARTBEAT_VARIABLE = "GLIOLOOP_HEARTBEAT"
+
+_REPORT_SECONDS = 5.0
 
 
 def run() -> None:
@@ -34,26 +44,66 @@ def run() -> None:
     Raises
     ------
     GlioLoopError
-        CONFIGURATION_INVALID.
+        CONFIGURATION_INVALID, QUEUE_DAMAGED.
     """
     parent = os.getppid()
     _end_with_parent()
+    os.umask(0o077)  # working files hold patients' images
     settings = load_settings()
     configure_logging(settings.log_level)
+    _limit_memory(settings)
     stop = threading.Event()
     _handle_signals(stop)
     prepare_database(settings)
     _launch(settings)
     log = structlog.get_logger()
-    log.info("worker ready", pid=os.getpid())
+    log.info("worker ready", pid=os.getpid(), audit_head=AuditTrail(settings.state_folder).head())
     # The kernel's signal covers a parent that dies; this covers one that died before it was asked for.
     while not stop.wait(_PARENT_CHECK_SECONDS):
+        _beat()
+        _end_if_overdue(settings)
         if os.getppid() != parent:
             break
     log.info("worker ends", pid=os.getpid())
     # Not DBOS.destroy(): that waits for the stage at work, which is recovered at the next start anyway.
     logging.shutdown()
     os._exit(0)
+
+
+def _beat() -> None:
+    file = os.environ.get(HEARTBEAT_VARIABLE)
+    if file:
+        try:
+            Path(file).touch()
+        except OSError as error:  # a full disk is no reason to be taken for dead
+            structlog.get_logger().warning("no sign of life", reason=error.strerror)
+
+
+def _end_if_overdue(settings: Settings) -> None:
+    """End this process where a stage is over its deadline: nothing else ends the thread it runs in."""
+    overdue = WATCH.overdue(settings.stage_deadline_seconds)
+    if not overdue:
+        return
+    for identity, stage in overdue:
+        structlog.get_logger().error("stage over its deadline", job=identity, stage=stage)
+        # In a thread of its own: what hangs may be the database.
+        note = threading.Thread(target=_note_timeout, args=(settings, identity, stage), daemon=True)
+        note.start()
+        note.join(_REPORT_SECONDS)
+    logging.shutdown()
+    os._exit(OVERDUE_STATUS)
+
+
+def _note_timeout(settings: Settings, identity: str, stage: str) -> None:
+    jobs.JobQueue(settings.queue_database_url).note_timeout(identity, stage)
+
+
+def _limit_memory(settings: Settings) -> None:
+    """Let an allocation beyond the limit fail here, before the kernel looks for a process to kill."""
+    if settings.worker_memory_gigabytes:
+        most = int(settings.worker_memory_gigabytes * 1024**3)
+        # Not RLIMIT_AS: a GPU's driver reserves far more addresses than it uses memory.
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _end_with_parent() -> None:
@@ -87,13 +137,28 @@ def configure_logging(level: str) -> None:
 
 
 def prepare_database(settings: Settings) -> None:
-    """Make the state folder; let SQLite's readers (the plugin) and its writer (the worker) not wait for each other."""
-    settings.state_folder.mkdir(parents=True, exist_ok=True)
+    """Make the state folder; let SQLite's readers (the plugin) and its writer (the worker) not wait for each other.
+
+    Raises
+    ------
+    GlioLoopError
+        QUEUE_DAMAGED where the file is no whole SQLite database.
+    """
+    settings.state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if settings.queue_database_url.startswith("sqlite"):
         engine = create_engine(settings.queue_database_url)
-        with engine.connect() as connection:
-            connection.execute(text("PRAGMA journal_mode=WAL"))
-        engine.dispose()
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("PRAGMA journal_mode=WAL"))
+                found = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+        except OperationalError:
+            raise  # locked, or no room: it passes, and the supervisor starts this process again
+        except DatabaseError as error:
+            raise GlioLoopError("QUEUE_DAMAGED", str(error.orig)) from error
+        finally:
+            engine.dispose()
+        if found != "ok":
+            raise GlioLoopError("QUEUE_DAMAGED", str(found)[:200])
 
 
 def _launch(settings: Settings) -> None:
@@ -138,5 +203,14 @@ def _launch(settings: Settings) -> None:
     )
 
 
+def main() -> None:
+    """Run; a reasoned error is one line of the log, not a traceback."""
+    try:
+        run()
+    except GlioLoopError as error:
+        structlog.get_logger().error("worker cannot start", **error.as_json())
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    run()
+    main()

@@ -20,8 +20,10 @@ from dbos import DBOS, EnqueueOptions, SetWorkflowID
 from pipeline import intake, jobs, stages
 from pipeline.archive import HttpArchive
 from pipeline.casefolder import CaseFolder
+from pipeline.deadline import TRIES, WATCH
 from pipeline.delivery import check_destination, forward_once, store
 from pipeline.errors import GlioLoopError, Kind
+from pipeline.exhaustion import exhausted, trace_of
 from pipeline.identify import Decision
 from pipeline.jobs import JobQueue, JobRequest, ProcessOptions
 from pipeline.names import JobState, Stage
@@ -79,13 +81,20 @@ class _Reporter:
     def __init__(self, identity: str, stage: Stage) -> None:
         self._identity = identity
         self._last = time.monotonic()
-        queue().report(identity, stage=stage.value, progress=0.0, stage_started=datetime.now(UTC).isoformat())
+        self._report(stage=stage.value, progress=0.0, stage_started=datetime.now(UTC).isoformat())
 
     def __call__(self, fraction: float) -> None:
         now = time.monotonic()
         if now - self._last >= _REPORT_EVERY_SECONDS:
             self._last = now
-            queue().report(self._identity, progress=round(fraction, 3))
+            self._report(progress=round(fraction, 3))
+
+    def _report(self, **values: object) -> None:
+        try:
+            queue().report(self._identity, **values)
+        except Exception as error:
+            # A database that is locked or full for a moment: what people see of a job is late, the job goes on.
+            log.warning("progress not reported", job=self._identity, error=type(error).__name__)
 
 
 def _run(identity: str, stage: Stage, work: Callable[[_Reporter], dict[str, Any]]) -> dict[str, Any]:
@@ -93,16 +102,30 @@ def _run(identity: str, stage: Stage, work: Callable[[_Reporter], dict[str, Any]
     reporter = _Reporter(identity, stage)
     outcome: dict[str, Any] = {}
     try:
-        with stages.timed(outcome):
+        _refuse_endless(identity, stage)
+        with stages.timed(outcome), WATCH.at_work(identity, stage.value):
             outcome |= work(reporter)
     except GlioLoopError as error:
         log.warning("stage ended", job=identity, stage=stage.value, code=error.code, detail=error.detail)
         raise
     except Exception as error:
-        log.exception("stage failed", job=identity, stage=stage.value)
+        reason = exhausted(error, stage.value)
+        if reason is not None:
+            log.error("stage ended", job=identity, stage=stage.value, code=reason.code, detail=reason.detail)
+            raise reason from error
+        # Where, not what: the text of an exception may quote a patient's name.
+        log.error("stage failed", job=identity, stage=stage.value, where=trace_of(error))
         raise GlioLoopError("INTERNAL", f"{stage.value}: {type(error).__name__}: {error}"[:500]) from error
     log.info("stage done", job=identity, stage=stage.value, seconds=outcome["seconds"])
     return outcome
+
+
+def _refuse_endless(identity: str, stage: Stage) -> None:
+    """Fail a job whose stage ran over its deadline at every try: a third would not end either."""
+    if queue().timeouts(identity, stage.value) >= TRIES:
+        raise GlioLoopError(
+            "STAGE_TIMEOUT", f"{stage.value}: {TRIES} times over {settings().stage_deadline_seconds:g} s"
+        )
 
 
 def case_folder(identity: str) -> CaseFolder:
@@ -198,8 +221,8 @@ def _keep_browsable(identity: str) -> None:
     """Draw what the dashboard browses; contours go out also where that fails."""
     try:
         keep_browsable(case_folder(identity), settings().reference, settings().roi_names)
-    except Exception:
-        log.exception("slices not drawn", job=identity)
+    except Exception as error:
+        log.error("slices not drawn", job=identity, where=trace_of(error))
 
 
 def _predecessor(identity: str, study: str) -> pydicom.Dataset | None:

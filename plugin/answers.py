@@ -145,6 +145,6 @@ def number(request: dict[str, Any], name: str, default: int, highest: int) -> in
         REQUEST_INVALID.
     """
     text = request.get("get", {}).get(name, str(default))
-    if not text.isascii() or not text.isdigit() or int(text[:9]) > highest:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > highest:
         raise GlioLoopError("REQUEST_INVALID", f"{name}: a number from 0 to {highest}")
     return int(text)

@@ -26,7 +26,7 @@ class Node:
         configuration: dict[str, Any] = json.loads(orthanc.GetConfiguration())
         section: dict[str, Any] = configuration.get("GlioLoop", {})
         self.settings: Settings = load_settings(section)
-        self.settings.state_folder.mkdir(parents=True, exist_ok=True)
+        self.settings.state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
         self._queue: JobQueue | None = None
         self.supervisor = Supervisor(
@@ -36,10 +36,12 @@ class Node:
                 "GLIOLOOP_ORTHANC_URL": self.settings.orthanc_url or _own_url(configuration),
                 # Valid as long as this Orthanc runs; the worker needs no user of its own.
                 "GLIOLOOP_TOKEN": orthanc.GenerateRestApiAuthorizationToken(),
+                **_trust(configuration, self.settings),
             },
             folder=ROOT,
             log=self.settings.state_folder / "worker.log",
             count=self.settings.workers,
+            silence_seconds=self.settings.worker_silence_seconds,
         )
         self.events = EventIntake(self.settings, self.queue)
 
@@ -65,6 +67,13 @@ class Node:
 
     def _interpreter(self) -> Path:
         return self.settings.interpreter or ROOT / ".venv" / "bin" / "python"
+
+
+def _trust(configuration: dict[str, Any], settings: Settings) -> dict[str, str]:
+    """The certificate that the worker is to find at Orthanc's HTTPS: its own, unless another is named."""
+    if not configuration.get("SslEnabled") or settings.orthanc_certificate is not None:
+        return {}
+    return {"GLIOLOOP_ORTHANC_CERTIFICATE": str(Path(configuration["SslCertificate"]).resolve())}
 
 
 def _own_url(configuration: dict[str, Any]) -> str:

@@ -17,6 +17,10 @@ _LONGEST_WAIT: Final = 60.0
 _WELL_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 5.0
 _EXECUTOR_VARIABLE: Final = "GLIOLOOP_EXECUTOR"
+_HEARTBEAT_VARIABLE: Final = "GLIOLOOP_HEARTBEAT"
+_LOOK_SECONDS: Final = 1.0
+#: Imports and a first look at the database, on a slow and busy machine.
+_STARTING_SECONDS: Final = 300.0
 
 
 @dataclass
@@ -44,13 +48,24 @@ class Supervisor:
         File their output is appended to.
     count
         Number of workers.
+    silence_seconds
+        A worker that gave signs of life and gives none for so long is killed.
     """
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], folder: Path, log: Path, count: int) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        log: Path,
+        count: int,
+        silence_seconds: float,
+    ) -> None:
         self._command = command
         self._environment = dict(environment)
         self._folder = folder
         self._log = log
+        self._silence_seconds = silence_seconds
         self._stop = threading.Event()
         self.workers = [WorkerState() for _ in range(count)]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * count
@@ -92,10 +107,16 @@ class Supervisor:
         wait = _FIRST_WAIT
         while not self._stop.is_set():
             started = time.monotonic()
-            process = self._spawn(number)
+            try:
+                process = self._spawn(number)
+            except OSError as error:
+                # No memory, no room for the log, no interpreter just now: the next try may find it.
+                orthanc.LogError(f"GlioLoop: worker {number} cannot be started: {error.strerror}")
+                self._stop.wait(wait := min(wait * 2, _LONGEST_WAIT))
+                continue
             self._processes[number] = process
             state.pid, state.waiting_seconds = process.pid, 0.0
-            state.last_exit = process.wait()
+            state.last_exit = self._wait(number, process)
             state.pid = None
             if self._stop.is_set():
                 return
@@ -105,9 +126,34 @@ class Supervisor:
             orthanc.LogWarning(f"GlioLoop: worker {number} ended with {state.last_exit}; again in {wait:.0f} s")
             self._stop.wait(wait)
 
+    def _wait(self, number: int, process: "subprocess.Popen[bytes]") -> int:
+        """Wait for a worker's end; end it where it gives no sign of life any more."""
+        heartbeat = self._heartbeat(number)
+        seen, last = None, time.monotonic()
+        while True:
+            try:
+                return process.wait(_LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                pass
+            # That the time changes is the sign, not what it says: the clock may jump.
+            mark = heartbeat.stat().st_mtime_ns if heartbeat.exists() else None
+            now = time.monotonic()
+            if mark != seen:
+                seen, last = mark, now
+            elif now - last > (self._silence_seconds if seen else _STARTING_SECONDS):
+                orthanc.LogError(f"GlioLoop: worker {number} hangs; killed")
+                process.kill()
+
+    def _heartbeat(self, number: int) -> Path:
+        return self._log.with_name(f"worker-{number}.alive")
+
     def _spawn(self, number: int) -> subprocess.Popen[bytes]:
-        environment = os.environ | self._environment | {_EXECUTOR_VARIABLE: f"worker-{number}"}
-        with self._log.open("ab") as log:
+        heartbeat = self._heartbeat(number)
+        heartbeat.unlink(missing_ok=True)
+        environment = os.environ | self._environment
+        environment |= {_EXECUTOR_VARIABLE: f"worker-{number}", _HEARTBEAT_VARIABLE: str(heartbeat)}
+        # Readable by the owner only: what libraries say there is not in our hand.
+        with os.fdopen(os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
             return subprocess.Popen(
                 self._command,
                 cwd=self._folder,

@@ -1,0 +1,46 @@
+"""What an exception says about the machine: no memory, no disk; and where it came from, without its text."""
+
+import errno
+import traceback
+from typing import Final
+
+from pipeline.errors import GlioLoopError
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: What ITK, onnxruntime and SQLite say instead of MemoryError and ENOSPC.
+_MEMORY_WORDS: Final = (
+    "bad_alloc",
+    "bad allocation",
+    "failed to allocate memory",
+    "memory allocation",
+    "cannot allocate",
+)
+_DISK_WORDS: Final = ("no space left", "database or disk is full", "disk quota", "file too large")
+
+
+def exhausted(error: BaseException, where: str) -> GlioLoopError | None:
+    """Tell whether the machine lacked memory or disk.
+
+    Returns
+    -------
+    GlioLoopError or None
+        OUT_OF_MEMORY or DISK_FULL; None where it was something else.
+    """
+    words = str(error).lower()
+    if isinstance(error, MemoryError) or any(one in words for one in _MEMORY_WORDS):
+        return GlioLoopError("OUT_OF_MEMORY", f"{where}: {type(error).__name__}")
+    if (isinstance(error, OSError) and error.errno in _NO_ROOM) or any(one in words for one in _DISK_WORDS):
+        return GlioLoopError("DISK_FULL", f"{where}: {type(error).__name__}")
+    return None
+
+
+def trace_of(error: BaseException) -> str:
+    """Return type and place of an exception and of its causes, innermost frames last, and none of its values."""
+    parts = []
+    current: BaseException | None = error
+    while current is not None and len(parts) < 5:
+        frames = traceback.extract_tb(current.__traceback__)
+        places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames[-6:])
+        parts.append(f"{type(current).__name__} at {places}")
+        current = current.__cause__ or current.__context__
+    return " from ".join(parts)
