@@ -56,6 +56,8 @@ def test_sample_study_by_dcmtk(pair: Pair, sample_study: Path) -> None:
             node.aet,
             "-xt",
             "+sd",
+            "+sp",
+            "*.dcm",
             "+r",
             "127.0.0.1",
             str(node.dicom_port),
