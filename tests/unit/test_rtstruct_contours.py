@@ -122,7 +122,7 @@ def test_nothing_inside_gives_no_contour() -> None:
 def test_crossing_polygons_are_found() -> None:
     bow = np.array([[0, 0], [2, 2], [2, 0], [0, 2]], dtype=float)
     square = np.array([[5, 0], [7, 0], [7, 2], [5, 2]], dtype=float)
-    other = [*square, 1, 1]
+    other = square + np.array([1, 1])
     starts, slices = np.array([0, 4, 8]), np.array([0, 0, 0])
     assert crossing_polygons(Contours(np.concatenate([bow, square, other]), starts, slices)).tolist() == [True] * 3
     apart = Contours(np.concatenate([bow, square, other]), starts, np.array([0, 0, 1]))

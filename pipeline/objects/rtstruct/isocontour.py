@@ -96,11 +96,12 @@ def iso_contours(field: NDArray[np.float32], margin: tuple[float, float] = (0.0,
 
 def _bounding_box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
     """Return the box of the inside, one pixel wider in rows and columns where the slice has one."""
-    flat = inside.any(axis=0)
+    flat = np.asarray(inside.any(axis=0))
     if not flat.any():
         return None
     spans = []
-    for lines, wider in ((inside.any(axis=(1, 2)), 0), (flat.any(axis=1), 1), (flat.any(axis=0), 1)):
+    for axes, wider in ((inside.any(axis=(1, 2)), 0), (flat.any(axis=1), 1), (flat.any(axis=0), 1)):
+        lines = np.asarray(axes)
         found = np.flatnonzero(lines)
         spans.append(slice(max(0, int(found[0]) - wider), min(len(lines), int(found[-1]) + 1 + wider)))
     return spans[0], spans[1], spans[2]
