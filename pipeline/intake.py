@@ -103,8 +103,11 @@ def decide(archive: Archive, study: Study, settings: Settings, override: Mapping
     Raises
     ------
     GlioLoopError
-        STUDY_EMPTY, NO_MR, SERIES_UNKNOWN.
+        STUDY_EMPTY, NO_MR, SERIES_UNKNOWN, INPUT_TOO_LARGE.
     """
+    count = sum(len(one["Instances"]) for one in study.series.values())
+    if count > settings.most_instances:
+        raise GlioLoopError("INPUT_TOO_LARGE", f"{count} instances, {settings.most_instances} allowed")
     headers = [header for one in study.series.values() if (header := _header(archive, one)) is not None]
     return identify(headers, settings.identification, override)
 

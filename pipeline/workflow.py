@@ -19,6 +19,7 @@ from dbos import DBOS, EnqueueOptions, SetWorkflowID
 
 from pipeline import intake, jobs, stages
 from pipeline.archive import HttpArchive
+from pipeline.audit import AuditTrail
 from pipeline.casefolder import CaseFolder
 from pipeline.deadline import TRIES, WATCH
 from pipeline.delivery import check_destination, forward_once, store
@@ -53,6 +54,12 @@ def archive() -> HttpArchive:
 def queue() -> JobQueue:
     """Return this worker's client of the queue, for what is not part of a workflow's history."""
     return JobQueue(settings().queue_database_url)
+
+
+@cache
+def audit() -> AuditTrail:
+    """Return the node's audit trail."""
+    return AuditTrail(settings().state_folder)
 
 
 def registry() -> Registry:
@@ -142,7 +149,20 @@ def _identify(identity: str, request: JobRequest) -> dict[str, Any]:
         if "error" in request.decision:
             error = request.decision["error"]
             raise GlioLoopError(error["code"], error["detail"], error.get("data"))
-        Decision.from_json(request.decision).require()
+        decision = Decision.from_json(request.decision)
+        audit().append(
+            "decided",
+            identity,
+            request.origin,
+            {
+                "study": request.study,
+                "study_instance_uid": request.study_instance_uid,
+                "series": {sequence.value: uid for sequence, uid in decision.chosen.items()},
+                "model": request.model,
+            },
+            once="decision",
+        )
+        decision.require()
         for destination in request.destinations or ():
             check_destination(archive(), destination)
         # Recorded with this step: a later one that runs twice writes the same time into the objects.
@@ -155,7 +175,9 @@ def _identify(identity: str, request: JobRequest) -> dict[str, Any]:
 def _load(identity: str, request: JobRequest) -> dict[str, Any]:
     def work(progress: _Reporter) -> dict[str, Any]:
         case = case_folder(identity)
-        chosen = Decision.from_json(request.decision).chosen
+        decision = Decision.from_json(request.decision)
+        chosen = decision.chosen
+        _refuse_too_large(decision)
         total = sum(len(request.instances[uid]) for uid in chosen.values())
         done = 0
         for sequence, uid in chosen.items():
@@ -169,11 +191,26 @@ def _load(identity: str, request: JobRequest) -> dict[str, Any]:
     return _run(identity, Stage.LOAD, work)
 
 
+def _refuse_too_large(decision: Decision) -> None:
+    """Refuse a series that is too large before any of it is fetched."""
+    chosen = set(decision.chosen.values())
+    for verdict in decision.verdicts:
+        if verdict.series_instance_uid in chosen and verdict.orthanc_id:
+            statistics = archive().get(f"/series/{verdict.orthanc_id}/statistics")
+            size = int(statistics["DiskSize"]) if statistics else 0
+            if size > _most_bytes():
+                raise GlioLoopError("INPUT_TOO_LARGE", f"{size >> 20} MB in series {verdict.series_instance_uid}")
+
+
+def _most_bytes() -> int:
+    return settings().most_series_megabytes << 20
+
+
 def _download(instance: str, target: Path) -> None:
     """Fetch one instance; an image that is being sent again is gone for a moment and comes back."""
     for wait in (0.0, 0.5, 2.0, 5.0):
         time.sleep(wait)
-        if archive().download(f"/instances/{instance}/file", target):
+        if archive().download(f"/instances/{instance}/file", target, _most_bytes()):
             return
     raise GlioLoopError("STUDY_GONE", f"instance {instance}")
 
@@ -212,6 +249,19 @@ def _write(identity: str, request: JobRequest, created: str, flags: list[dict[st
             _predecessor(identity, request.study),
         )
         _keep_browsable(identity)
+        chosen = Decision.from_json(request.decision).chosen
+        inputs = {
+            sequence.value: {"series_instance_uid": uid, "instances": request.instances[uid]}
+            for sequence, uid in chosen.items()
+        }
+        facts = {"study": request.study, "inputs": inputs, "model": request.model}
+        audit().append(
+            "segmented",
+            identity,
+            "worker",
+            facts | {"model_sha256": installed(request.model).card.sha256},
+            once="result",
+        )
         return outcome
 
     return _run(identity, Stage.WRITE, work)
@@ -242,7 +292,9 @@ def _store(identity: str, request: JobRequest) -> dict[str, Any]:
         # An upload into a study that was deleted meanwhile would bring an empty shell of it back.
         if archive().get(f"/studies/{request.study}") is None:
             raise GlioLoopError("STUDY_GONE", request.study)
-        return {"stored": store(archive(), sorted(case_folder(identity).objects.glob("*.dcm")))}
+        stored = store(archive(), sorted(case_folder(identity).objects.glob("*.dcm")))
+        audit().append("stored", identity, "worker", {"study": request.study, "objects": stored}, once="objects")
+        return {"stored": stored}
 
     return _run(identity, Stage.STORE, work)
 
@@ -272,13 +324,17 @@ def segment(request_json: dict[str, Any]) -> dict[str, Any]:
         outcomes[Stage.STORE] = _store(identity, request)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
+            audit().append("ended", identity, "worker", {"study": request.study, "failed": error.code}, once=error.code)
             raise
         _tidy(identity, {"error": error.as_json()})
+        audit().append("ended", identity, "worker", {"study": request.study, "refused": error.code}, once=error.code)
         return {"state": JobState.REFUSED.value, "error": error.as_json(), "timings_s": _timings(outcomes)}
     result = stages.collect_result(outcomes, request.model, settings().reference)
     _tidy(identity, result)
     for destination in _destinations(request):
         resources = _resources(destination, result["stored"], request)
+        # Known before this workflow ends, so that the job is at no moment "done" with its delivery to come.
+        _delivered(identity, destination.modality, {"state": "queued", "attempts": 0})
         with SetWorkflowID(f"{identity}.{destination.modality}"):
             DBOS.enqueue_workflow(jobs.DELIVERY_QUEUE, deliver, identity, destination.modality, resources)
     return {"state": JobState.DONE.value, "result": result, "timings_s": _timings(outcomes)}
@@ -358,6 +414,7 @@ def deliver(identity: str, modality: str, resources: list[str]) -> None:
         outcome = _forward(identity, modality, resources, attempt)
         seconds += outcome["seconds"]
         if outcome["error"] is None:
+            audit().append("forwarded", identity, "worker", {"to": modality, "resources": resources}, once=modality)
             _delivered(identity, modality, {"state": "done", "attempts": attempt, "seconds": round(seconds, 3)})
             return
         last = attempt == len(waits)
@@ -377,6 +434,17 @@ def _look(study_id: str, origin: str) -> dict[str, Any]:
         study = intake.find_study(archive(), study_id)
     except GlioLoopError as error:
         return {"outcome": "gone", "code": error.code}
+    audit().append(
+        "received",
+        study.orthanc_id,
+        origin,
+        {
+            "study_instance_uid": study.study_instance_uid,
+            "series": len(study.series),
+            "instances": sum(len(one["Instances"]) for one in study.series.values()),
+        },
+        once=str(DBOS.workflow_id),
+    )
     if origin in ("grace", "rescan") and not study.stable:
         return {"outcome": "still arriving"}  # its own stable event follows
     try:

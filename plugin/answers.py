@@ -1,6 +1,7 @@
 """Answers of the node's routes: JSON in and out, sizes bounded, every error with its code and hint."""
 
 import json
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 
 import orthanc
 
+from pipeline.audit import AuditTrail
 from pipeline.errors import GlioLoopError
 
 #: Plugin 4.0 leaks every body, and no request of ours needs more.
@@ -28,6 +30,10 @@ _STATUS: Final = {
     "CONFIGURATION_INVALID": 500,
 }
 _UNPROCESSABLE: Final = 422
+
+_MOST_RECORDED: Final = 2048
+_LONGEST_USER: Final = 64
+_trail: AuditTrail | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ def route(handler: Handler, method: str = "GET") -> Callable[..., None]:
         try:
             if method != "GET":
                 _refuse_foreign_pages(request)
+                _on_record(_uri, request)
             status, answer = handler(request)
         except GlioLoopError as error:
             status, answer = _STATUS.get(error.code, _UNPROCESSABLE), {"error": error.as_json()}
@@ -95,6 +102,29 @@ def _refuse_foreign_pages(request: dict[str, Any]) -> None:
     same = site in ("same-origin", "none") if site else not origin or urlsplit(origin).netloc == headers.get("host")
     if not same:
         raise GlioLoopError("REQUEST_FOREIGN", f"from {origin or site}")
+
+
+def record_commands(trail: AuditTrail) -> None:
+    """Name the audit trail that every command (POST) is written to before it is obeyed."""
+    global _trail  # noqa: PLW0603 - one node, one trail; routes are made by several classes
+    _trail = trail
+
+
+def _on_record(uri: str, request: dict[str, Any]) -> None:
+    if _trail is not None:
+        body = bytes(request.get("body") or b"")[:_MOST_RECORDED].decode(errors="replace")
+        _trail.append("asked", uri, user_of(request), {"body": body} if body else {})
+
+
+def user_of(request: dict[str, Any]) -> str:
+    """Return Orthanc's user behind a request; Orthanc has checked the password before."""
+    kind, _, credentials = request.get("headers", {}).get("authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return kind.lower() or "anonymous"
+    try:
+        return b64decode(credentials).decode().partition(":")[0][:_LONGEST_USER]
+    except ValueError:
+        return "unreadable"
 
 
 def _send(output: Any, status: int, answer: Any) -> None:

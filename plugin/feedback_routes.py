@@ -15,7 +15,7 @@ from pipeline.feedback.verdicts import Verdict
 from pipeline.finetune.runs import RUN_ID, FinetuneOptions, FinetuneRuns
 from pipeline.jobs import JobQueue
 from pipeline.registry import Registry
-from plugin.answers import Handler, body_of, number, route
+from plugin.answers import Handler, body_of, number, route, user_of
 from plugin.inside import PluginArchive
 from plugin.node import Node
 
@@ -137,10 +137,10 @@ class FeedbackRoutes:
         runs.cancel(request["groups"][0])
         return 200, runs.run(request["groups"][0])
 
-    def rollback(self, _request: dict[str, Any]) -> tuple[int, Any]:
+    def rollback(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Go back to the network that was in use before the last promotion."""
         settings = self._node.settings
-        model = Registry(settings.models_folder, settings.state_folder).rollback()
+        model = Registry(settings.models_folder, settings.state_folder).rollback(user_of(request))
         return 200, {"current": model.card.identity}
 
     def _store(self) -> FeedbackStore:

@@ -13,7 +13,7 @@ from pipeline.feedback.store import FeedbackStore
 from pipeline.jobs import JobQueue, ProcessOptions
 from pipeline.names import JobState
 from pipeline.registry import Registry
-from plugin.answers import Handler, body_of, number, route
+from plugin.answers import Handler, body_of, number, route, user_of
 from plugin.inside import PluginArchive
 from plugin.node import Node
 
@@ -154,7 +154,7 @@ class Routes:
     def promote(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Make a network the one that the next job uses."""
         name, version = request["groups"]
-        return 200, {"current": self._registry().promote(f"{name}@{version}").card.identity}
+        return 200, {"current": self._registry().promote(f"{name}@{version}", user_of(request)).card.identity}
 
     # --- the node ---
 

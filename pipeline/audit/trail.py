@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,7 @@ EVENTS: Final = (
     "asked", "received", "decided", "segmented", "stored", "forwarded", "ended", "corrected", "promoted", "repaired",
 )  # fmt: skip
 FIRST: Final = "0" * 64
+_PATIENCE_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ class AuditTrail:
         ------
         ValueError
             For an event that is none.
+        OSError
+            Where it can't be written: what must be on record must then not be done.
         """
         if event not in EVENTS:
             raise ValueError(event)
@@ -173,7 +177,7 @@ class AuditTrail:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file)
             yield file
 
     def _catch_up(self, file: IO[bytes]) -> None:
@@ -222,6 +226,18 @@ class AuditTrail:
     def _note(self, entry: Entry) -> None:
         self._number, self._last = entry.number, entry.digest
         self._seen.add((entry.event, entry.subject, str(entry.data.get("once", ""))))
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Wait for the lock, not for ever: its holder may be a process that was halted."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _parse(line: bytes) -> Entry | None:

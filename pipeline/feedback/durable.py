@@ -22,7 +22,7 @@ from pipeline.feedback.store import FeedbackStore
 from pipeline.feedback.take import Outcome, ProcessedStudy, judge_early, load_study, take
 from pipeline.feedback.verdicts import Verdict
 from pipeline.identify import Decision
-from pipeline.workflow import archive, case_folder, queue, settings
+from pipeline.workflow import archive, audit, case_folder, queue, settings
 
 log = structlog.get_logger()
 
@@ -75,6 +75,9 @@ def _take(study: str, instance: str, digest: str) -> dict[str, Any]:
         return {"verdict": "gone"}
     case = outcome.case.id if outcome.case else None
     store().note(instance, digest, outcome.verdict, case, outcome.detail)
+    if outcome.verdict in (Verdict.CORRECTED, Verdict.ACCEPTED):
+        facts = {"instance": instance, "verdict": outcome.verdict.value, "case": case}
+        audit().append("corrected", study, "worker", facts, once=f"{instance} {digest}")
     log.info("object looked at", study=study, instance=instance, verdict=outcome.verdict.value, case=case)
     return {"verdict": outcome.verdict.value, "case": case, "detail": outcome.detail}
 

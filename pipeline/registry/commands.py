@@ -1,5 +1,6 @@
 """Commands ``models list | show | import | promote | rollback``."""
 
+import getpass
 import json
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,10 @@ def list_models(as_json: AsJson = False) -> None:
         print(f"{'*' if card.identity == current else ' '} {card.identity}  {card.description}")
 
 
+def _user() -> str:
+    return f"command line, {getpass.getuser()}"
+
+
 @app.command()
 def show(model: Annotated[str, typer.Argument(help="name@version, or a name")], as_json: AsJson = False) -> None:
     """Show a network's card."""
@@ -52,13 +57,13 @@ def import_model(
 @app.command()
 def promote(model: Annotated[str, typer.Argument(help="name@version")], as_json: AsJson = False) -> None:
     """Make a network the one that the next job uses."""
-    _tell("current", _registry().promote(model).card.identity, as_json)
+    _tell("current", _registry().promote(model, _user()).card.identity, as_json)
 
 
 @app.command()
 def rollback(as_json: AsJson = False) -> None:
     """Go back to the network that was in use before."""
-    _tell("current", _registry().rollback().card.identity, as_json)
+    _tell("current", _registry().rollback(_user()).card.identity, as_json)
 
 
 def _tell(what: str, identity: str, as_json: bool) -> None:

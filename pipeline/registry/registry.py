@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from pipeline.audit import AuditTrail
 from pipeline.errors import GlioLoopError
 from pipeline.registry.card import ModelCard, NetworkFile
 
@@ -77,6 +78,7 @@ class Registry:
     def __init__(self, root: Path, state: Path) -> None:
         self._root = root
         self._own = state / "models"
+        self._audit = AuditTrail(state)
         self._pointer = self._own / "current.json"
 
     def installed(self) -> list[InstalledModel]:
@@ -110,8 +112,8 @@ class Registry:
             raise GlioLoopError("MODEL_UNKNOWN", identity or "no network is installed")
         return models[identity]
 
-    def promote(self, identity: str) -> InstalledModel:
-        """Make a network the one in use, from the next job on.
+    def promote(self, identity: str, who: str = "node") -> InstalledModel:
+        """Make a network the one in use, from the next job on; the audit trail tells who did it.
 
         Raises
         ------
@@ -122,10 +124,11 @@ class Registry:
         for file in model.card.files:
             model.path(file)
         history = [*self._history(), {"model": model.card.identity, "at": datetime.now(UTC).isoformat()}]
+        self._audit.append("promoted", model.card.identity, who, {"sha256": model.card.sha256})
         self._write_history(history)
         return model
 
-    def rollback(self) -> InstalledModel:
+    def rollback(self, who: str = "node") -> InstalledModel:
         """Go back to the network that was in use before the last promotion.
 
         Raises
@@ -137,7 +140,9 @@ class Registry:
         if not history:
             raise GlioLoopError("MODEL_UNKNOWN", "nothing was promoted, so there is no way back")
         self._write_history(history[:-1])
-        return self.get(None)
+        model = self.get(None)
+        self._audit.append("promoted", model.card.identity, who, {"sha256": model.card.sha256, "rollback": True})
+        return model
 
     def history(self) -> list[dict[str, str]]:
         """Promotions in force, oldest first."""
