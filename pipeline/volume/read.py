@@ -16,6 +16,9 @@ from pipeline.volume.pixels import decode
 from pipeline.volume.records import SliceSource, SourceVolume
 from pipeline.volume.stacks import Stack, regular_stack
 
+#: What pydicom, int() and float() raise on damaged values.
+_UNDECODABLE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+
 
 def read_volume(
     files: Sequence[Path], limits: VolumeLimits | None = None, echo_time_ms: float | None = None
@@ -51,6 +54,16 @@ def read_volume(
     if not files:
         raise GlioLoopError("STUDY_EMPTY", "The series has no files.")
     headers = [(path, _header(path)) for path in sorted(files)]
+    try:
+        return _volume(headers, limits, echo_time_ms)
+    except _UNDECODABLE as error:
+        # Attributes are decoded when they are looked at: a damaged value shows only here.
+        raise GlioLoopError(
+            "FILE_UNREADABLE", f"A header does not decode: {type(error).__name__}.", {"cause": str(error)[:300]}
+        ) from error
+
+
+def _volume(headers: Sequence[tuple[Path, Dataset]], limits: VolumeLimits, echo_time_ms: float | None) -> SourceVolume:
     series = str(headers[0][1].get("SeriesInstanceUID", ""))
     try:
         _require_within(headers, limits)
