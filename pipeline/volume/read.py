@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 
 from pipeline.errors import GlioLoopError
 from pipeline.volume.frames import Frame, frames_of
@@ -17,7 +18,15 @@ from pipeline.volume.records import SliceSource, SourceVolume
 from pipeline.volume.stacks import Stack, regular_stack
 
 #: What pydicom, int() and float() raise on damaged values.
-_UNDECODABLE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+_UNDECODABLE = (
+    ArithmeticError,
+    AttributeError,
+    BytesLengthException,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
 
 
 def read_volume(
