@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     finetune: FinetunePolicy = Field(default_factory=FinetunePolicy, description="Learning from them.")
 
     viewer_url: str = Field(
-        default="", description="Link to a viewer; {study} in it is replaced by the StudyInstanceUID. Empty: no link."
+        default="", description="Link to a viewer, with {study} and {rtstruct} in it; empty: no link."
     )
     keep_job_files: bool = Field(default=False, description="Keep a finished job's working files (for debugging).")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

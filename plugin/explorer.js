@@ -17,6 +17,7 @@
   var timer = null;
   var study = null;
   var viewer = '';
+  var structureSet = '';
 
   function entry(id, label, icon, run) {
     var link = $('<a>').attr({ href: '#', id: id }).text(label);
@@ -33,7 +34,7 @@
       segment: entry('glioloop-segment', 'Segment tumour', 'star', function () { start({}); }),
       reprocess: entry('glioloop-reprocess', 'Reprocess…', 'refresh', toggle),
       dashboard: entry('glioloop-dashboard', 'Open in dashboard', 'grid', function () { window.location = DASHBOARD + '#/studies/' + study; }),
-      viewer: entry('glioloop-viewer', 'Open in viewer', 'search', function () { window.open(viewer, '_blank', 'noopener'); }),
+      viewer: entry('glioloop-viewer', 'Open in viewer', 'search', function () { window.open(viewer.replace('{rtstruct}', structureSet), '_blank', 'noopener'); }),
       state: $('<p>').attr({ id: 'glioloop-state', role: 'status', 'aria-live': 'polite' }).css({ 'white-space': 'normal', 'font-size': '13px', margin: '4px 0' }),
       detail: $('<p>').attr('id', 'glioloop-detail').css({ 'white-space': 'normal', 'font-weight': 'normal', 'font-size': '12px', margin: '4px 0' }),
       preview: $('<img>').attr({ id: 'glioloop-preview', alt: 'Result with its contours' }).css({ 'max-width': '100%', 'margin-top': '6px', background: '#000', display: 'none', cursor: 'pointer' }),
@@ -112,6 +113,7 @@
       parts.state.text(outcome(job));
       parts.detail.text(flags(job));
     }
+    structureSet = result && result.result.rtstruct ? result.result.rtstruct.series_instance_uid : '';
     if (result) {
       var source = NODE + '/jobs/' + result.id + '/preview.png';
       if (parts.preview.attr('src') !== source) parts.preview.attr('src', source);

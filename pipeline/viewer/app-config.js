@@ -4,6 +4,8 @@ window.config = {
   routerBasename: '/ohif',
   extensions: [],
   modes: [],
+  // No guided tour before the images.
+  customizationService: [{ 'ohif.tours': { $set: [] } }],
   showStudyList: true,
   maxNumberOfWebWorkers: 3,
   showWarningMessageForCrossOrigin: true,

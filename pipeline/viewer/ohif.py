@@ -58,6 +58,7 @@ def prepare_ohif(state_folder: Path) -> Path:
     """
     folder = ohif_folder(state_folder)
     if folder.is_dir():
+        _configure(folder)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".ohif-") as scratch:
@@ -89,7 +90,7 @@ def serve_folders_configuration(folder: Path) -> dict[str, Any]:
     }
 
 
-def viewer_url(orthanc: str, study_instance_uid: str) -> str:
+def viewer_url(orthanc: str, study_instance_uid: str, structure_set_series_uid: str = "") -> str:
     """Return the address that opens a study.
 
     Parameters
@@ -97,10 +98,19 @@ def viewer_url(orthanc: str, study_instance_uid: str) -> str:
     orthanc
         Root of the Orthanc that serves the viewer.
     study_instance_uid
-        The study; ``{study}`` stays as it is, for templates.
+        The study.
+    structure_set_series_uid
+        Series of the structure set to show at once over the images it was drawn on.
     """
-    query = urlencode({"StudyInstanceUIDs": study_instance_uid}, safe="{}")
-    return f"{orthanc}{PREFIX}/{_PAGE}?{query}"
+    query = {"StudyInstanceUIDs": study_instance_uid}
+    if structure_set_series_uid:
+        query["initialSeriesInstanceUID"] = structure_set_series_uid
+    return f"{orthanc}{PREFIX}/{_PAGE}?{urlencode(query, safe='{}')}"
+
+
+def viewer_template(orthanc: str) -> str:
+    """Return that address as setting ``ViewerUrl`` wants it, with places for study and structure set."""
+    return viewer_url(orthanc, "{study}", "{rtstruct}")
 
 
 def _fetch(folder: Path) -> Path:
@@ -154,4 +164,13 @@ def _fit(build: Path) -> None:
     text = text.replace(_PUBLIC_URL, f"window.PUBLIC_URL = '{PREFIX}/'")
     page.write_text(text)
     (build / _PAGE).write_text(text)
-    shutil.copyfile(_CONFIGURATION, build / "app-config.js")
+    _configure(build)
+
+
+def _configure(build: Path) -> None:
+    """Put this version's configuration in; the one that is there may be of an earlier version."""
+    target = build / "app-config.js"
+    if target.read_bytes() != _CONFIGURATION.read_bytes():
+        part = target.with_suffix(".part")
+        shutil.copyfile(_CONFIGURATION, part)
+        part.replace(target)

@@ -39,7 +39,7 @@ export class StudyPage {
   }
 
   async show(found, result) {
-    fill(this.head, ...this.headOf(found, await this.viewer));
+    fill(this.head, ...this.headOf(found, viewerLink(await this.viewer, found, result)));
     fill(this.side, result ? volumes(result) : null, result ? card("Quality flags", flagList(result.result.flags)) : null, review(found), runs(found.jobs, result?.id));
     const { series, error } = found.identification;
     fill(this.below, card("Series", series ? seriesTable(series) : errorBox(error)));
@@ -49,11 +49,10 @@ export class StudyPage {
     }
   }
 
-  headOf(found, viewer) {
+  headOf(found, link) {
     const line = h("p", { class: "muted" });
     studyLine(line, found.study);
     const name = patient(h("span"), found.study);
-    const link = viewer && viewer.replace("{study}", encodeURIComponent(found.study_instance_uid));
     return [
       h("h1", {}, name),
       line,
@@ -69,6 +68,13 @@ export class StudyPage {
     await post(`/glioloop/studies/${this.study}/process`);
     await this.refresh();
   }
+}
+
+/** Address of the configured viewer for this study, with the result's structure set where it can show one. */
+function viewerLink(template, found, result) {
+  return template
+    .replace("{study}", encodeURIComponent(found.study_instance_uid))
+    .replace("{rtstruct}", encodeURIComponent(result?.result.rtstruct?.series_instance_uid ?? ""));
 }
 
 async function picture(job) {

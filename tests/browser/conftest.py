@@ -17,7 +17,7 @@ from PIL import Image
 from pipeline.errors import GlioLoopError
 from pipeline.node import Modality, OrthancProcess, free_port, write_configuration, write_workstation_configuration
 from pipeline.settings import ROOT
-from pipeline.viewer.ohif import prepare_ohif, viewer_url
+from pipeline.viewer.ohif import prepare_ohif, viewer_template
 from tests.orthanc.conftest import SCANNER, Pair, send, wait_for
 
 selenium = pytest.importorskip("selenium")
@@ -187,7 +187,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, network: Path) -> Iterator[Si
             "ModelsFolder": str(models),
             "Destinations": [{"Modality": "workstation", "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
             "ForwardRetrySeconds": [0.5],
-            "ViewerUrl": "" if viewer is None else viewer_url(workstation.url, "{study}"),
+            "ViewerUrl": "" if viewer is None else viewer_template(workstation.url),
         },
         overrides={"StableAge": 1, "DicomScuTimeout": 2},
     )
