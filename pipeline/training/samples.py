@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pipeline.inference.normalise import normalise_brain, normalise_head
+from pipeline.training.synthesis.anatomy import coordinates
 from pipeline.training.synthesis.heads import Head
 from pipeline.training.synthesis.noise import Array, smooth_noise
 from pipeline.training.synthesis.render import Placement, RenderedStudy, draw_study
@@ -46,18 +47,19 @@ def tumour_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: fl
     return Sample(normalise_brain(study.images, mask).astype(np.float16), regions.astype(np.uint8))
 
 
-def _cut_field_of_view(rng: np.random.Generator, images: Array) -> Array:
-    """Blank slabs at the faces of the volume, as slices that were not acquired."""
+def _cut_field_of_view(
+    rng: np.random.Generator, images: Array, brain: npt.NDArray[np.bool_], spacing_mm: float
+) -> Array:
+    """Blank what lies outside each sequence's stack of slices: a slab, oblique, seldom the same for all."""
     images = images.copy()
-    for axis, most in ((0, 0.3), (1, 0.12), (2, 0.08)):
-        for k in range(images.shape[0]):
-            low, high = (
-                int(images.shape[axis + 1] * most * rng.uniform(-0.7, 1)),
-                int(images.shape[axis + 1] * 0.5 * most * rng.uniform(-0.7, 1)),
-            )
-            view = np.moveaxis(images[k], axis, 0)
-            view[: max(low, 0)] = 0
-            view[view.shape[0] - max(high, 0) :] = 0
+    centre = np.argwhere(brain[::2, ::2, ::2]).mean(axis=0) * 2 if brain.any() else np.array(brain.shape) / 2
+    away = (coordinates(brain.shape) - centre.astype(np.float32)[:, None, None, None]) * np.float32(spacing_mm)
+    tilt = rng.normal(0, 10)
+    for k in range(images.shape[0]):
+        about_x, about_y = np.deg2rad(tilt + rng.normal(0, 8)), np.deg2rad(rng.normal(0, 4))
+        normal = np.array([np.cos(about_x) * np.cos(about_y), np.sin(about_x), np.sin(about_y)], dtype=np.float32)
+        height = np.tensordot(normal, away, 1)
+        images[k][(height < -rng.uniform(50, 110)) | (height > rng.uniform(55, 110))] = 0
     return images
 
 
@@ -66,8 +68,8 @@ def brain_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: flo
     images = study.images
     if rng.random() < 0.35:
         images = images * imperfect_mask(rng, study.regions[0], spacing_mm)
-    elif rng.random() < 0.6:
-        images = _cut_field_of_view(rng, images)
+    elif rng.random() < 0.75:
+        images = _cut_field_of_view(rng, images, study.regions[0], spacing_mm)
     seen = np.asarray((images > 0).any(axis=0))
     return Sample(normalise_head(images).astype(np.float16), (study.regions[:1] & seen[None]).astype(np.uint8))
 
