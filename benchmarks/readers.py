@@ -1,9 +1,10 @@
 """Do other programs read our structure sets as we meant them? Dice of their masks to ours.
 
-Usage: python benchmarks/readers.py --peers PYTHON --series DIR [--json]
+Usage: python benchmarks/readers.py --peers PYTHON --series DIR [--structure-set FILE] [--json]
 
 PYTHON is an interpreter whose environment holds rt-utils and dcmrtstruct2nii; plastimatch is taken from PATH.
 DIR is a folder with one classic MR series. The tumour is made up: lobed, with a shell that has a hole.
+With FILE, a structure set of anyone's on that series, the readers' masks are compared with our reader's instead.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pipeline.objects import HoleEncodings, Provenance, RegionOfInterest, RTStructureSet, read_structure_set
-from pipeline.volume import SourceVolume, read_volume
+from pipeline.volume import SourceVolume, VolumeLimits, read_volume
 
 PEER = Path(__file__).with_name("rtstruct_peer.py")
 Masks = dict[str, NDArray[np.uint8]]
@@ -61,7 +62,9 @@ def by_dcmrtstruct2nii(peers: str, series: Path, structure_set: Path, work: Path
     command = [peers, PEER, "dcmrtstruct2nii_read", series, structure_set, work]
     subprocess.run(command, check=True, capture_output=True)
     found = {path.name.split(".")[0].removeprefix("mask_"): path for path in work.glob("mask_*.nii*")}
-    return {name.replace("-", "_"): _array(path) for name, path in found.items()}
+    # Its file names have every separator as a dash: each mask is found under both spellings.
+    masks = {name: _array(path) for name, path in found.items()}
+    return masks | {name.replace("-", "_"): mask for name, mask in masks.items()}
 
 
 def by_plastimatch(options: list[str]) -> Callable[[str, Path, Path, Path], Masks]:
@@ -128,6 +131,38 @@ def compare(peers: str, series: Path) -> dict[str, dict[str, dict[str, float | s
     return results
 
 
+def compare_foreign(peers: str, series: Path, structure_set: Path) -> dict[str, dict[str, dict[str, float | str]]]:
+    """Return Dice of each reader's masks to our reader's, by ROI; the error's text where a reader fails."""
+    images = [path for path in sorted(series.iterdir()) if pydicom.dcmread(path, stop_before_pixels=True).get("Rows")]
+    ours = by_ours(read_volume(images, VolumeLimits(minimum_slices=2)))(peers, series, structure_set, series)
+    readers: dict[str, Callable[[str, Path, Path, Path], Masks]] = {
+        "rt-utils": by_rt_utils,
+        "dcmrtstruct2nii": by_dcmrtstruct2nii,
+    }
+    if shutil.which("plastimatch"):
+        readers |= {"plastimatch": by_plastimatch([]), "plastimatch --xor-contours": by_plastimatch(["--xor-contours"])}
+    results: dict[str, dict[str, float | str]] = {
+        "voxels, ours": {name: int((mask > 0).sum()) for name, mask in ours.items()}
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder) / "images"
+        copied.mkdir()
+        for path in images:
+            shutil.copy(path, copied)
+        for reader, read in readers.items():
+            work = Path(folder) / reader.replace(" ", "_")
+            work.mkdir()
+            try:
+                masks = read(peers, copied, structure_set, work)
+            except Exception as error:
+                results[reader] = {"error": str(error)[-300:]}
+                continue
+            results[reader] = {
+                name: round(dice(masks[name], mask), 4) if name in masks else "absent" for name, mask in ours.items()
+            }
+    return {structure_set.name: results}
+
+
 def _roi(number: int, name: str, field: NDArray[np.float32], volume: SourceVolume) -> RegionOfInterest:
     image = sitk.GetImageFromArray(field)
     image.CopyInformation(volume.image)
@@ -138,14 +173,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", required=True, help="interpreter with rt-utils and dcmrtstruct2nii")
     parser.add_argument("--series", required=True, type=Path, help="folder with one classic MR series")
+    parser.add_argument("--structure-set", type=Path, help="a foreign structure set on that series")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    results = compare(arguments.peers, arguments.series)
+    if arguments.structure_set:
+        results = compare_foreign(arguments.peers, arguments.series, arguments.structure_set)
+    else:
+        results = compare(arguments.peers, arguments.series)
     if arguments.json:
         print(json.dumps(results, indent=1))
         return
     for title, readers in results.items():
-        print(f"holes: {title}")
+        print(title if arguments.structure_set else f"holes: {title}")
         for reader, rois in readers.items():
             print(f"  {reader:28}" + "  ".join(f"{name} {value}" for name, value in rois.items()))
 
