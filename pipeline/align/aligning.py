@@ -84,7 +84,7 @@ def _align_one(
     best = register(fixed, moving, same_frame)
     rotation, displacement = rotation_deg(best.transform), displacement_mm(best.transform, fixed)
     overlap, dice = overlap_and_dice(fixed, moving, best.transform)
-    broken = failures(best.metric, overlap, dice, rotation, displacement if same_frame else None, limits)
+    broken = failures(best, overlap, dice, displacement if same_frame else None, limits)
     if broken:
         raise GlioLoopError(
             "ALIGNMENT_FAILED",
