@@ -34,6 +34,8 @@ class FinetunePlan(BaseModel):
         Where things lie.
     seed
         Decides samples and their order.
+    niceness
+        How far the learning process steps back from others on the machine; 19 is furthest.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,6 +51,7 @@ class FinetunePlan(BaseModel):
     state_folder: Path
     sample_study: Path
     seed: int
+    niceness: int = 19
 
     def registry(self) -> Registry:
         """The registry that holds the parent."""

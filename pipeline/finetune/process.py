@@ -20,7 +20,6 @@ from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.supervise import REFUSED, STOPPED
 
 _PR_SET_PDEATHSIG = 1
-_LOWEST = 19
 
 
 class _StopAskedError(Exception):
@@ -79,14 +78,13 @@ def _work(phase: Phase) -> Callable[[FinetunePlan, Callable[[float], None]], Non
     return work
 
 
-def _step_back() -> None:
-    """Take only what nobody else wants of the processors, and end with the parent."""
-    os.nice(_LOWEST)
+def _step_back(niceness: int) -> None:
+    """Take only what others leave of the processors, and end with the parent."""
+    os.nice(niceness)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 if __name__ == "__main__":
-    _step_back()
+    _step_back(FinetunePlan.read(Path(sys.argv[1])).niceness)
     sys.exit(main(Path(sys.argv[1]), Phase(sys.argv[2])))

@@ -1,0 +1,178 @@
+"""The store of corrections: whole or not at all, once, bounded, deletable, pseudonymous."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import GlioLoopError
+from pipeline.evaluation.cases import find_cases
+from pipeline.feedback.export import export_cases
+from pipeline.feedback.policy import FeedbackPolicy
+from pipeline.feedback.pseudonyms import Pseudonyms
+from pipeline.feedback.review import agreement, review_of
+from pipeline.feedback.store import FeedbackStore
+from pipeline.feedback.verdicts import Verdict
+from tests.unit.feedback_phantom import keep_phantom, phantom, record, write_case
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeedbackStore:
+    return FeedbackStore(tmp_path / "feedback", FeedbackPolicy(held_back_share=0.34))
+
+
+def _files(tmp_path: Path, name: str = "files") -> Path:
+    folder = tmp_path / name
+    folder.mkdir(exist_ok=True)
+    for suffix in ("t1", "t1ce", "t2", "flair", "seg", "auto"):
+        (folder / f"{suffix}.nii.gz").write_bytes(suffix.encode() * 100)
+    return folder
+
+
+def test_the_same_correction_is_kept_once(store: FeedbackStore, tmp_path: Path) -> None:
+    first = store.keep(record(1), _files(tmp_path))
+    again = store.keep(record(1), _files(tmp_path))
+    assert first.id == again.id == f"{4097:016x}-v1"
+    assert len(store.cases()) == 1
+    assert store.check(first) == store.path(first.id)
+
+
+def test_another_correction_of_the_study_is_its_next_version(store: FeedbackStore, tmp_path: Path) -> None:
+    store.keep(record(1), _files(tmp_path))
+    second = store.keep(record(1, fingerprint="other", received="2026-01-03T10:00:00+00:00"), _files(tmp_path))
+    assert second.id.endswith("-v2")
+    assert [case.id for case in store.newest()] == [second.id]
+    assert len(store.cases()) == 2
+
+
+def test_a_case_that_was_not_finished_is_not_there(store: FeedbackStore, tmp_path: Path) -> None:
+    part = store.cases_folder / f".{4097:016x}-v1.part"
+    part.mkdir(parents=True)
+    (part / "half.nii.gz").write_bytes(b"x")
+    assert store.cases() == []
+    assert store.keep(record(1), _files(tmp_path)).files.keys() >= {f"{4097:016x}-v1_seg.nii.gz"}
+    assert not part.exists()
+
+
+def test_a_damaged_file_is_noticed(store: FeedbackStore, tmp_path: Path) -> None:
+    case = store.keep(record(1), _files(tmp_path))
+    (store.path(case.id) / f"{case.id}_seg.nii.gz").write_bytes(b"other")
+    with pytest.raises(GlioLoopError) as damaged:
+        store.check(case)
+    assert damaged.value.code == "FEEDBACK_DAMAGED"
+
+
+def test_what_was_deleted_is_not_taken_up_again(store: FeedbackStore, tmp_path: Path) -> None:
+    case = store.keep(record(1), _files(tmp_path))
+    store.delete(case.id)
+    assert store.was_deleted(case.fingerprint)
+    assert not store.path(case.id).exists()
+    with pytest.raises(GlioLoopError) as unknown:
+        store.case(case.id)
+    assert unknown.value.code == "FEEDBACK_UNKNOWN"
+    assert store.keep(record(1, fingerprint="new"), _files(tmp_path)).id.endswith("-v2")
+
+
+@pytest.mark.parametrize("identity", ["../../etc", "", "x" * 200, "0" * 16, f"{1:016x}-v1/.."])
+def test_ids_are_no_paths(store: FeedbackStore, identity: str) -> None:
+    with pytest.raises(GlioLoopError) as unknown:
+        store.delete(identity)
+    assert unknown.value.code == "FEEDBACK_UNKNOWN"
+
+
+def test_all_of_a_patient_goes(store: FeedbackStore, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        store.keep(record(number, patient="a" * 16 if number < 3 else "b" * 16), _files(tmp_path))
+    assert len(store.delete_patient("a" * 16)) == 2
+    assert [case.patient for case in store.cases()] == ["b" * 16]
+
+
+def test_the_oldest_is_dropped_beyond_the_bounds(tmp_path: Path) -> None:
+    store = FeedbackStore(tmp_path / "feedback", FeedbackPolicy(most_cases=2))
+    kept = [store.keep(record(number), _files(tmp_path)) for number in (1, 2, 3)]
+    assert [case.id for case in store.cases()] == [kept[2].id, kept[1].id]
+    (line,) = store.ledger()
+    assert (line["id"], line["why"]) == (kept[0].id, "dropped")
+    assert not store.was_deleted(kept[0].fingerprint)
+    small = FeedbackStore(tmp_path / "feedback", FeedbackPolicy(most_gigabytes=1e-6))
+    small.keep(record(4), _files(tmp_path))
+    assert len(small.cases()) == 1
+
+
+def test_a_third_of_the_patients_is_held_back_for_good(store: FeedbackStore, tmp_path: Path) -> None:
+    cases = [store.keep(record(number), _files(tmp_path)) for number in range(1, 10)]
+    assert sum(case.role == "held_back" for case in cases) == 3
+    held = next(case for case in cases if case.role == "held_back")
+    again = store.keep(record(50, patient=held.patient), _files(tmp_path))
+    assert again.role == "held_back"
+
+
+def test_a_torn_line_swallows_nothing(store: FeedbackStore) -> None:
+    store.note("one", "d1", Verdict.OWN)
+    with (store.folder / "seen.jsonl").open("a") as file:
+        file.write('{"instance": "torn')
+    store.note("two", "d2", Verdict.FOREIGN, detail="another study")
+    assert {key[0] for key in store.seen()} == {"one", "two"}
+
+
+def test_pseudonyms_are_keyed_and_the_key_is_the_owners(tmp_path: Path) -> None:
+    one = Pseudonyms.of_installation(tmp_path / "a")
+    other = Pseudonyms.of_installation(tmp_path / "b")
+    assert one.patient("PAT-1") == Pseudonyms.of_installation(tmp_path / "a").patient("PAT-1")
+    assert one.patient("PAT-1") != other.patient("PAT-1")
+    assert one.patient("PAT-1") != one.study("PAT-1")
+    assert one.person(" ") == ""
+    assert stat.S_IMODE((tmp_path / "a" / "pseudonym.key").stat().st_mode) == 0o600
+
+
+def test_export_is_a_brats_data_set_without_ways_back(store: FeedbackStore, tmp_path: Path) -> None:
+    kept = keep_phantom(store, 1, tmp_path)
+    store.keep(record(2, trusted=False), _files(tmp_path))
+    assert export_cases(store, tmp_path / "out") == [kept.id]
+    (case,) = find_cases(tmp_path / "out")
+    assert len(case.files) == 4
+    assert case.segmentation is not None
+    written = json.loads((tmp_path / "out" / kept.id / "case.json").read_text())
+    assert written["source_sop_instance_uid"] is None
+    assert not list((tmp_path / "out").glob("*/*_auto.nii.gz"))
+
+
+def _job(identity: str, created: str, delivered: bool = False) -> dict[str, object]:
+    return {
+        "id": identity,
+        "created": created,
+        "updated": created,
+        "model": "m@1",
+        "result": {"objects": {"rtstruct": {}}},
+        "deliveries": {"w": {"state": "done" if delivered else "running"}},
+    }
+
+
+def test_review_state(store: FeedbackStore, tmp_path: Path) -> None:
+    uid = "1.2.3"
+    first = _job("0" * 32, "2026-01-01T00:00:00+00:00")
+    assert review_of(store, uid, [])["state"] == "none"
+    assert review_of(store, uid, [first])["state"] == "automatic"
+    assert review_of(store, uid, [_job("0" * 32, "2026-01-01T00:00:00+00:00", True)])["state"] == "sent"
+    pseudonym = Pseudonyms.of_installation(store.folder).study(uid)
+    store.keep(record(1, study=pseudonym), _files(tmp_path))
+    assert review_of(store, uid, [first])["state"] == "corrected"
+    later = _job("1" * 32, "2026-02-01T00:00:00+00:00", True)
+    assert review_of(store, uid, [later, first])["state"] == "sent"
+
+
+def test_agreement_counts_what_was_drawn(store: FeedbackStore, tmp_path: Path) -> None:
+    for number in (1, 2):
+        store.keep(record(number), _files(tmp_path))
+    found = agreement(store.cases())
+    assert [(row["model"], row["region"], row["n"]) for row in found["summary"]] == [("threshold@1.0.0", "WT", 2)]
+    assert [point["case"][-3:] for point in found["points"]] == ["-v1", "-v1"]
+
+
+def test_a_stored_case_reads_back(store: FeedbackStore, tmp_path: Path) -> None:
+    case = keep_phantom(store, 3, tmp_path)
+    (read,) = find_cases(store.check(case))
+    assert set(read.read_images()) and read.segmentation is not None
+    images, regions = phantom(3)
+    write_case(tmp_path / "again", images, regions)

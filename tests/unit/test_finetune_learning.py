@@ -1,0 +1,101 @@
+"""A small fine-tuning for real: a systematic correction is learnt, shuffled masks are not let through."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import GlioLoopError
+from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
+from pipeline.feedback.store import FeedbackStore
+from pipeline.finetune.direct import plan_of, register, run_phases
+from pipeline.finetune.plan import FinetunePlan
+from pipeline.names import Region
+from pipeline.registry import Registry
+from pipeline.settings import Settings
+from tests.unit.feedback_phantom import grown, keep_phantom, phantom, write_case, write_threshold_model
+
+CASES = 6
+
+
+def _settings(folder: Path, **finetune: object) -> Settings:
+    return Settings(
+        state_folder=folder / "state",
+        models_folder=folder / "models",
+        feedback=FeedbackPolicy(held_back_share=0.5),
+        finetune=FinetunePolicy(reference_cases=0, replay_share=0.0, learning_rate=1e-3, **finetune),  # type: ignore[arg-type]
+    )
+
+
+def _plan(settings: Settings, grow: int) -> FinetunePlan:
+    """A plan that rehearses nothing; the reference set holds phantoms whose tumour is grown by ``grow`` voxels."""
+    plan = plan_of(settings, "finetune-000000000001", None, {})
+    plan = plan.model_copy(update={"sample_study": settings.state_folder / "none", "niceness": 0})
+    plan.write()
+    for number in range(3):
+        images, truth = phantom(500 + number)
+        regions = {**truth, Region.WT: grown(truth[Region.WT], grow)}
+        name = f"reference-{number}"
+        write_case(plan.reference_folder / name, images, regions, prefix=f"{name}_")
+    return plan
+
+
+def fill_store(folder: Path, work: Path) -> None:
+    """Keep corrections of phantoms, each of a patient of its own."""
+    store = FeedbackStore(folder, FeedbackPolicy(held_back_share=0.5))
+    for number in range(CASES):
+        keep_phantom(store, number, work)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    write_threshold_model(tmp_path / "models")
+    return tmp_path
+
+
+def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
+    settings = _settings(site, steps=60)
+    fill_store(settings.feedback_folder, site)
+    plan = _plan(settings, grow=1)
+    assert (len(plan.learn), len(plan.held_back)) == (3, 3)
+    run_phases(plan, print)
+    outcome = register(plan, promote=True)
+    assert outcome["decision"]["passed"], outcome["decision"]["reason"]
+    assert outcome["decision"]["corrections"]["change"] >= 0.05
+    registry = Registry(settings.models_folder, settings.state_folder)
+    current = registry.get(None).card
+    assert current.identity == outcome["model"] == "threshold@1.0.0-ft.1"
+    assert current.lineage is not None
+    assert current.lineage.parent == "threshold@1.0.0"
+    assert current.lineage.cases == plan.learn
+    assert current.metrics
+    assert registry.rollback().card.identity == "threshold@1.0.0"
+
+
+def test_what_contradicts_the_reference_set_is_kept_as_a_candidate(site: Path) -> None:
+    settings = _settings(site, steps=60)
+    fill_store(settings.feedback_folder, site)
+    plan = _plan(settings, grow=0)
+    run_phases(plan, print)
+    outcome = register(plan, promote=True)
+    assert not outcome["decision"]["passed"]
+    assert "reference set" in outcome["decision"]["reason"]
+    assert Registry(settings.models_folder, settings.state_folder).get(None).card.identity == "threshold@1.0.0"
+
+
+def test_shuffled_masks_do_not_pass(site: Path) -> None:
+    settings = _settings(site, steps=30)
+    store = FeedbackStore(settings.feedback_folder, settings.feedback)
+    for number in range(CASES):
+        keep_phantom(store, number, site, phantom((number + 1) % CASES)[1])
+    plan = _plan(settings, grow=0)
+    run_phases(plan, print)
+    outcome = register(plan, promote=True)
+    assert not outcome["decision"]["passed"]
+    assert not outcome["promoted"]
+    assert Registry(settings.models_folder, settings.state_folder).get(None).card.identity == "threshold@1.0.0"
+
+
+def test_nothing_to_learn_is_a_refusal(site: Path) -> None:
+    with pytest.raises(GlioLoopError) as refused:
+        plan_of(_settings(site), "finetune-000000000002", None, {})
+    assert refused.value.code == "NOTHING_TO_LEARN"
