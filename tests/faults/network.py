@@ -38,7 +38,7 @@ def _weights() -> list[onnx.TensorProto]:
     kernel = np.zeros((3, 4, 1, 1, 1), np.float32)
     order = list(Sequence)
     kernel[0, order.index(Sequence.FLAIR)] = kernel[1:, order.index(Sequence.T1C)] = 4.0
-    bias = np.array([-6.0, -8.0, -10.0], np.float32)
+    bias = np.array([-9.0, -12.0, -14.0], np.float32)
     return [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(bias, "bias")]
 
 
