@@ -24,7 +24,7 @@ from pipeline.node import (
     write_configuration,
     write_workstation_configuration,
 )
-from pipeline.viewer.ohif import viewer_url
+from pipeline.viewer.ohif import viewer_template, viewer_url
 
 WORKSTATION = "workstation"
 _SCANNER = Modality(aet="SCANNER", port=104)
@@ -191,10 +191,10 @@ class Loop:
         path.write_bytes(answer.content)
         return path
 
-    def urls(self, study: str, job_id: str) -> dict[str, str]:
+    def urls(self, study: str, job_id: str, structure_set_series: str = "") -> dict[str, str]:
         """Where to look, on this machine; ``viewer`` only where there is one."""
         node, workstation = self.node.url, self.workstation.url
-        viewer = {"viewer": viewer_url(workstation, study)} if self.viewer else {}
+        viewer = {"viewer": viewer_url(workstation, study, structure_set_series)} if self.viewer else {}
         return viewer | {
             "study": f"{node}/app/explorer.html#study?uuid={self._orthanc_id(self.node, study)}",
             "workstation": f"{workstation}/app/explorer.html#study?uuid={self._orthanc_id(self.workstation, study)}",
@@ -256,7 +256,7 @@ def servers(state_root: Path, progress: Progress, viewer: Path | None = None) ->
             "ForwardRetrySeconds": [2, 5, 10],
             # The images too: contours show only over images that the workstation has.
             "Destinations": [{"Modality": WORKSTATION, "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
-            "ViewerUrl": viewer_url(workstation.url, "{study}") if viewer else "",
+            "ViewerUrl": viewer_template(workstation.url) if viewer else "",
         },
         overrides={"StableAge": _STABLE_SECONDS},
     )
@@ -320,7 +320,7 @@ def run(loop: Loop, files: tuple[StudyFile, ...], timeout_seconds: float) -> Out
         at_workstation=dataset is not None,
         rois=rois_of(dataset) if dataset is not None else [],
         timings_s=loop.timings_s | stages | {"total": round(total, 3)},
-        urls=loop.urls(study, job_id),
+        urls=loop.urls(study, job_id, result.get("rtstruct", {}).get("series_instance_uid", "")),
         model=job["model"],
         preview=loop.save_preview(job_id),
         flags=result.get("flags", []),
