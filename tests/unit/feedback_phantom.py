@@ -43,7 +43,7 @@ def write_threshold_model(
     with torch.no_grad():
         for parameter in network.parameters():
             # Equal weights would share one initialiser in the file; those of a trained network never are.
-            parameter += 1e-4 * torch.randn_like(parameter)
+            parameter.add_(1e-4 * torch.randn_like(parameter))
         for channel, (source, threshold) in enumerate(((3, whole_tumour), (1, core))):
             first.weight[channel] = 0
             first.weight[(channel, 6 + source, *centre)] = 1
