@@ -18,7 +18,8 @@ const offline = h("div", { class: "offline", role: "alert", hidden: true });
 let page = null;
 let timer = 0;
 /** Link to a viewer, `{study}` in it; empty where none is configured. It does not change while Orthanc runs. */
-const viewer = getAnyway("/glioloop/health").then((found) => found.viewer ?? "", () => "");
+const viewer = () => (asked ??= getAnyway("/glioloop/health").then((found) => found.viewer ?? "", () => ""));
+let asked = null;
 
 const PAGES = [
   [/^#?\/?(?:\?page=(\d+))?$/, "worklist", "Worklist", (number) => new Worklist(Number(number ?? 0))],
@@ -47,7 +48,7 @@ function open() {
     window.scrollTo(0, 0);
     say(title);
   }
-  refresh(page);
+  return refresh(page);
 }
 
 async function refresh(which) {
@@ -95,5 +96,5 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 window.addEventListener("hashchange", open);
-open();
-health();
+// What the page is for comes first: health counts every waiting job.
+Promise.resolve(open()).finally(health);

@@ -39,7 +39,7 @@ export class StudyPage {
   }
 
   async show(found, result) {
-    fill(this.head, ...this.headOf(found, viewerLink(await this.viewer, found, result)));
+    fill(this.head, ...this.headOf(found, viewerLink(await this.viewer(), found, result)));
     fill(this.side, result ? volumes(result) : null, result ? card("Quality flags", flagList(result.result.flags)) : null, review(found), runs(found.jobs, result?.id));
     const { series, error } = found.identification;
     fill(this.below, card("Series", series ? seriesTable(series) : errorBox(error)));
