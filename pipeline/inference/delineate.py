@@ -28,6 +28,10 @@ PLAUSIBLE_BRAIN_ML = (600.0, 2200.0)
 _ML_PER_MM3 = 1e-3
 #: Voxels whose probability of tumour is above this take part in the uncertainty figure.
 _DOUBT_FROM = 0.1
+#: Probability from which the coarse network is sure of a voxel being brain.
+_SURE = 0.8
+#: Half the thickness, in voxels of the coarse grid, of what is cut off as not being brain.
+_NECK_VOXELS = 3
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,10 @@ class Delineation:
 
 @dataclass(frozen=True)
 class _Brain:
-    """The brain on the grid it was looked for on."""
+    """The brain on the grid it was looked for on; ``sure`` is 1 where it is brain beyond doubt."""
 
     probability: sitk.Image
+    sure: sitk.Image
     box: Box
     volume_ml: float
 
@@ -111,6 +116,8 @@ def delineate(
         lambda fraction: progress(0.2 + 0.8 * fraction),
     )
     regions = _regions(activate(raw, card.activation), mask, card)
+    if brain is not None:
+        regions = _drop_outside(regions, brain, grid, card)
     brain_ml = _brain_volume(brain, regions, mask, grid)
     doubt = _uncertainty(regions[Region.WT])
     flags = (Flag("MODEL_UNCERTAIN", f"{doubt:.2f}"),) if doubt > card.uncertainty_limit else ()
@@ -130,20 +137,51 @@ def _find_brain(
     network = load_network(model, stage.file)
     raw = predict(_normalise(images, _inside(images), stage.grid), stage.grid.window, stage.grid.overlap, network)
     probability = activate(raw, "sigmoid")[0]
-    mask = _largest(probability >= stage.threshold)
+    mask, sure = brain_mask(probability, stage.threshold)
     volume_ml = float(mask.sum()) * float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
     _check_brain(volume_ml)
     # Parts apart from the brain (an eye, a muscle) must not come back through their probability.
-    kept = np.where(ndimage.binary_dilation(mask, iterations=2), probability, 0).astype(np.float32)
-    image = like(kept, grid)
+    kept = np.where(mask, np.maximum(probability, stage.threshold), np.minimum(probability, stage.threshold / 2))
+    image = like(np.where(ndimage.binary_dilation(mask), kept, 0).astype(np.float32), grid)
     margin = stage.margin_mm + max(stage.grid.spacing_mm)
-    return _Brain(image, _box_of(mask, grid, margin), volume_ml)
+    return _Brain(image, like(sure.astype(np.float32), grid), _box_of(mask, grid, margin), volume_ml)
 
 
 def _check_brain(volume_ml: float) -> None:
     low, high = PLAUSIBLE_BRAIN_ML
     if not low <= volume_ml <= high:
         raise GlioLoopError("BRAIN_NOT_FOUND", f"{volume_ml:.0f} ml")
+
+
+def brain_mask(probability: Array, threshold: float) -> tuple[Mask, Mask]:
+    """Cut the brain free of what hangs on to it: the muscles of the neck, the orbits, the ears.
+
+    What the network is sure of is opened with a ball, which cuts necks thinner than the brainstem; the
+    largest part left is the brain, and grows back to its surface by as much as the ball took.
+
+    Parameters
+    ----------
+    probability
+        float32, shape (z, y, x), isotropic voxels of about 4 mm.
+    threshold
+        Probability at the surface.
+
+    Returns
+    -------
+    (mask, sure)
+        The brain to its surface, and the part of it to which nothing else can hang on; shape (z, y, x).
+    """
+    ball = ndimage.iterate_structure(ndimage.generate_binary_structure(3, 1), _NECK_VOXELS)
+    sure = np.pad(probability >= _SURE, _NECK_VOXELS)
+    opened = ndimage.binary_opening(sure, ball)[(slice(_NECK_VOXELS, -_NECK_VOXELS),) * 3]
+    core = _largest(opened)
+    if not core.any():
+        return core, core
+    surface = probability >= threshold
+    return (
+        np.asarray(ndimage.binary_dilation(core, iterations=_NECK_VOXELS, mask=surface)),
+        np.asarray(ndimage.binary_dilation(core, iterations=1, mask=surface)),
+    )
 
 
 def _largest(mask: Mask) -> Mask:
@@ -192,6 +230,26 @@ def _regions(probabilities: Array, mask: Mask, card: ModelCard) -> dict[Region, 
     for outer, inner in pairwise(TUMOUR_REGIONS):
         regions[inner] = np.minimum(regions[inner], regions[outer])
     return regions
+
+
+def _drop_outside(
+    regions: dict[Region, Array], brain: _Brain, grid: sitk.Image, card: ModelCard
+) -> dict[Region, Array]:
+    """Drop connected tumour that lies mostly where the brain is in doubt: muscle, fat and orbits are not tumour.
+
+    A tumour that reaches the surface of the brain keeps all of itself, since most of it lies within.
+    """
+    moved = sitk.Resample(brain.sure, grid, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    sure = sitk.GetArrayFromImage(moved) >= 0.5
+    # Taken far below the threshold, so that no rim of a dropped part is left.
+    labels, count = ndimage.label(regions[Region.WT] >= card.threshold(Region.WT) / 2)
+    if count == 0:
+        return regions
+    size = np.bincount(labels.ravel(), minlength=count + 1)
+    inside = np.bincount(labels[sure], minlength=count + 1)
+    outside = np.flatnonzero(inside < 0.5 * size)
+    kept = ~np.isin(labels, outside[outside > 0])
+    return {region: array if region is Region.BRAIN else array * kept for region, array in regions.items()}
 
 
 def _brain_volume(brain: _Brain | None, regions: Mapping[Region, Array], mask: Mask, grid: sitk.Image) -> float:
