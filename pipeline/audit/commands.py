@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from pipeline.audit.trail import AuditTrail
-from pipeline.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -17,6 +16,8 @@ TAMPERED = 4
 
 
 def _trail() -> AuditTrail:
+    from pipeline.settings import load_settings  # noqa: PLC0415 - `--help` should not wait for pydicom
+
     return AuditTrail(load_settings().state_folder)
 
 
