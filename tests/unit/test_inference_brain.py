@@ -7,7 +7,8 @@ from pipeline.inference.delineate import brain_mask
 
 
 def ball(shape: tuple[int, int, int], centre: tuple[int, int, int], radius: float) -> np.ndarray:
-    return np.asarray(np.linalg.norm(np.indices(shape).T - np.array(centre), axis=-1).T <= radius)
+    distance = np.linalg.norm(np.indices(shape).T - np.array(centre), axis=-1).T
+    return np.asarray(distance <= radius)
 
 
 def test_a_neck_is_cut_off_and_the_surface_stays() -> None:
