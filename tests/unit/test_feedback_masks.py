@@ -1,0 +1,135 @@
+"""Objects read back on the reference grid: segmentations, structure sets, on other sequences; and recognised."""
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+
+from pipeline.align import Alignment
+from pipeline.errors import GlioLoopError
+from pipeline.feedback.masks import Study, read_drawn
+from pipeline.feedback.policy import FeedbackPolicy
+from pipeline.feedback.recognise import OwnObject, check_identity, content_hash, own_copy, read_object
+from pipeline.feedback.regions import RegionNames
+from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region, Sequence
+from pipeline.objects import Provenance, build_objects
+from pipeline.volume.records import SourceVolume
+from tests.unit.objects_phantom import FLIPPED, SAGITTAL, phantom_series
+
+NAMES = RegionNames(ROI_NAMES, FeedbackPolicy())
+SHIFT = (3.0, -2.0, 3.0)
+
+
+def _ball(volume: SourceVolume, radius: float, centre: NDArray[np.float64]) -> sitk.Image:
+    size = volume.image.GetSize()
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in size], indexing="ij")).reshape(3, -1)
+    direction = np.array(volume.image.GetDirection()).reshape(3, 3)
+    spacing = np.array(volume.image.GetSpacing())
+    points = np.array(volume.image.GetOrigin())[:, None] + direction @ (index * spacing[:, None])
+    inside = (((points - centre[:, None]) ** 2).sum(0) <= radius**2).reshape(size)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(inside.transpose(2, 1, 0)).astype(np.uint8))
+    image.CopyInformation(volume.image)
+    return image
+
+
+def _middle(volume: SourceVolume) -> NDArray[np.float64]:
+    return np.array(volume.image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in volume.image.GetSize()]))
+
+
+def _objects(
+    headers: list[Dataset], volume: SourceVolume, centre: NDArray[np.float64]
+) -> tuple[dict[str, Dataset], dict[Region, sitk.Image]]:
+    masks = {r: _ball(volume, size, centre) for r, size in zip(TUMOUR_REGIONS, (9.0, 7.0, 5.0), strict=True)}
+    probabilities = {region: sitk.Cast(mask, sitk.sitkFloat32) for region, mask in masks.items()}
+    thresholds = dict.fromkeys(TUMOUR_REGIONS, 0.5)
+    made = build_objects(headers, volume, probabilities, masks, thresholds, Provenance("m@1"), want={"rtstruct", "seg"})
+    return made.datasets, masks
+
+
+def _study(reference: SourceVolume, other: SourceVolume) -> Study:
+    moved = sitk.Euler3DTransform()
+    moved.SetTranslation(SHIFT)
+    still = Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)
+    return Study(
+        {Sequence.T1C: reference, Sequence.FLAIR: other},
+        {Sequence.T1C: still, Sequence.FLAIR: Alignment(moved, 0.0, 1.0, 0.0, 5.0)},
+        Sequence.T1C,
+    )
+
+
+@pytest.mark.parametrize("orientation", [(1.0, 0.0, 0.0, 0.0, 1.0, 0.0), SAGITTAL, FLIPPED])
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_own_objects_read_back_as_they_were(kind: str, orientation: tuple[float, ...]) -> None:
+    headers, volume = phantom_series(orientation=orientation)
+    objects, masks = _objects(headers, volume, _middle(volume))
+    drawn = read_drawn(objects[kind], _study(volume, phantom_series()[1]), NAMES)
+    assert drawn.sequences == (Sequence.T1C,)
+    for region in TUMOUR_REGIONS:
+        assert (drawn.masks[region] == sitk.GetArrayViewFromImage(masks[region]).astype(bool)).all()
+
+
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_contours_on_another_sequence_are_carried_over(kind: str) -> None:
+    _, reference = phantom_series(spacing=(1.0, 1.0, 1.5), shape=(20, 32, 40))
+    headers, other = phantom_series(spacing=(1.0, 1.0, 1.5), shape=(20, 32, 40))
+    centre = _middle(other)
+    objects, _ = _objects(headers, other, centre)
+    drawn = read_drawn(objects[kind], _study(reference, other), NAMES)
+    assert drawn.sequences == (Sequence.FLAIR,)
+    # The alignment maps reference to moving: what lies at the centre there lies before the shift here.
+    expected = sitk.GetArrayViewFromImage(_ball(reference, 9.0, centre - np.array(SHIFT))).astype(bool)
+    found = drawn.masks[Region.WT]
+    assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.97
+
+
+def test_objects_on_other_images_are_foreign() -> None:
+    headers, volume = phantom_series()
+    objects, _ = _objects(headers, volume, _middle(volume))
+    study = _study(phantom_series()[1], phantom_series()[1])
+    for dataset in objects.values():
+        with pytest.raises(GlioLoopError) as foreign:
+            read_drawn(dataset, study, NAMES)
+        assert foreign.value.code == "STRUCTURE_SET_FOREIGN"
+
+
+def test_another_patient_or_study_is_foreign() -> None:
+    headers, volume = phantom_series()
+    dataset = _objects(headers, volume, _middle(volume))[0]["rtstruct"]
+    check_identity(dataset, "P1", volume.study_instance_uid)
+    for patient, study in (("P2", volume.study_instance_uid), ("P1", "1.2.3")):
+        with pytest.raises(GlioLoopError) as foreign:
+            check_identity(dataset, patient, study)
+        assert foreign.value.code == "STRUCTURE_SET_FOREIGN"
+
+
+def test_content_counts_and_not_its_encoding(tmp_path: Path) -> None:
+    headers, volume = phantom_series()
+    dataset = _objects(headers, volume, _middle(volume))[0]["rtstruct"]
+    first, implicit, edited = tmp_path / "a.dcm", tmp_path / "b.dcm", tmp_path / "c.dcm"
+    dataset.save_as(first, enforce_file_format=True)
+    copy = read_object(first)
+    copy.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    copy.file_meta.ImplementationVersionName = "OTHER"
+    copy.save_as(implicit, implicit_vr=True, little_endian=True)
+    own = {str(dataset.SOPInstanceUID): OwnObject("j", str(dataset.SOPInstanceUID), content_hash(first))}
+    assert own_copy(str(dataset.SOPInstanceUID), content_hash(implicit), own)
+    changed = pydicom.dcmread(first)
+    contour = changed.ROIContourSequence[0].ContourSequence[0]
+    contour.ContourData = [*contour.ContourData[:-1], contour.ContourData[-1] + 1]
+    changed.save_as(edited)
+    assert not own_copy(str(dataset.SOPInstanceUID), content_hash(edited), own)
+    assert not own_copy(generate_uid(), content_hash(first), own)
+
+
+@pytest.mark.parametrize("content", [b"", b"no dicom", b"\0" * 128 + b"DICM" + b"\xff" * 64])
+def test_rubbish_is_unreadable(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.dcm"
+    path.write_bytes(content)
+    with pytest.raises(GlioLoopError) as unreadable:
+        read_object(path)
+    assert unreadable.value.code == "STRUCTURE_SET_UNREADABLE"
