@@ -1,6 +1,7 @@
 """Answers of the node's routes: JSON in and out, sizes bounded, every error with its code and hint."""
 
 import json
+import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ _STATUS: Final = {
 _UNPROCESSABLE: Final = 422
 
 _MOST_RECORDED: Final = 2048
+_MOST_NESTED: Final = 8
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _LONGEST_USER: Final = 64
 _trail: AuditTrail | None = None
 
@@ -158,12 +161,27 @@ def body_of(request: dict[str, Any]) -> dict[str, Any]:
     if len(body) > MAX_BODY:
         raise GlioLoopError("REQUEST_INVALID", f"more than {MAX_BODY} bytes")
     try:
+        _refuse_deep(body)
         value = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
         raise GlioLoopError("REQUEST_INVALID", "not JSON") from error
     if not isinstance(value, dict):
         raise GlioLoopError("REQUEST_INVALID", "not a JSON object")
     return value
+
+
+def _refuse_deep(body: bytes) -> None:
+    """Refuse nesting before the parser sees it: Orthanc's HTTP threads have stacks of 100 KB, and the parser's
+    own limit lies beyond their end, so that a deep body would end the whole process.
+    """
+    depth, text = 0, _STRING.sub(b"", body)
+    for byte in text:
+        if byte in b"[{":
+            depth += 1
+            if depth > _MOST_NESTED:
+                raise GlioLoopError("REQUEST_INVALID", f"nested deeper than {_MOST_NESTED}")
+        elif byte in b"]}":
+            depth -= 1
 
 
 def number(request: dict[str, Any], name: str, default: int, highest: int) -> int:

@@ -27,6 +27,9 @@ class Node:
         section: dict[str, Any] = configuration.get("GlioLoop", {})
         self.settings: Settings = load_settings(section)
         self.settings.state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self.settings.database_url:
+            # Whoever connects first makes the file, with the rights of Orthanc's own umask.
+            (self.settings.state_folder / "queue.sqlite").touch(mode=0o600)
         self._lock = threading.Lock()
         self._queue: JobQueue | None = None
         self.supervisor = Supervisor(
