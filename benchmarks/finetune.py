@@ -154,15 +154,18 @@ def main() -> None:
     parser.add_argument("--replay", type=int, default=8)
     parser.add_argument("--reference", type=int, default=4)
     parser.add_argument("--nice", type=int, default=0)
+    parser.add_argument("--cache", type=Path, help="folder for the heads' tissue fractions, to be used again")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory(prefix="glioloop-finetune-") as name:
-        studies = draw(options.heads, options.kind, Path(name) / "heads")
+        studies = draw(options.heads, options.kind, options.cache or Path(name) / "heads")
         results = []
         for shuffled in (False, True):
             folder = Path(name) / ("shuffled" if shuffled else "grown")
-            folder.mkdir()
+            (folder / "state" / "finetune").mkdir(parents=True)
+            if options.cache:
+                (folder / "state" / "finetune" / "heads").symlink_to(options.cache.resolve())
             results.append(measure(options, studies, shuffled, folder))
             print(table(results[-1:]), flush=True)
             if options.json:

@@ -77,7 +77,7 @@ def write_threshold_model(
 
 
 def phantom(seed: int) -> tuple[NDArray[np.float32], dict[Region, Mask]]:
-    """Return the four sequences (4, z, y, x) of a skull-stripped ball of a brain with a tumour, and its regions."""
+    """Return the four sequences (4, z, y, x) of a stripped ball of a brain with a coreless tumour, and regions."""
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*[np.arange(_SIZE)] * 3, indexing="ij")).astype(np.float64)
     middle = (_SIZE - 1) / 2
@@ -88,13 +88,12 @@ def phantom(seed: int) -> tuple[NDArray[np.float32], dict[Region, Mask]]:
     brain = ball(np.full(3, middle), 29)
     centre = middle + rng.uniform(-9, 9, 3)
     radius = rng.uniform(6, 8)
-    tumour, core = ball(centre, radius), ball(centre, radius * 0.5)
+    tumour = ball(centre, radius)
     images = 400 + 40 * rng.standard_normal((4, _SIZE, _SIZE, _SIZE))
     images[3] += 300 * tumour
     images[2] += 200 * tumour
-    images[1] += 500 * core
     images = np.where(brain, np.stack([ndimage.gaussian_filter(one, 0.5) for one in images]), 0)
-    return images.astype(np.float32), {Region.WT: tumour, Region.TC: core, Region.ET: core}
+    return images.astype(np.float32), {Region.WT: tumour, Region.TC: tumour & False, Region.ET: tumour & False}
 
 
 def grown(mask: Mask, voxels: int = 1) -> Mask:
