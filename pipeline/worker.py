@@ -32,6 +32,8 @@ _DELIVERIES_AT_ONCE = 4
 
 #: Set by the plugin: which of its workers this is. DBOS gives a worker that comes back its own jobs.
 EXECUTOR_VARIABLE = "GLIOLOOP_EXECUTOR"
+#: Set by the plugin: the process without which a worker of its own has no business.
+PARENT_VARIABLE = "GLIOLOOP_PARENT"
 #: Set by the plugin: file whose time of change tells that the worker is alive.
 HEARTBEAT_VARIABLE = "GLIOLOOP_HEARTBEAT"
 
@@ -46,7 +48,8 @@ def run() -> None:
     GlioLoopError
         CONFIGURATION_INVALID, QUEUE_DAMAGED.
     """
-    parent = os.getppid()
+    # Told by the parent, since one that died while this process was starting would be taken for init.
+    parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
     _end_with_parent()
     os.umask(0o077)  # working files hold patients' images
     settings = load_settings()

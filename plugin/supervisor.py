@@ -17,6 +17,7 @@ _LONGEST_WAIT: Final = 60.0
 _WELL_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 5.0
 _EXECUTOR_VARIABLE: Final = "GLIOLOOP_EXECUTOR"
+_PARENT_VARIABLE: Final = "GLIOLOOP_PARENT"
 _HEARTBEAT_VARIABLE: Final = "GLIOLOOP_HEARTBEAT"
 _LOOK_SECONDS: Final = 1.0
 #: Imports and a first look at the database, on a slow and busy machine.
@@ -151,7 +152,11 @@ class Supervisor:
         heartbeat = self._heartbeat(number)
         heartbeat.unlink(missing_ok=True)
         environment = os.environ | self._environment
-        environment |= {_EXECUTOR_VARIABLE: f"worker-{number}", _HEARTBEAT_VARIABLE: str(heartbeat)}
+        environment |= {
+            _EXECUTOR_VARIABLE: f"worker-{number}",
+            _PARENT_VARIABLE: str(os.getpid()),
+            _HEARTBEAT_VARIABLE: str(heartbeat),
+        }
         # Readable by the owner only: what libraries say there is not in our hand.
         with os.fdopen(os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
             return subprocess.Popen(
