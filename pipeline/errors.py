@@ -159,7 +159,7 @@ REASONS: dict[str, Reason] = {
     "MODEL_INVALID": Reason(
         Kind.REFUSAL,
         "The network cannot be installed.",
-        "Its card (model.json) must hold every key of the model card and name files that are there; see docs/models.md.",
+        "The card (model.json) must hold every key of a card and name files that are there; see docs/models.md.",
     ),
     "MODEL_DAMAGED": Reason(
         Kind.FAILURE,

@@ -36,7 +36,7 @@ def exhausted(error: BaseException, where: str) -> GlioLoopError | None:
 
 def trace_of(error: BaseException) -> str:
     """Return type and place of an exception and of its causes, innermost frames last, and none of its values."""
-    parts = []
+    parts: list[str] = []
     current: BaseException | None = error
     while current is not None and len(parts) < 5:
         frames = traceback.extract_tb(current.__traceback__)

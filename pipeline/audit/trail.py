@@ -156,7 +156,7 @@ class AuditTrail:
             The first fault of each kind of damage, by line; empty where the trail is whole.
         """
         number, last, before = 0, FIRST, FIRST
-        faults = []
+        faults: list[Fault] = []
         for number, line in enumerate(
             self.file.read_bytes().splitlines(keepends=True) if self.file.exists() else (), 1
         ):
