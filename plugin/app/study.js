@@ -114,10 +114,13 @@ function volumeRow(region, result) {
     h("td", { class: "number" }, size.long_axis_mm ? `${Math.round(size.long_axis_mm)} × ${Math.round(size.short_axis_mm)} mm` : "—"));
 }
 
+const REVIEWS = { none: "none", automatic: "automatic, not sent", sent: "sent, no answer yet", corrected: "corrected", accepted: "accepted unchanged" };
+
 function review(found) {
-  if (!found.review) return null;
-  const pairs = Object.entries(found.review).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value));
-  return pairs.length ? card("Review", facts(...pairs.map(([name, value]) => [name.replaceAll("_", " "), String(value)]))) : null;
+  if (!found.review || found.review.state === "none") return null;
+  const { state, since, trusted } = found.review;
+  const trust = trusted === true ? "yes" : trusted === false ? "no" : null;
+  return card("Review", facts(["State", REVIEWS[state] ?? state], ["Since", moment(since)], ["Trusted", trust]));
 }
 
 function runs(jobs, shown) {
