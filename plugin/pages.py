@@ -30,6 +30,7 @@ _HEADERS: Final = {
 #: A job's result is never rewritten with other content under the same id.
 _RESULT_HEADERS: Final = {"Cache-Control": "private, max-age=3600"}
 
+_OPENAPI: Final = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
 _JOB: Final = r"/glioloop/jobs/([0-9a-f]{32})"
 
 
@@ -54,6 +55,7 @@ class Pages:
         of its two addresses the browser resolves a link. It links to ``app/…``; both readings answer.
         """
         orthanc.RegisterRestCallback(r"/glioloop/app(?:/app)?(?:/([a-z0-9.-]*))?", route(self.page))
+        orthanc.RegisterRestCallback(r"/glioloop/openapi\.json", route(self.openapi))
         orthanc.RegisterRestCallback(_JOB + "/contours", route(self.contours))
         orthanc.RegisterRestCallback(_JOB + rf"/slices/({'|'.join(Sequence)})\.jpg", route(self.slices))
 
@@ -64,6 +66,10 @@ class Pages:
         if path is None:
             raise GlioLoopError("PAGE_UNKNOWN", name)
         return 200, Content(path.read_bytes(), _TYPES[path.suffix], _HEADERS)
+
+    def openapi(self, _request: dict[str, Any]) -> tuple[int, Any]:
+        """Answer the description of the REST API."""
+        return 200, Content(_OPENAPI.read_bytes(), "application/json", _HEADERS)
 
     def contours(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Answer the contours of a job in pixels of the reference series."""
