@@ -136,7 +136,7 @@ def _step(state: _State, sample: Sample, rng: np.random.Generator, plan: Finetun
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), _CLIP)
     state.optimiser.step()
     update_average(state.average, state.network, state.step, _DECAY)
-    return float(loss)
+    return float(loss.detach())
 
 
 def _keep(state: _State, path: Path) -> None:
