@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from pipeline.align import Alignment
 from pipeline.errors import Flag, GlioLoopError
-from pipeline.inference.grids import Box, covered, extent_of, like, make_grid, sample_all
+from pipeline.inference.grids import Box, extent_of, like, make_grid, sample_all
 from pipeline.inference.normalise import normalise_brain, normalise_head
 from pipeline.inference.session import activate, load_network
 from pipeline.inference.windows import predict
@@ -104,8 +104,7 @@ def delineate(
     progress(0.2)
     grid = make_grid(field if brain is None else brain.box, card.grid)
     images = sample_all(volumes, alignments, card.grid, grid)
-    # One or two sequences alone, beyond the others' slices, tell neck from brain badly.
-    mask = _inside(images) & covered(volumes, alignments, grid)
+    mask = _inside(images)
     if brain is not None and card.brain is not None:
         mask &= _near(brain, grid, card.brain)
     network = load_network(model, card.file)
@@ -137,7 +136,7 @@ def _find_brain(
     images = sample_all(volumes, alignments, stage.grid, grid)
     network = load_network(model, stage.file)
     raw = predict(_normalise(images, _inside(images), stage.grid), stage.grid.window, stage.grid.overlap, network)
-    probability = activate(raw, "sigmoid")[0] * covered(volumes, alignments, grid)
+    probability = activate(raw, "sigmoid")[0]
     mask, sure = brain_mask(probability, stage.threshold)
     volume_ml = float(mask.sum()) * float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
     _check_brain(volume_ml)

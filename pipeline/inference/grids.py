@@ -89,19 +89,6 @@ def sample_all(
     )
 
 
-def covered(
-    volumes: Mapping[Sequence, SourceVolume], alignments: Mapping[Sequence, Alignment], grid: sitk.Image
-) -> npt.NDArray[np.bool_]:
-    """Return where more than half of the sequences have their field of view; bool, shape (z, y, x)."""
-    count = np.zeros(grid.GetSize()[::-1], dtype=np.uint8)
-    for sequence, volume in volumes.items():
-        field = sitk.Image(volume.image.GetSize(), sitk.sitkUInt8) + 1
-        field.CopyInformation(volume.image)
-        moved = sitk.Resample(field, grid, alignments[sequence].transform, sitk.sitkNearestNeighbor, 0.0)
-        count += sitk.GetArrayViewFromImage(moved)
-    return np.asarray(2 * count > len(volumes))
-
-
 def sample(image: sitk.Image, transform: sitk.Transform, grid: sitk.Image) -> Array:
     """Resample one image, smoothed along the axes on which it is finer than the grid.
 
