@@ -5,12 +5,13 @@ from pathlib import Path
 import pydicom
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from tests.orthanc.conftest import Pair, send
+from tests.faults import network
+from tests.orthanc.conftest import make_pair, send
 
 NAME = "ZYXWHOLM^QUILLERT"
 
 
-def test_name_of_a_refused_patient(pair: Pair, sample_study: Path, tmp_path: Path) -> None:
+def test_name_of_a_refused_patient(sample_study: Path, tmp_path: Path) -> None:
     """A study whose headers are wrong in every way that makes libraries talk."""
     uid = generate_uid()
     for name in ("t1", "t1c", "t2", "flair"):
@@ -26,8 +27,12 @@ def test_name_of_a_refused_patient(pair: Pair, sample_study: Path, tmp_path: Pat
             if number % 2:
                 dataset.ImagePositionPatient = [0, 0, 0]
             dataset.save_as(tmp_path / "bad" / name / path.name)
-    send(pair, tmp_path / "bad")
-    job = pair.wait_job("refused", "failed", "done")
+    network.install(tmp_path / "models", "1.0.0", network.small())
+    pair = make_pair(tmp_path, ModelsFolder=str(tmp_path / "models"))
+    with pair.node:
+        pair.wait_ready()
+        send(pair, tmp_path / "bad")
+        job = pair.wait_job("refused", "failed", "done")
     assert job["state"] == "refused", job
     state = pair.node.configuration.state_folder
     texts = [pair.node.configuration.log, state / "worker.log", state / "audit" / "trail.jsonl"]
