@@ -70,6 +70,4 @@ def test_background_of_a_zero_mean_volume_goes_below_the_brain() -> None:
 def test_ordinary_volumes_are_left_alone() -> None:
     values = np.abs(np.random.default_rng(0).standard_normal((6, 6, 6))).astype(np.float32)
     values[:3] = 0
-    np.testing.assert_array_equal(
-        sitk.GetArrayFromImage(with_dark_background(sitk.GetImageFromArray(values))), values
-    )
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(with_dark_background(sitk.GetImageFromArray(values))), values)

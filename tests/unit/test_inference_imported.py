@@ -1,0 +1,105 @@
+"""A site's own network: other input order, spacing, orientation, softmax outputs, no brain stage; no code."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import SimpleITK as sitk
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline.align import Alignment
+from pipeline.inference import delineate
+from pipeline.names import Region, Sequence
+from pipeline.registry import InstalledModel, Registry
+from pipeline.volume.records import SourceVolume
+
+ORDER = ("flair", "t1c", "t1", "t2")
+SHIFT = (3.0, -6.0, 9.0)
+
+
+def _network(path: Path) -> None:
+    """Classes by a 1x1x1 convolution: 0 rest, 1 bright T2, 2 bright FLAIR, 3 bright T1c (inputs are raw)."""
+    weights = np.zeros((4, 4, 1, 1, 1), dtype=np.float32)
+    weights[1, ORDER.index("t2")] = 1.5
+    weights[2, ORDER.index("flair")] = 1.0
+    weights[3, ORDER.index("t1c")] = 2.0
+    bias = np.array([50, -20, 0, -20], dtype=np.float32)
+    axes = ["b", "c", "z", "y", "x"]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["images", "w", "b"], ["logits"])],
+        "classes",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, axes)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, axes)],
+        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(bias, "b")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(path))
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> InstalledModel:
+    folder = tmp_path_factory.mktemp("site")
+    _network(folder / "site.onnx")
+    card = {
+        "name": "sitenet",
+        "version": "3",
+        "created": "2026-01-01",
+        "description": "a site's own",
+        "architecture": "one convolution",
+        "licence": "proprietary",
+        "opset": 17,
+        "file": {"name": "site.onnx", "sha256": hashlib.sha256((folder / "site.onnx").read_bytes()).hexdigest()},
+        "grid": {
+            "order": ORDER,
+            "spacing_mm": [3.0, 3.0, 3.0],
+            "orientation": "RAS",
+            "window": [24, 24, 24],
+            "multiple": 8,
+            "normalisation": "none",
+        },
+        "activation": "softmax",
+        "outputs": [
+            {"region": "WT", "channels": [1, 2, 3]},
+            {"region": "TC", "channels": [1, 3]},
+            {"region": "ET", "channels": [3]},
+        ],
+    }
+    (folder / "model.json").write_text(json.dumps(card))
+    registry = Registry(folder / "none", folder / "state")
+    return registry.import_model(folder)
+
+
+def _ball(radius: float, value: float) -> np.ndarray:
+    grid = np.indices((96, 96, 96), dtype=np.float32) - np.array([40, 50, 44], dtype=np.float32)[:, None, None, None]
+    return np.where((grid**2).sum(0) < radius**2, value, 10).astype(np.float32)
+
+
+def _volume(array: np.ndarray, sequence: Sequence, offset: tuple[float, ...] = (0, 0, 0)) -> SourceVolume:
+    image = sitk.GetImageFromArray(array)
+    image.SetOrigin([-48 + one for one in offset])
+    return SourceVolume(image, (), "1", sequence.value, "1")
+
+
+def test_channels_orientation_spacing_and_sums(imported: InstalledModel) -> None:
+    volumes = {
+        Sequence.T1: _volume(_ball(20, 10), Sequence.T1),
+        Sequence.T1C: _volume(_ball(12, 100), Sequence.T1C),
+        Sequence.T2: _volume(_ball(18, 100), Sequence.T2),
+        # The patient has moved before the FLAIR; its alignment undoes that.
+        Sequence.FLAIR: _volume(_ball(25, 100), Sequence.FLAIR, SHIFT),
+    }
+    still = Alignment(sitk.TranslationTransform(3), 0.0, 1.0, 0.0, 0.0, ())
+    alignments = dict.fromkeys(volumes, still)
+    alignments[Sequence.FLAIR] = Alignment(sitk.TranslationTransform(3, SHIFT), 0.0, 1.0, 0.0, 0.0, ())
+    found = delineate(volumes, alignments, Sequence.T1C, imported)
+    for region, radius in ((Region.WT, 25), (Region.TC, 18), (Region.ET, 12)):
+        image = found.probabilities[region]
+        assert image.GetSpacing() == (3.0, 3.0, 3.0)
+        mask = sitk.GetArrayFromImage(image) > 0.5
+        assert mask.sum() * 27 == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.2)  # 3 mm voxels
+        z, y, x = np.argwhere(mask).mean(0)
+        place = image.TransformContinuousIndexToPhysicalPoint((float(x), float(y), float(z)))
+        assert place == pytest.approx((-4, 2, -8), abs=1.0)
