@@ -156,9 +156,9 @@ def network() -> Path:
     return cards[-1].parent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, network: Path) -> Iterator[Site]:
-    """A node that segments only when asked, and a workstation that gets images and results."""
+    """A node that segments only when asked, and a workstation; one of its own for each file of tests."""
     folder = tmp_path_factory.mktemp("site")
     models = _two_versions(network, folder / "models")
     try:
@@ -252,13 +252,13 @@ def browser(chromium: Browser, site: Site) -> Browser:
     return chromium
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def study(site: Site, sample_study: Path) -> str:
     """Orthanc's id of the sample study, sent to the node."""
     return site.orthanc_id(send(site.pair, sample_study))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def job(site: Site, study: str) -> dict[str, Any]:
     """The finished job of the sample study; asked for unless a test has already done so."""
     assert site.pair.post(f"/glioloop/studies/{study}/process").status_code == 202
