@@ -16,6 +16,7 @@ from pipeline.errors import GlioLoopError
 
 #: DICOM PS3.8, 9.3.2.2: presentation context ids are odd numbers below 256.
 _MOST_CONTEXTS = 128
+_ANSWER_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,25 @@ def send_study(
     contexts: list[PresentationContext] = [build_context(*kind) for kind in kinds[:_MOST_CONTEXTS]]
     # The bytes of the file go out as they are: no element is re-encoded on the way.
     _config.STORE_SEND_CHUNKED_DATASET = True
-    association = AE(ae_title=calling_aet).associate(host, port, contexts=contexts, ae_title=called_aet)
-    if not association.is_established:
-        raise GlioLoopError("STORE_FAILED", f"{called_aet} at {host}:{port} refused the association")
-    _send_at_once(association)
+
+    def associate() -> Association:
+        entity = AE(ae_title=calling_aet)
+        entity.dimse_timeout = _ANSWER_SECONDS
+        opened = entity.associate(host, port, contexts=contexts, ae_title=called_aet)
+        if not opened.is_established:
+            raise GlioLoopError("STORE_FAILED", f"{called_aet} at {host}:{port} refused the association")
+        _send_at_once(opened)
+        return opened
+
+    association = associate()
     try:
         for sent, file in enumerate(files, start=1):
             status = association.send_c_store(file.path)
+            if "Status" not in status:
+                # pynetdicom's own thread sometimes takes the answer for a request; a file sent again changes nothing.
+                association.abort()
+                association = associate()
+                status = association.send_c_store(file.path)
             if "Status" not in status or status.Status != 0:
                 answer = f"status 0x{status.Status:04x}" if "Status" in status else "no answer"
                 raise GlioLoopError("STORE_FAILED", f"{file.path.name}: {answer}")
