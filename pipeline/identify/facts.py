@@ -234,11 +234,6 @@ def _agent(look: _Lookup) -> str:
     return agent
 
 
-def _is_colour(look: _Lookup) -> bool:
-    palette = look.text("PhotometricInterpretation").upper()
-    return (look.number("SamplesPerPixel") or 1) > 1 or palette.startswith(("RGB", "YBR", "PALETTE"))
-
-
 def _b_value(look: _Lookup) -> float | None:
     values = list(look.numbers("DiffusionBValue"))
     maker = look.text("Manufacturer").upper()
