@@ -61,31 +61,30 @@ class Content:
 Handler = Callable[[dict[str, Any]], tuple[int, Any]]
 
 
-def route(handler: Handler, method: str = "GET") -> Callable[..., None]:
-    """Make Orthanc's REST callback of a handler.
+def answered_by(handlers: Mapping[str, Handler]) -> Callable[..., None]:
+    """Make Orthanc's REST callback of the handlers of a path.
 
     Parameters
     ----------
-    handler
-        Takes Orthanc's request; returns status and a JSON-serialisable answer, bytes of a PNG, plain text
-        or a :class:`Content`.
-    method
-        The only method it answers; others get 405.
+    handlers
+        By method; other methods get 405. Each takes Orthanc's request and returns status and a
+        JSON-serialisable answer, bytes of a PNG, plain text or a :class:`Content`.
     """
 
-    def callback(output: Any, _uri: str, **request: Any) -> None:
-        if request["method"] != method:
-            output.SendMethodNotAllowed(method)
+    def callback(output: Any, uri: str, **request: Any) -> None:
+        handler = handlers.get(request["method"])
+        if handler is None:
+            output.SendMethodNotAllowed(",".join(handlers))
             return
         try:
-            if method != "GET":
+            if request["method"] != "GET":
                 _refuse_foreign_pages(request)
-                _on_record(_uri, request)
+                _on_record(uri, request)
             status, answer = handler(request)
         except GlioLoopError as error:
             status, answer = _STATUS.get(error.code, _UNPROCESSABLE), {"error": error.as_json()}
         except Exception as error:
-            orthanc.LogError(f"GlioLoop: {type(error).__name__} in {_uri}: {error}")
+            orthanc.LogError(f"GlioLoop: {type(error).__name__} in {uri}: {error}")
             failure = GlioLoopError("INTERNAL", type(error).__name__)
             status, answer = _STATUS["INTERNAL"], {"error": failure.as_json()}
         _send(output, status, answer)

@@ -28,12 +28,11 @@ from plugin.explorer import extend_orthanc_explorer  # noqa: E402
 from plugin.feedback_routes import FeedbackRoutes  # noqa: E402
 from plugin.node import Node  # noqa: E402
 from plugin.pages import Pages  # noqa: E402
-from plugin.routes import Routes  # noqa: E402
+from plugin.routes import NodeRoutes  # noqa: E402
 
 _node = Node()
 record_commands(AuditTrail(_node.settings.state_folder))
-Routes(_node).register()
-FeedbackRoutes(_node).register()
-Pages(_node).register()
+for _routes in (NodeRoutes, FeedbackRoutes, Pages):
+    _routes(_node).register()
 extend_orthanc_explorer()
 orthanc.RegisterOnChangeCallback(_node.on_change)

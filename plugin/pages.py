@@ -6,9 +6,10 @@ from typing import Any, Final
 import orthanc
 
 from pipeline.errors import GlioLoopError
-from pipeline.names import Sequence
-from plugin.answers import Content, route
+from plugin.answers import Content, answered_by
+from plugin.handlers import Handlers
 from plugin.node import Node
+from plugin.table import PAGE_ROUTES
 
 _FOLDER: Final = Path(__file__).resolve().parent / "app"
 
@@ -31,20 +32,15 @@ _HEADERS: Final = {
 _RESULT_HEADERS: Final = {"Cache-Control": "private, max-age=3600"}
 
 _OPENAPI: Final = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
-_JOB: Final = r"/glioloop/jobs/([0-9a-f]{32})"
 
 
-class Pages:
-    """Handlers of the pages.
+class Pages(Handlers):
+    """Handlers of the pages."""
 
-    Parameters
-    ----------
-    node
-        The running node.
-    """
+    routes = PAGE_ROUTES
 
     def __init__(self, node: Node) -> None:
-        self._node = node
+        super().__init__(node)
         # A name that is not in this table cannot be asked for, whatever its dots and slashes.
         self._files = {path.name: path for path in _FOLDER.iterdir() if path.suffix in _TYPES}
 
@@ -54,10 +50,8 @@ class Pages:
         Orthanc drops a trailing slash before the callback sees it, so the page cannot know against which
         of its two addresses the browser resolves a link. It links to ``app/…``; both readings answer.
         """
-        orthanc.RegisterRestCallback(r"/glioloop/app(?:/app)?(?:/([a-z0-9.-]*))?", route(self.page))
-        orthanc.RegisterRestCallback(r"/glioloop/openapi\.json", route(self.openapi))
-        orthanc.RegisterRestCallback(_JOB + "/contours", route(self.contours))
-        orthanc.RegisterRestCallback(_JOB + rf"/slices/({'|'.join(Sequence)})\.jpg", route(self.slices))
+        super().register()
+        orthanc.RegisterRestCallback(r"/glioloop/app(?:/app)?(?:/([a-z0-9.-]*))?", answered_by({"GET": self.page}))
 
     def page(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Answer one of the dashboard's files; the dashboard itself where none is named."""

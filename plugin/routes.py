@@ -1,76 +1,39 @@
-"""The node's REST API below /glioloop, under Orthanc's own authentication."""
+"""Routes of studies, jobs, networks and the node's health, under Orthanc's own authentication."""
 
 from typing import Any, Final
 
-import orthanc
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
-from pydantic import ValidationError
 
 from pipeline import __version__, intake
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.review import collect_metrics, review_of
-from pipeline.feedback.store import FeedbackStore
-from pipeline.jobs import JobQueue, ProcessOptions
+from pipeline.jobs import ProcessOptions
 from pipeline.names import JobState
-from pipeline.registry import Registry
-from plugin.answers import Handler, body_of, number, route, user_of
-from plugin.inside import PluginArchive
-from plugin.node import Node
+from plugin.answers import number, user_of
+from plugin.handlers import Handlers, checked
+from plugin.table import NODE_ROUTES
 
-_STUDY: Final = r"/glioloop/studies/([0-9a-fA-F.\-]{1,64})"
-_JOB: Final = r"/glioloop/jobs/([0-9a-f]{32})"
-_MODEL: Final = r"/glioloop/models/([A-Za-z0-9_.\-]{1,64})/([A-Za-z0-9_.\-]{1,64})"
 _MOST_JOBS: Final = 2000
 _ENDED: Final = {JobState.DONE.value, JobState.REFUSED.value, JobState.FAILED.value, JobState.CANCELLED.value}
 
 
-class Routes:
-    """Handlers of the routes.
+class NodeRoutes(Handlers):
+    """Handlers of studies, jobs, networks, and the node itself."""
 
-    Parameters
-    ----------
-    node
-        The running node.
-    """
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._archive = PluginArchive()
-
-    def register(self) -> None:
-        """Register every route with Orthanc."""
-        table: list[tuple[str, Handler, str]] = [
-            (_STUDY + "/process", self.process, "POST"),
-            (_STUDY, self.study, "GET"),
-            (r"/glioloop/jobs", self.jobs, "GET"),
-            (_JOB, self.job, "GET"),
-            (_JOB + r"/preview\.png", self.preview, "GET"),
-            (_JOB + "/cancel", self.cancel, "POST"),
-            (_JOB + "/retry", self.retry, "POST"),
-            (r"/glioloop/models", self.models, "GET"),
-            (_MODEL + "/promote", self.promote, "POST"),
-            (r"/glioloop/health", self.health, "GET"),
-            (r"/glioloop/metrics", self.metrics, "GET"),
-        ]
-        for pattern, handler, method in table:
-            orthanc.RegisterRestCallback(pattern, route(handler, method))
+    routes = NODE_ROUTES
 
     # --- studies ---
 
     def process(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Queue a study; 202 with the job."""
-        try:
-            options = ProcessOptions.model_validate(body_of(request))
-        except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-            raise GlioLoopError("REQUEST_INVALID", wrong) from None
-        jobs, settings = self._queue(), self._node.settings
+        options = checked(request, ProcessOptions)
+        jobs, settings = self.queue(), self._node.settings
         known = self._archive.get("/modalities") or []
         unknown = [name for name in options.destinations or () if name not in known]
         if unknown:
             raise GlioLoopError("DESTINATION_UNKNOWN", ", ".join(unknown))
         study = intake.find_study(self._archive, request["groups"][0])
-        model = self._registry().get(options.model or settings.model or None).card.identity
+        model = self.registry().get(options.model or settings.model or None).card.identity
         prepared = intake.prepare(self._archive, settings, study, options, model, "rest")
         prepared.decision.require()
         jobs.enqueue_job(prepared.identity, prepared.request, options.priority)
@@ -78,7 +41,7 @@ class Routes:
 
     def study(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Which series was taken for which sequence and why, and what came of it."""
-        jobs = self._queue()
+        jobs = self.queue()
         study = intake.find_study(self._archive, request["groups"][0])
         try:
             decision = intake.decide(self._archive, study, self._node.settings, {}).as_json()
@@ -91,7 +54,7 @@ class Routes:
             "stable": study.stable,
             "identification": decision,
             "jobs": found,
-            "review": review_of(self._corrections(), study.study_instance_uid, found),
+            "review": review_of(self.corrections(), study.study_instance_uid, found),
         }
 
     # --- jobs ---
@@ -99,7 +62,7 @@ class Routes:
     def jobs(self, request: dict[str, Any]) -> tuple[int, Any]:
         """List jobs, latest first."""
         study = request.get("get", {}).get("study")
-        found = self._queue().jobs(
+        found = self.queue().jobs(
             intake.find_study(self._archive, study).orthanc_id if study else None,
             number(request, "limit", 100, _MOST_JOBS),
             number(request, "offset", 0, 10**6),
@@ -122,7 +85,7 @@ class Routes:
         job = self._job(request["groups"][0])
         if job["state"] in _ENDED:
             raise GlioLoopError("JOB_STATE", job["state"])
-        self._queue().cancel(job["id"])
+        self.queue().cancel(job["id"])
         return 200, self._job(job["id"])
 
     def retry(self, request: dict[str, Any]) -> tuple[int, Any]:
@@ -130,11 +93,11 @@ class Routes:
         job = self._job(request["groups"][0])
         if job["state"] not in _ENDED - {JobState.DONE.value}:
             raise GlioLoopError("JOB_STATE", job["state"])
-        self._queue().retry(job["id"])
+        self.queue().retry(job["id"])
         return 202, self._job(job["id"])
 
     def _job(self, identity: str) -> dict[str, Any]:
-        job = self._queue().job(identity)
+        job = self.queue().job(identity)
         if job is None:
             raise GlioLoopError("JOB_UNKNOWN", identity)
         return job
@@ -143,7 +106,7 @@ class Routes:
 
     def models(self, _request: dict[str, Any]) -> tuple[int, Any]:
         """List the installed networks."""
-        registry = self._registry()
+        registry = self.registry()
         current = registry.get(None).card.identity
         cards = [model.card for model in registry.installed()]
         return 200, [
@@ -154,7 +117,11 @@ class Routes:
     def promote(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Make a network the one that the next job uses."""
         name, version = request["groups"]
-        return 200, {"current": self._registry().promote(f"{name}@{version}", user_of(request)).card.identity}
+        return 200, {"current": self.registry().promote(f"{name}@{version}", user_of(request)).card.identity}
+
+    def rollback(self, request: dict[str, Any]) -> tuple[int, Any]:
+        """Go back to the network that was in use before the last promotion."""
+        return 200, {"current": self.registry().rollback(user_of(request)).card.identity}
 
     # --- the node ---
 
@@ -169,7 +136,7 @@ class Routes:
             "waiting": None,
         }
         try:
-            health["waiting"] = self._queue().waiting()
+            health["waiting"] = self.queue().waiting()
         except GlioLoopError:
             health["queue"] = "starting"
         well = health["queue"] == "ready" and self._node.supervisor.alive == len(workers)
@@ -181,25 +148,12 @@ class Routes:
         by_state = Gauge("glioloop_jobs", "Jobs by state", ["state"], registry=collector)
         for state in JobState:
             by_state.labels(state.value)
-        for job in self._queue().jobs(limit=_MOST_JOBS):
+        for job in self.queue().jobs(limit=_MOST_JOBS):
             by_state.labels(job["state"]).inc()
         supervisor = self._node.supervisor
         Gauge("glioloop_workers_alive", "Workers that run", registry=collector).set(supervisor.alive)
         Gauge("glioloop_worker_restarts", "Restarts of workers since Orthanc's start", registry=collector).set(
             sum(worker.restarts for worker in supervisor.workers)
         )
-        collect_metrics(self._corrections(), collector)
+        collect_metrics(self.corrections(), collector)
         return 200, generate_latest(collector).decode()
-
-    def _corrections(self) -> FeedbackStore:
-        return FeedbackStore(self._node.settings.feedback_folder, self._node.settings.feedback)
-
-    def _queue(self) -> JobQueue:
-        try:
-            return self._node.queue()
-        except Exception as error:
-            raise GlioLoopError("NODE_STARTING", type(error).__name__) from error
-
-    def _registry(self) -> Registry:
-        settings = self._node.settings
-        return Registry(settings.models_folder, settings.state_folder)

@@ -1,14 +1,18 @@
-"""The store's cases as a data set in the BraTS layout."""
+"""The store's cases as a data set in the BraTS layout: folders on disk, or one case as a ZIP file."""
 
+import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.review import case_view
-from pipeline.feedback.store import FeedbackStore
+from pipeline.feedback.store import CaseRecord, FeedbackStore
 
 _RECORD = "case.json"
+#: Tools for this layout would not know what it is.
+_STAYS = "_auto.nii.gz"
 
 
 def export_cases(store: FeedbackStore, out: Path, every: bool = False) -> list[str]:
@@ -26,8 +30,7 @@ def export_cases(store: FeedbackStore, out: Path, every: bool = False) -> list[s
     Returns
     -------
     list
-        Ids of the cases that were copied. ``<id>_auto.nii.gz`` stays behind: tools for this layout would not
-        know what it is.
+        Ids of the cases that were copied. ``<id>_auto.nii.gz`` stays behind.
 
     Raises
     ------
@@ -37,21 +40,46 @@ def export_cases(store: FeedbackStore, out: Path, every: bool = False) -> list[s
     chosen = store.cases() if every else [case for case in store.newest() if case.trusted]
     exported = []
     for case in chosen:
-        source = store.check(case)
         target = out / case.id
         if target.exists():
             continue
+        files = _files(store, case)
         part = out / f".{case.id}.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         try:
-            for name in case.files:
-                if not name.endswith("_auto.nii.gz"):
-                    shutil.copyfile(source / name, part / name)
-            view = case_view(case) | {"source_sop_instance_uid": None}  # the one thing that leads back to the archive
-            (part / _RECORD).write_text(json.dumps(view, indent=1))
+            for path in files:
+                shutil.copyfile(path, part / path.name)
         except OSError as error:
             raise GlioLoopError("FEEDBACK_DAMAGED", f"{case.id}: {error.strerror}") from error
+        (part / _RECORD).write_text(_record(case))
         part.rename(target)
         exported.append(case.id)
     return exported
+
+
+def export_archive(store: FeedbackStore, case: CaseRecord) -> bytes:
+    """Return a case as a ZIP file with the same content as its folder in :func:`export_cases`.
+
+    Raises
+    ------
+    GlioLoopError
+        FEEDBACK_DAMAGED.
+    """
+    content = io.BytesIO()
+    # The images are compressed already.
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for path in _files(store, case):
+            archive.write(path, f"{case.id}/{path.name}")
+        archive.writestr(f"{case.id}/{_RECORD}", _record(case))
+    return content.getvalue()
+
+
+def _files(store: FeedbackStore, case: CaseRecord) -> list[Path]:
+    folder = store.check(case)
+    return [folder / name for name in case.files if not name.endswith(_STAYS)]
+
+
+def _record(case: CaseRecord) -> str:
+    """The case's record without the one thing that leads back to the archive."""
+    return json.dumps(case_view(case) | {"source_sop_instance_uid": None}, indent=1)

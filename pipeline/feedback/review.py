@@ -1,6 +1,6 @@
 """What people made of the results: the review state of a study, and agreement over time."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Ordered
 from datetime import datetime
@@ -92,13 +92,17 @@ def agreement(cases: Iterable[CaseRecord]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``points``: one for each case and region; ``summary``: per model and region number of cases, mean
-        and median Dice, median HD95, and share left unchanged.
+        ``points``: one for each case and region, with the mean Dice of the same model and region up to it
+        (``dice_recent``, over :data:`RECENT` cases at most); ``summary``: per model and region number of
+        cases, mean and median Dice, median HD95, and share left unchanged.
     """
-    points = []
+    points: list[dict[str, Any]] = []
+    recent: dict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
     for case in sorted(cases, key=lambda one: one.received):
         for name, region in case.regions.items():
             if region.drawn:
+                last = recent[case.model, name]
+                last.append(region.dice)
                 points.append(
                     {
                         "at": case.received,
@@ -108,6 +112,7 @@ def agreement(cases: Iterable[CaseRecord]) -> dict[str, Any]:
                         "kind": case.kind,
                         "trusted": case.trusted,
                         "dice": region.dice,
+                        "dice_recent": round(fmean(last), 4),
                         "hd95_mm": region.hd95_mm,
                         "added_ml": region.added_ml,
                         "removed_ml": region.removed_ml,

@@ -1,17 +1,20 @@
 """The store of corrections: whole or not at all, once, bounded, deletable, pseudonymous."""
 
+import io
 import json
 import stat
+import zipfile
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
-from pipeline.feedback.export import export_cases
+from pipeline.feedback.export import export_archive, export_cases
 from pipeline.feedback.policy import FeedbackPolicy
 from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.review import agreement, review_of
+from pipeline.feedback.review import agreement, collect_metrics, review_of
 from pipeline.feedback.store import FeedbackStore
 from pipeline.feedback.verdicts import Verdict
 from tests.unit.feedback_phantom import keep_phantom, phantom, record, write_case
@@ -136,6 +139,11 @@ def test_export_is_a_brats_data_set_without_ways_back(store: FeedbackStore, tmp_
     written = json.loads((tmp_path / "out" / kept.id / "case.json").read_text())
     assert written["source_sop_instance_uid"] is None
     assert not list((tmp_path / "out").glob("*/*_auto.nii.gz"))
+    with zipfile.ZipFile(io.BytesIO(export_archive(store, kept))) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    folders = [tmp_path / name / kept.id for name in ("out", "unpacked")]
+    first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
+    assert first == second
 
 
 def _job(identity: str, created: str, delivered: bool = False) -> dict[str, object]:
@@ -168,6 +176,21 @@ def test_agreement_counts_what_was_drawn(store: FeedbackStore, tmp_path: Path) -
     found = agreement(store.cases())
     assert [(row["model"], row["region"], row["n"]) for row in found["summary"]] == [("threshold@1.0.0", "WT", 2)]
     assert [point["case"][-3:] for point in found["points"]] == ["-v1", "-v1"]
+
+
+def test_agreement_drifts_per_model(store: FeedbackStore, tmp_path: Path) -> None:
+    for number, (model, dice) in enumerate([("m@1", 0.9), ("m@1", 0.7), ("m@2", 0.95)], 1):
+        regions = {"WT": record(0).regions["WT"].model_copy(update={"dice": dice})}
+        store.keep(record(number, model=model, regions=regions), _files(tmp_path))
+    points = agreement(store.cases())["points"]
+    assert [(one["model"], one["dice"], one["dice_recent"]) for one in points] == [
+        ("m@1", 0.9, 0.9), ("m@1", 0.7, 0.8), ("m@2", 0.95, 0.95),
+    ]  # fmt: skip
+    collector = CollectorRegistry()
+    collect_metrics(store, collector)
+    assert collector.get_sample_value("glioloop_feedback_dice", {"region": "WT", "model": "m@1"}) == pytest.approx(0.8)
+    assert collector.get_sample_value("glioloop_feedback_dice", {"region": "WT", "model": "m@2"}) == pytest.approx(0.95)
+    assert collector.get_sample_value("glioloop_feedback_cases", {"kind": "corrected"}) == 3
 
 
 def test_a_stored_case_reads_back(store: FeedbackStore, tmp_path: Path) -> None:

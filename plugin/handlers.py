@@ -1,0 +1,83 @@
+"""What every group of routes shares: the node's parts, requests checked against a type, registration with Orthanc."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, TypeVar
+
+import orthanc
+from pydantic import BaseModel, ValidationError
+
+from pipeline.errors import GlioLoopError
+from pipeline.feedback.store import FeedbackStore
+from pipeline.jobs import JobQueue
+from pipeline.registry import Registry
+from plugin.answers import answered_by, body_of
+from plugin.inside import PluginArchive
+from plugin.node import Node
+from plugin.table import Route, pattern_of
+
+_Body = TypeVar("_Body", bound=BaseModel)
+
+
+class Handlers:
+    """A group of routes of :mod:`plugin.table`; its methods answer them.
+
+    Parameters
+    ----------
+    node
+        The running node.
+    """
+
+    routes: ClassVar[tuple[Route, ...]]
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._archive = PluginArchive()
+
+    def register(self) -> None:
+        """Register every route with Orthanc, which takes one callback a path, whatever the methods."""
+        for path, routes in _by_path(self.routes).items():
+            methods = {route.method: getattr(self, route.handler) for route in routes}
+            orthanc.RegisterRestCallback(pattern_of(path), answered_by(methods))
+
+    def queue(self) -> JobQueue:
+        """The durable queue.
+
+        Raises
+        ------
+        GlioLoopError
+            NODE_STARTING.
+        """
+        try:
+            return self._node.queue()
+        except Exception as error:
+            raise GlioLoopError("NODE_STARTING", type(error).__name__) from error
+
+    def registry(self) -> Registry:
+        """The installed networks."""
+        return Registry(self._node.settings.models_folder, self._node.settings.state_folder)
+
+    def corrections(self) -> FeedbackStore:
+        """The store of corrections."""
+        return FeedbackStore(self._node.settings.feedback_folder, self._node.settings.feedback)
+
+
+def _by_path(routes: Iterable[Route]) -> dict[str, list[Route]]:
+    paths: dict[str, list[Route]] = {}
+    for route in routes:
+        paths.setdefault(route.path, []).append(route)
+    return paths
+
+
+def checked(request: dict[str, Any], body: type[_Body]) -> _Body:
+    """Return a request's body as a typed record.
+
+    Raises
+    ------
+    GlioLoopError
+        REQUEST_INVALID, with every key that is wrong.
+    """
+    try:
+        return body.model_validate(body_of(request))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise GlioLoopError("REQUEST_INVALID", wrong) from None

@@ -1,0 +1,91 @@
+"""Every route of the node, in one table: method, path, and the handler that answers.
+
+Plain data without Orthanc, so that tests can hold it against ``docs/openapi.json`` and ``docs/rest.md``.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.feedback.store import CASE_ID
+from pipeline.finetune.runs import RUN_ID
+from pipeline.names import Sequence
+
+#: What a variable part of a path may be; anything else is no route, so Orthanc answers 404 itself.
+PARAMETERS: Final[dict[str, str]] = {
+    "study": r"[0-9a-fA-F.\-]{1,64}",
+    "job": r"[0-9a-f]{32}",
+    "case": CASE_ID,
+    "run": RUN_ID,
+    "name": r"[A-Za-z0-9_.\-]{1,64}",
+    "version": r"[A-Za-z0-9_.\-]{1,64}",
+    "sequence": "|".join(Sequence),
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path.
+
+    Attributes
+    ----------
+    method
+        ``GET`` or ``POST``.
+    path
+        With ``{parameters}``, which reach the handler as groups in this order.
+    handler
+        Name of the method that answers.
+    """
+
+    method: str
+    path: str
+    handler: str
+
+
+#: Answered by :class:`plugin.routes.NodeRoutes`.
+NODE_ROUTES: Final = (
+    Route("GET", "/glioloop/studies/{study}", "study"),
+    Route("POST", "/glioloop/studies/{study}/process", "process"),
+    Route("GET", "/glioloop/jobs", "jobs"),
+    Route("GET", "/glioloop/jobs/{job}", "job"),
+    Route("GET", "/glioloop/jobs/{job}/preview.png", "preview"),
+    Route("POST", "/glioloop/jobs/{job}/cancel", "cancel"),
+    Route("POST", "/glioloop/jobs/{job}/retry", "retry"),
+    Route("GET", "/glioloop/models", "models"),
+    Route("POST", "/glioloop/models/{name}/{version}/promote", "promote"),
+    Route("POST", "/glioloop/models/rollback", "rollback"),
+    Route("GET", "/glioloop/health", "health"),
+    Route("GET", "/glioloop/metrics", "metrics"),
+)
+
+#: Answered by :class:`plugin.feedback_routes.FeedbackRoutes`.
+FEEDBACK_ROUTES: Final = (
+    Route("POST", "/glioloop/studies/{study}/feedback", "look"),
+    Route("GET", "/glioloop/feedback", "cases"),
+    Route("GET", "/glioloop/feedback/agreement", "agreement"),
+    Route("GET", "/glioloop/feedback/{case}", "case"),
+    Route("GET", "/glioloop/feedback/{case}/export.zip", "export"),
+    Route("POST", "/glioloop/feedback/{case}/trust", "trust"),
+    Route("POST", "/glioloop/feedback/{case}/delete", "delete"),
+    Route("GET", "/glioloop/finetune", "runs"),
+    Route("POST", "/glioloop/finetune", "start"),
+    Route("GET", "/glioloop/finetune/{run}", "run"),
+    Route("POST", "/glioloop/finetune/{run}/cancel", "cancel"),
+)
+
+#: Answered by :class:`plugin.pages.Pages`, beside the dashboard's own files.
+PAGE_ROUTES: Final = (
+    Route("GET", "/glioloop/openapi.json", "openapi"),
+    Route("GET", "/glioloop/jobs/{job}/contours", "contours"),
+    Route("GET", "/glioloop/jobs/{job}/slices/{sequence}.jpg", "slices"),
+)
+
+ROUTES: Final = (*NODE_ROUTES, *FEEDBACK_ROUTES, *PAGE_ROUTES)
+
+
+def pattern_of(path: str) -> str:
+    """Return the regular expression that Orthanc matches against a whole path, a group per parameter."""
+    literal_or_name = re.split(r"\{(\w+)\}", path)
+    return "".join(
+        f"({PARAMETERS[part]})" if number % 2 else re.escape(part) for number, part in enumerate(literal_or_name)
+    )
