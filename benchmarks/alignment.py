@@ -10,7 +10,6 @@ for a clinical study the alignment of the undisplaced study: there the figure is
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from benchmarks.environment import shared_data
 from pipeline.align import Alignment, align
 from pipeline.errors import GlioLoopError
 from pipeline.names import Sequence
@@ -201,14 +201,15 @@ def summary(results: list[Trial]) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("GLIOLOOP_SHARED", "../shared")) / "data")
+    parser.add_argument("--shared", type=Path, help="folder of real data; default: GLIOLOOP_SHARED/data")
     parser.add_argument("--trials", type=int, default=40, help="per case")
     parser.add_argument("--only", default="", help="part of a case's name")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    shared = options.shared or shared_data()
     report: dict[str, object] = {}
     for reslice, cases in ((False, clinical_cases), (True, brats_cases)):
-        for case, volumes, before in cases(options.shared):
+        for case, volumes, before in cases(shared):
             if options.only not in case:
                 continue
             results = list(trials(case, volumes, before, options.trials, reslice))

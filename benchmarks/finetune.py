@@ -5,13 +5,14 @@ on; on each the whole tumour is corrected in the same way: grown by 2 mm. Five a
 back. The reference set is the product's own: synthetic cases of all kinds with their true contours, and the
 shipped study. The second run learns from the same cases with their masks shuffled among them.
 
-``python benchmarks/finetune.py --models models --heads FOLDER [--steps 60] [--json out.json]``
+``python benchmarks/finetune.py --models models --heads FOLDER [--steps 60] [--json]``
 """
 
 import argparse
 import json
 import os
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.environment import shared_data
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.feedback.store import CaseRecord, FeedbackStore, RegionDifference
 from pipeline.finetune.direct import plan_of, register, run_phases
@@ -107,7 +109,7 @@ def measure(options: argparse.Namespace, studies: list[RenderedStudy], shuffled:
     plan = plan.model_copy(update={"niceness": options.nice})
     plan.write()
     start = time.monotonic()
-    phases = run_phases(plan, lambda text: print(text, flush=True))
+    phases = run_phases(plan, lambda text: print(text, file=sys.stderr, flush=True))
     seconds = time.monotonic() - start
     outcome = register(plan, promote=False)
     return outcome | {
@@ -147,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--model", default="", help="name@version; default: the newest shipped")
-    parser.add_argument("--heads", type=Path, required=True)
+    parser.add_argument("--heads", type=Path, help="folder of head label maps; default: GLIOLOOP_SHARED's")
     parser.add_argument("--kind", type=TumourKind, default=TumourKind.RING)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rate", type=float, default=3e-4)
@@ -155,9 +157,10 @@ def main() -> None:
     parser.add_argument("--reference", type=int, default=4)
     parser.add_argument("--nice", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="folder for the heads' tissue fractions, to be used again")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    options.heads = options.heads or shared_data("head-label-maps")
+    print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="glioloop-finetune-") as name:
         studies = draw(options.heads, options.kind, options.cache or Path(name) / "heads")
         results = []
@@ -167,9 +170,10 @@ def main() -> None:
             if options.cache:
                 (folder / "state" / "finetune" / "heads").symlink_to(options.cache.resolve())
             results.append(measure(options, studies, shuffled, folder))
-            print(table(results[-1:]), flush=True)
-            if options.json:
-                options.json.write_text(json.dumps(results, indent=1))
+            print(table(results[-1:]), file=sys.stderr, flush=True)
+    if options.json:
+        print(json.dumps(results, indent=1))
+        return
     print(table(results))
     print(f"peak of any child process: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MB")
 

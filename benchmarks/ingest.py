@@ -56,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--json", action="store_true", help="the only form there is")
     arguments = parser.parse_args()
     images = _images(arguments.images)
     rates: dict[str, list[float]] = {"with": [], "without": []}

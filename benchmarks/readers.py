@@ -1,6 +1,6 @@
 """Do other programs read our structure sets as we meant them? Dice of their masks to ours.
 
-Usage: python benchmarks/readers.py --peers PYTHON --series DIR [--structure-set FILE] [--json]
+Usage: python -m benchmarks.readers [--peers PYTHON] [--series DIR] [--structure-set FILE] [--json]
 
 PYTHON is an interpreter whose environment holds rt-utils and dcmrtstruct2nii; plastimatch is taken from PATH.
 DIR is a folder with one classic MR series. The tumour is made up: lobed, with a shell that has a hole.
@@ -21,6 +21,7 @@ import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from benchmarks.environment import peers_python, shared_data
 from pipeline.objects import HoleEncodings, Provenance, RegionOfInterest, RTStructureSet, read_structure_set
 from pipeline.volume import SourceVolume, VolumeLimits, read_volume
 
@@ -53,12 +54,12 @@ def dice(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return 2 * float((a & b).sum()) / max(1.0, float(a.sum() + b.sum()))
 
 
-def by_rt_utils(peers: str, series: Path, structure_set: Path, work: Path) -> Masks:
+def by_rt_utils(peers: Path, series: Path, structure_set: Path, work: Path) -> Masks:
     subprocess.run([peers, PEER, "rt_utils_read", series, structure_set, work], check=True, capture_output=True)
     return {path.stem: np.load(path) for path in work.glob("*.npy")}
 
 
-def by_dcmrtstruct2nii(peers: str, series: Path, structure_set: Path, work: Path) -> Masks:
+def by_dcmrtstruct2nii(peers: Path, series: Path, structure_set: Path, work: Path) -> Masks:
     command = [peers, PEER, "dcmrtstruct2nii_read", series, structure_set, work]
     subprocess.run(command, check=True, capture_output=True)
     found = {path.name.split(".")[0].removeprefix("mask_"): path for path in work.glob("mask_*.nii*")}
@@ -67,8 +68,8 @@ def by_dcmrtstruct2nii(peers: str, series: Path, structure_set: Path, work: Path
     return masks | {name.replace("-", "_"): mask for name, mask in masks.items()}
 
 
-def by_plastimatch(options: list[str]) -> Callable[[str, Path, Path, Path], Masks]:
-    def read(_: str, series: Path, structure_set: Path, work: Path) -> Masks:
+def by_plastimatch(options: list[str]) -> Callable[[Path, Path, Path, Path], Masks]:
+    def read(_: Path, series: Path, structure_set: Path, work: Path) -> Masks:
         command = ["plastimatch", "convert", "--input", structure_set, "--referenced-ct", series, *options]
         done = subprocess.run(
             [*command, "--output-prefix", work, "--prefix-format", "nrrd"], capture_output=True, check=False
@@ -80,8 +81,8 @@ def by_plastimatch(options: list[str]) -> Callable[[str, Path, Path, Path], Mask
     return read
 
 
-def by_ours(volume: SourceVolume) -> Callable[[str, Path, Path, Path], Masks]:
-    def read(_: str, __: Path, structure_set: Path, ___: Path) -> Masks:
+def by_ours(volume: SourceVolume) -> Callable[[Path, Path, Path, Path], Masks]:
+    def read(_: Path, __: Path, structure_set: Path, ___: Path) -> Masks:
         return {roi.name: sitk.GetArrayFromImage(roi.mask) for roi in read_structure_set(structure_set, volume)}
 
     return read
@@ -91,14 +92,14 @@ def _array(path: Path) -> NDArray[np.uint8]:
     return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
 
 
-def compare(peers: str, series: Path) -> dict[str, dict[str, dict[str, float | str]]]:
+def compare(peers: Path, series: Path) -> dict[str, dict[str, dict[str, float | str]]]:
     """Return Dice by hole encoding, reader and ROI; the error's text where a reader fails."""
     files = sorted(series.iterdir())
     volume = read_volume(files)
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
     fields = made_up_tumour(volume)
     empty = np.zeros_like(fields["GTV_WT"])
-    readers: dict[str, Callable[[str, Path, Path, Path], Masks]] = {
+    readers: dict[str, Callable[[Path, Path, Path, Path], Masks]] = {
         "ours": by_ours(volume),
         "rt-utils": by_rt_utils,
         "dcmrtstruct2nii": by_dcmrtstruct2nii,
@@ -131,11 +132,11 @@ def compare(peers: str, series: Path) -> dict[str, dict[str, dict[str, float | s
     return results
 
 
-def compare_foreign(peers: str, series: Path, structure_set: Path) -> dict[str, dict[str, dict[str, float | str]]]:
+def compare_foreign(peers: Path, series: Path, structure_set: Path) -> dict[str, dict[str, dict[str, float | str]]]:
     """Return Dice of each reader's masks to our reader's, by ROI; the error's text where a reader fails."""
     images = [path for path in sorted(series.iterdir()) if pydicom.dcmread(path, stop_before_pixels=True).get("Rows")]
     ours = by_ours(read_volume(images, VolumeLimits(minimum_slices=2)))(peers, series, structure_set, series)
-    readers: dict[str, Callable[[str, Path, Path, Path], Masks]] = {
+    readers: dict[str, Callable[[Path, Path, Path, Path], Masks]] = {
         "rt-utils": by_rt_utils,
         "dcmrtstruct2nii": by_dcmrtstruct2nii,
     }
@@ -171,11 +172,13 @@ def _roi(number: int, name: str, field: NDArray[np.float32], volume: SourceVolum
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", required=True, help="interpreter with rt-utils and dcmrtstruct2nii")
-    parser.add_argument("--series", required=True, type=Path, help="folder with one classic MR series")
+    parser.add_argument("--peers", type=Path, help="interpreter with the peers; default: an environment made for them")
+    parser.add_argument("--series", type=Path, help="folder with one classic MR series; default: the real study's T1c")
     parser.add_argument("--structure-set", type=Path, help="a foreign structure set on that series")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    arguments.peers = arguments.peers or peers_python()
+    arguments.series = arguments.series or shared_data("tcga-fg-6692", "dicom", "t1c")
     if arguments.structure_set:
         results = compare_foreign(arguments.peers, arguments.series, arguments.structure_set)
     else:

@@ -1,10 +1,10 @@
 """Structure sets: how fast, how exact, beside rt-utils in the same run.
 
-Usage: python benchmarks/rtstruct.py [--peers PYTHON] [--shapes N] [--json]
+Usage: python -m benchmarks.rtstruct [--peers PYTHON] [--shapes N] [--json]
 
 Writes three ROIs on 176 slices of 256² and reads one; measures spheres and shells against their exact volume; takes
 N random shapes on random oblique grids through a structure set and back. PYTHON is an interpreter whose environment
-holds rt-utils, which reports its own times; without it the peer's figures are left out.
+holds rt-utils, which reports its own times.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from scipy import ndimage
 
+from benchmarks.environment import peers_python
 from pipeline.objects import HoleEncodings, Provenance, RegionOfInterest, RTStructureSet, read_structure_set
 from pipeline.volume import SliceSource, SourceVolume
 
@@ -83,7 +84,7 @@ def balls(shape: tuple[int, int, int]) -> dict[str, NDArray[np.float32]]:
     return {name: np.clip(0.5 + distance / 4, 0, 1).astype(np.float32) for name, distance in inside.items()}
 
 
-def speed(peers: str | None) -> dict[str, float]:
+def speed(peers: Path) -> dict[str, float]:
     """Return seconds (best of several) to write three ROIs and to read one."""
     shape = (176, 256, 256)
     headers, volume = series(shape, (1.0, 1.0, 1.0), np.eye(3))
@@ -114,26 +115,25 @@ def speed(peers: str | None) -> dict[str, float]:
             times.append(time.perf_counter() - begin)
         results["read 1 ROI with the file"] = min(times)
         assert (sitk.GetArrayFromImage(roi.mask) == (fields["WT"] >= 0.5)).all()
-        if peers:
-            for index, header in enumerate(headers):
-                header.save_as(images / f"{index:03}.dcm", enforce_file_format=True)
-            for name, field in fields.items():
-                np.save(masks / f"{name}.npy", field >= 0.5)
-            theirs = Path(folder) / "theirs.dcm"
-            written = _peer(peers, "rt_utils_write", images, masks, theirs)
-            read = _peer(peers, "rt_utils_read", images, theirs, masks)
-            results["rt-utils: open series"] = written["open_s"]
-            results["rt-utils: write 3 ROIs (masks)"] = written["write_s"]
-            results["rt-utils: read 1 ROI, file already open"] = read["rois"]["WT"]["read_s"]
+        for index, header in enumerate(headers):
+            header.save_as(images / f"{index:03}.dcm", enforce_file_format=True)
+        for name, field in fields.items():
+            np.save(masks / f"{name}.npy", field >= 0.5)
+        theirs = Path(folder) / "theirs.dcm"
+        written = _peer(peers, "rt_utils_write", images, masks, theirs)
+        read = _peer(peers, "rt_utils_read", images, theirs, masks)
+        results["rt-utils: open series"] = written["open_s"]
+        results["rt-utils: write 3 ROIs (masks)"] = written["write_s"]
+        results["rt-utils: read 1 ROI, file already open"] = read["rois"]["WT"]["read_s"]
     return results
 
 
-def _peer(peers: str, *arguments: object) -> dict[str, dict[str, dict[str, float]]]:
+def _peer(peers: Path, *arguments: object) -> dict[str, dict[str, dict[str, float]]]:
     done = subprocess.run([peers, PEER, *map(str, arguments)], check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def volumes(peers: str | None) -> dict[str, dict[str, float]]:
+def volumes(peers: Path) -> dict[str, dict[str, float]]:
     """Return errors of volume, %, of the contours of spheres and shells; rt-utils gets the mask of the same shape."""
     results: dict[str, dict[str, float]] = {}
     for radius, hole in ((10, 0), (15, 0), (25, 0), (40, 0), (15, 7), (25, 12), (40, 30)):
@@ -147,16 +147,15 @@ def volumes(peers: str | None) -> dict[str, dict[str, float]]:
         field = np.clip(0.5 + inside / 4, 0, 1).astype(np.float32)
         made = RTStructureSet(headers, volume, [RegionOfInterest(1, "R", on(volume, field))], PROVENANCE)
         results[title] = {"ours": 100 * (contour_volume(made) / exact - 1)}
-        if peers:
-            with tempfile.TemporaryDirectory() as folder:
-                images, masks, theirs = Path(folder) / "images", Path(folder) / "masks", Path(folder) / "theirs.dcm"
-                images.mkdir()
-                masks.mkdir()
-                for index, header in enumerate(headers):
-                    header.save_as(images / f"{index:03}.dcm", enforce_file_format=True)
-                np.save(masks / "R.npy", inside >= 0)
-                _peer(peers, "rt_utils_write", images, masks, theirs)
-                results[title]["rt-utils"] = 100 * (contour_volume(pydicom.dcmread(theirs)) / exact - 1)
+        with tempfile.TemporaryDirectory() as folder:
+            images, masks, theirs = Path(folder) / "images", Path(folder) / "masks", Path(folder) / "theirs.dcm"
+            images.mkdir()
+            masks.mkdir()
+            for index, header in enumerate(headers):
+                header.save_as(images / f"{index:03}.dcm", enforce_file_format=True)
+            np.save(masks / "R.npy", inside >= 0)
+            _peer(peers, "rt_utils_write", images, masks, theirs)
+            results[title]["rt-utils"] = 100 * (contour_volume(pydicom.dcmread(theirs)) / exact - 1)
     return results
 
 
@@ -207,13 +206,14 @@ def round_trips(count: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", help="interpreter with rt-utils")
+    parser.add_argument("--peers", type=Path, help="interpreter with rt-utils; default: an environment made for it")
     parser.add_argument("--shapes", type=int, default=500)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    peers = arguments.peers or peers_python()
     results = {
-        "seconds": speed(arguments.peers),
-        "volume error, %": volumes(arguments.peers),
+        "seconds": speed(peers),
+        "volume error, %": volumes(peers),
         "round trip, Dice": round_trips(arguments.shapes),
     }
     if arguments.json:

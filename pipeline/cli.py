@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.audit.commands import app as audit
+from pipeline.bench import bench
 from pipeline.demo.commands import demo
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.commands import evaluate
@@ -33,6 +34,7 @@ app.command()(train)
 app.command()(export)
 app.command()(sample)
 app.command()(finetune)
+app.command()(bench)
 app.add_typer(feedback, name="feedback", help="Corrections that came back: list, export, trust, delete.")
 app.add_typer(models, name="models", help="The networks: list, show, import, promote, rollback.")
 app.add_typer(audit, name="audit", help="The audit trail: verify, show.")

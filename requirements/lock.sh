@@ -10,3 +10,5 @@ compile pyproject.toml --extra dev -c requirements/runtime.lock -o requirements/
 sed -n 's/^train = \[\(.*\)\]/\1/p' pyproject.toml | tr ',' '\n' | tr -d '" ' | grep -v '^torch' > requirements/.train.in
 compile requirements/.train.in -c requirements/dev.lock -o requirements/train.lock
 rm requirements/.train.in
+# Programs that the benchmarks compare with; they get an environment of their own.
+compile requirements/peers.in -o requirements/peers.lock

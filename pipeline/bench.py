@@ -1,0 +1,142 @@
+"""Command ``bench``: the scripts of ``benchmarks/``, with the peers beside them in the same run.
+
+A benchmark is a script of that folder with a function ``main`` and a docstring whose first line says what it
+measures. It is run as ``python -m benchmarks.NAME``, with ``--json`` where one JSON document is wanted on stdout;
+it tells its progress on stderr and ends with :data:`EXIT_SKIPPED`, its last line on stderr the reason, where
+something that it needs is not on this machine.
+"""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+#: Exit status of a benchmark that cannot run here, as automake has it.
+EXIT_SKIPPED = 77
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One script.
+
+    Attributes
+    ----------
+    name
+        File name without ending.
+    title
+        First line of its docstring.
+    """
+
+    name: str
+    title: str
+
+
+def benchmarks_in(folder: Path) -> list[Benchmark]:
+    """Return the benchmarks of a folder by name; files without a function ``main`` are parts of others."""
+    found = []
+    for path in sorted(folder.glob("*.py")):
+        tree = ast.parse(path.read_bytes())
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+            found.append(Benchmark(path.stem, (ast.get_docstring(tree) or "").partition("\n")[0]))
+    return found
+
+
+def run_benchmark(name: str, as_json: bool, root: Path) -> dict[str, Any]:
+    """Run one benchmark in a process of its own.
+
+    Parameters
+    ----------
+    name
+        Which.
+    as_json
+        Take its results as JSON; otherwise what it prints goes to this process's stdout.
+    root
+        The repository.
+
+    Returns
+    -------
+    dict
+        ``seconds``, and ``results`` (its JSON), ``skipped`` or ``failed`` (the reason).
+    """
+    command = [sys.executable, "-P", "-m", f"benchmarks.{name}", *(["--json"] if as_json else [])]
+    path = os.pathsep.join(part for part in (str(root), os.environ.get("PYTHONPATH")) if part)
+    begin = time.monotonic()
+    with tempfile.TemporaryFile() as kept:
+        with subprocess.Popen(
+            command,
+            cwd=root,
+            env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=kept if as_json else None,
+            stderr=subprocess.PIPE,
+        ) as process:
+            last = _passed_on(process)
+        kept.seek(0)
+        output = kept.read()
+    ended: dict[str, Any] = {"seconds": round(time.monotonic() - begin, 1)}
+    if process.returncode == EXIT_SKIPPED:
+        return ended | {"skipped": last}
+    if process.returncode:
+        return ended | {"failed": f"exit status {process.returncode}: {last}"}
+    if not as_json:
+        return ended
+    try:
+        return ended | {"results": json.loads(output)}
+    except ValueError as error:
+        return ended | {"failed": f"its output is not JSON: {error}"}
+
+
+def _passed_on(process: subprocess.Popen[bytes]) -> str:
+    """Hand the lines of a process's stderr on while it runs, and return the last."""
+    last = ""
+    assert process.stderr is not None  # it was asked for
+    for line in process.stderr:
+        text = line.decode(errors="replace").rstrip()
+        last = text or last
+        print(text, file=sys.stderr, flush=True)
+    return last
+
+
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all of them where none is named.")] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="Say which there are, and run none.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Run the benchmarks, with peers side by side in the same run."""
+    known = benchmarks_in(_ROOT / "benchmarks")
+    titles = {one.name: one.title for one in known}
+    if unknown := sorted(set(names or ()) - set(titles)):
+        raise typer.BadParameter(f"no benchmark {', '.join(unknown)}; there are: {', '.join(titles) or 'none here'}")
+    if only_list:
+        if as_json:
+            typer.echo(json.dumps(titles, indent=1))
+        else:
+            for name, title in titles.items():
+                typer.echo(f"{name:16}{title}")
+        return
+    ended: dict[str, dict[str, Any]] = {}
+    for name in names or titles:
+        typer.echo(f"== {name}: {titles[name]}", err=True)
+        ended[name] = run_benchmark(name, as_json, _ROOT)
+    failed = [name for name, one in ended.items() if "failed" in one]
+    if as_json:
+        typer.echo(json.dumps(_machine() | {"benchmarks": ended}, indent=1))
+    else:
+        for name, one in ended.items():
+            state = next((f"{word}: {one[word]}" for word in ("skipped", "failed") if word in one), "done")
+            typer.echo(f"{name:16}{one['seconds']:7.1f} s  {state}", err=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _machine() -> dict[str, Any]:
+    return {"cores": len(os.sched_getaffinity(0)), "load_15_min": round(os.getloadavg()[2], 2)}
