@@ -21,7 +21,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,7 +149,10 @@ class FeedbackStore:
 
     def cases(self) -> list[CaseRecord]:
         """Every case, newest first."""
-        records = [self._read(path.parent) for path in self.cases_folder.glob(f"*/{CASE}")]
+        records = []
+        for folder in self._folders():
+            with suppress(FileNotFoundError):  # deleted meanwhile by another process
+                records.append(self._read(folder))
         return sorted(records, key=lambda one: (one.received, one.id), reverse=True)
 
     def case(self, identity: str) -> CaseRecord:
@@ -208,16 +211,27 @@ class FeedbackStore:
 
     def size_bytes(self) -> int:
         """Size of all cases."""
-        return sum(path.stat().st_size for path in self.cases_folder.glob("*/*"))
+        total = 0
+        for folder in self._folders():
+            with suppress(FileNotFoundError):
+                total += sum(path.stat().st_size for path in folder.iterdir())
+        return total
+
+    def _folders(self, unfinished: bool = False) -> list[Path]:
+        """Folders of the cases, or those on their way into the store or out of it."""
+        found = self.cases_folder.iterdir() if self.cases_folder.is_dir() else ()
+        return [folder for folder in found if folder.name.startswith(".") is unfinished]
 
     # --- writing ---
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes of this host from writing meanwhile."""
+        """Keep other processes of this host from writing meanwhile, and clear away what one left that died writing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            for folder in self._folders(unfinished=True):
+                shutil.rmtree(folder)
             yield
 
     def keep(self, record: CaseRecord, files: Path) -> CaseRecord:
@@ -241,7 +255,6 @@ class FeedbackStore:
                 return known
             identity = f"{record.study}-v{self._next_version(record.study)}"
             part = self.cases_folder / f".{identity}.part"
-            shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             digests = {}
             for path in sorted(files.glob("*.nii.gz")):
@@ -268,6 +281,7 @@ class FeedbackStore:
             part = self.path(identity) / f".{CASE}.part"
             _write_synced(part, record.model_dump_json(indent=1))
             part.rename(self.path(identity) / CASE)
+            _sync_folder(self.path(identity))
             return record
 
     def delete(self, identity: str, why: str = "deleted") -> CaseRecord:
@@ -296,6 +310,7 @@ class FeedbackStore:
         _append_line(self.folder / "ledger.jsonl", line)
         doomed = self.cases_folder / f".{record.id}.gone"
         self.path(record.id).rename(doomed)
+        _sync_folder(self.cases_folder)
         shutil.rmtree(doomed)
 
     def _prune(self, keep: str) -> None:

@@ -12,11 +12,12 @@ from prometheus_client import CollectorRegistry
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
 from pipeline.feedback.export import export_archive, export_cases
-from pipeline.feedback.policy import FeedbackPolicy
+from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.feedback.pseudonyms import Pseudonyms
 from pipeline.feedback.review import agreement, collect_metrics, review_of
 from pipeline.feedback.store import FeedbackStore
 from pipeline.feedback.verdicts import Verdict
+from pipeline.finetune.runs import due
 from tests.unit.feedback_phantom import keep_phantom, phantom, record, write_case
 
 
@@ -56,6 +57,19 @@ def test_a_case_that_was_not_finished_is_not_there(store: FeedbackStore, tmp_pat
     assert store.cases() == []
     assert store.keep(record(1), _files(tmp_path)).files.keys() >= {f"{4097:016x}-v1_seg.nii.gz"}
     assert not part.exists()
+
+
+@pytest.mark.parametrize("left", ["part", "gone"])
+def test_who_died_before_the_last_step_left_no_case(store: FeedbackStore, tmp_path: Path, left: str) -> None:
+    """All files are there, but the folder was not renamed yet; or it was already, and not all files are gone."""
+    case = store.keep(record(1), _files(tmp_path))
+    rest = store.cases_folder / f".{case.id}.{left}"
+    store.path(case.id).rename(rest)
+    assert store.cases() == []
+    assert store.find(case.fingerprint) is None
+    kept = store.keep(record(1), _files(tmp_path))
+    assert store.check(kept)
+    assert not rest.exists()
 
 
 def test_a_damaged_file_is_noticed(store: FeedbackStore, tmp_path: Path) -> None:
@@ -199,3 +213,20 @@ def test_a_stored_case_reads_back(store: FeedbackStore, tmp_path: Path) -> None:
     assert set(read.read_images()) and read.segmentation is not None
     images, regions = phantom(3)
     write_case(tmp_path / "again", images, regions)
+
+
+def test_learning_is_due_after_so_many_new_trusted_corrections(store: FeedbackStore, tmp_path: Path) -> None:
+    policy = FinetunePolicy(after_corrections=2)
+    run = {"state": "done", "created": "2026-01-02T10:02:30+00:00"}
+    store.keep(record(1), _files(tmp_path))
+    store.keep(record(2, trusted=False), _files(tmp_path))
+    store.keep(record(3, kind="accepted"), _files(tmp_path))
+    assert not due(policy, store, [])
+    assert due(policy.model_copy(update={"learn_from": "all"}), store, [])
+    store.keep(record(4), _files(tmp_path))
+    assert due(policy, store, [])
+    assert not due(policy, store, [run | {"state": "running"}])
+    assert not due(policy, store, [run]), "one of the two was there at the last run"
+    store.keep(record(5), _files(tmp_path))
+    assert due(policy, store, [run])
+    assert not due(FinetunePolicy(), store, []), "only when asked, unless the site says otherwise"
