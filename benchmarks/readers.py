@@ -1,32 +1,45 @@
 """Do other programs read our structure sets as we meant them? Dice of their masks to ours.
 
-Usage: python -m benchmarks.readers [--peers PYTHON] [--series DIR] [--structure-set FILE] [--json]
+Usage: python -m benchmarks.readers [--study DIR] [--only made-up|network|limit] [--json]
 
-PYTHON is an interpreter whose environment holds rt-utils and dcmrtstruct2nii; plastimatch is taken from PATH.
-DIR is a folder with one classic MR series. The tumour is made up: lobed, with a shell that has a hole.
-With FILE, a structure set of anyone's on that series, the readers' masks are compared with our reader's instead.
+Three parts, on the reference series of a real study (folders t1, t1c, t2, flair of one classic MR series each):
+
+- a made-up tumour, lobed, with a shell that has a hole, in each encoding of holes;
+- what the shipped network finds in the study, against the voxels of the segmentation written with it;
+- why rt-utils reads less than the others. It rounds every point to a whole pixel and fills the polygon with its edge,
+  so it can give a mask back only from contours that run through the centres of the mask's outermost pixels, half a
+  pixel inside the border. Its own contours do; beside its Dice stands the volume within them. Contours of ours are
+  moved by up to a bound towards that, to show what Dice costs which volume.
 """
 
 import argparse
+import copy
 import json
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from pydicom import Dataset
 
 from benchmarks.environment import peers_python, shared_data
+from benchmarks.peer_readers import Masks, Reader, Scores, dice, peer, peer_readers, scores
 from pipeline.objects import HoleEncodings, Provenance, RegionOfInterest, RTStructureSet, read_structure_set
-from pipeline.volume import SourceVolume, VolumeLimits, read_volume
+from pipeline.objects.rtstruct.isocontour import Contours
+from pipeline.objects.rtstruct.planes import to_index
+from pipeline.objects.rtstruct.rasterise import rasterise
+from pipeline.segment import segment_folder
+from pipeline.volume import SourceVolume, read_volume
 
-PEER = Path(__file__).with_name("rtstruct_peer.py")
-Masks = dict[str, NDArray[np.uint8]]
+#: How far points are moved at most to please rt-utils, pixels; at 0.5 all can be.
+MOVES = (0.0, 0.1, 0.2, 0.3, 0.5)
+#: Areas within contours are counted on a grid this much finer than the pixels.
+FINER = 8
 
 
 def made_up_tumour(volume: SourceVolume) -> dict[str, NDArray[np.float32]]:
@@ -47,150 +60,194 @@ def made_up_tumour(volume: SourceVolume) -> dict[str, NDArray[np.float32]]:
     return {"GTV_WT": whole, "GTV_TC": core, "GTV_ET": np.minimum(core, inside(radius - 9))}
 
 
-def dice(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Return the Dice coefficient of two masks; where their matrices differ, of the part both have."""
-    rows, columns = min(a.shape[1], b.shape[1]), min(a.shape[2], b.shape[2])
-    a, b = a[:, :rows, :columns] > 0, b[:, :rows, :columns] > 0
-    return 2 * float((a & b).sum()) / max(1.0, float(a.sum() + b.sum()))
-
-
-def by_rt_utils(peers: Path, series: Path, structure_set: Path, work: Path) -> Masks:
-    subprocess.run([peers, PEER, "rt_utils_read", series, structure_set, work], check=True, capture_output=True)
-    return {path.stem: np.load(path) for path in work.glob("*.npy")}
-
-
-def by_dcmrtstruct2nii(peers: Path, series: Path, structure_set: Path, work: Path) -> Masks:
-    command = [peers, PEER, "dcmrtstruct2nii_read", series, structure_set, work]
-    subprocess.run(command, check=True, capture_output=True)
-    found = {path.name.split(".")[0].removeprefix("mask_"): path for path in work.glob("mask_*.nii*")}
-    # Its file names have every separator as a dash: each mask is found under both spellings.
-    masks = {name: _array(path) for name, path in found.items()}
-    return masks | {name.replace("-", "_"): mask for name, mask in masks.items()}
-
-
-def by_plastimatch(options: list[str]) -> Callable[[Path, Path, Path, Path], Masks]:
-    def read(_: Path, series: Path, structure_set: Path, work: Path) -> Masks:
-        command = ["plastimatch", "convert", "--input", structure_set, "--referenced-ct", series, *options]
-        done = subprocess.run(
-            [*command, "--output-prefix", work, "--prefix-format", "nrrd"], capture_output=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(done.stderr.decode()[-300:])
-        return {path.stem: _array(path) for path in work.glob("*.nrrd")}
-
-    return read
-
-
-def by_ours(volume: SourceVolume) -> Callable[[Path, Path, Path, Path], Masks]:
-    def read(_: Path, __: Path, structure_set: Path, ___: Path) -> Masks:
+def ours(volume: SourceVolume) -> Reader:
+    def read(_: Path, structure_set: Path, __: Path) -> Masks:
         return {roi.name: sitk.GetArrayFromImage(roi.mask) for roi in read_structure_set(structure_set, volume)}
 
     return read
 
 
-def _array(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
-
-
-def compare(peers: Path, series: Path) -> dict[str, dict[str, dict[str, float | str]]]:
-    """Return Dice by hole encoding, reader and ROI; the error's text where a reader fails."""
-    files = sorted(series.iterdir())
-    volume = read_volume(files)
+def written(
+    files: Sequence[Path], volume: SourceVolume, fields: dict[str, NDArray[np.float32]], holes: HoleEncodings
+) -> RTStructureSet:
+    """Return the structure set of probabilities (slices, rows, columns) by ROI name."""
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
+    regions = []
+    for number, (name, field) in enumerate(fields.items(), start=1):
+        image = sitk.GetImageFromArray(field)
+        image.CopyInformation(volume.image)
+        regions.append(RegionOfInterest(number, name, image))
+    return RTStructureSet(headers, volume, regions, Provenance("made-up@1"), holes=holes)
+
+
+def made_up(peers: Path, files: Sequence[Path]) -> dict[str, dict[str, Scores]]:
+    """Return Dice by hole encoding, reader and ROI; the reason where a reader fails."""
+    volume = read_volume(files)
     fields = made_up_tumour(volume)
-    empty = np.zeros_like(fields["GTV_WT"])
-    readers: dict[str, Callable[[Path, Path, Path, Path], Masks]] = {
-        "ours": by_ours(volume),
-        "rt-utils": by_rt_utils,
-        "dcmrtstruct2nii": by_dcmrtstruct2nii,
-    }
-    if shutil.which("plastimatch"):
-        readers |= {"plastimatch": by_plastimatch([]), "plastimatch --xor-contours": by_plastimatch(["--xor-contours"])}
-    results: dict[str, dict[str, dict[str, float | str]]] = {}
-    cases = {encoding.value: (encoding, False) for encoding in HoleEncodings}
-    cases["keyhole, one ROI empty"] = (HoleEncodings.KEYHOLE, True)
-    for title, (encoding, with_empty) in cases.items():
-        shown = {"GTV_EMPTY": empty, **fields} if with_empty else fields
-        regions = [_roi(number, name, shown[name], volume) for number, name in enumerate(shown, start=1)]
-        made = RTStructureSet(headers, volume, regions, Provenance("made-up@1"), holes=encoding)
-        results[title] = {}
+    cases = {f"holes: {encoding.value}": (encoding, fields) for encoding in HoleEncodings}
+    empty = {"GTV_EMPTY": np.zeros_like(fields["GTV_WT"])}
+    cases["holes: keyhole, one ROI empty"] = (HoleEncodings.KEYHOLE, empty | fields)
+    results = {}
+    for title, (encoding, shown) in cases.items():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rtstruct.dcm"
-            made.save_as(path, enforce_file_format=True)
-            for reader, read in readers.items():
-                work = Path(folder) / reader.replace(" ", "_")
-                work.mkdir()
-                try:
-                    masks = read(peers, series, path, work)
-                except Exception as error:
-                    results[title][reader] = {"error": str(error)[-300:]}
-                    continue
-                results[title][reader] = {
-                    name: round(dice(masks[name], (field >= 0.5).astype(np.uint8)), 4) if name in masks else "absent"
-                    for name, field in shown.items()
-                }
+            written(files, volume, shown, encoding).save_as(path, enforce_file_format=True)
+            expected = {name: (field >= 0.5).astype(np.uint8) for name, field in shown.items()}
+            results[title] = scores({"ours": ours(volume)} | peer_readers(peers), files, path, expected)
     return results
 
 
-def compare_foreign(peers: Path, series: Path, structure_set: Path) -> dict[str, dict[str, dict[str, float | str]]]:
-    """Return Dice of each reader's masks to our reader's, by ROI; the error's text where a reader fails."""
-    images = [path for path in sorted(series.iterdir()) if pydicom.dcmread(path, stop_before_pixels=True).get("Rows")]
-    ours = by_ours(read_volume(images, VolumeLimits(minimum_slices=2)))(peers, series, structure_set, series)
-    readers: dict[str, Callable[[Path, Path, Path, Path], Masks]] = {
-        "rt-utils": by_rt_utils,
-        "dcmrtstruct2nii": by_dcmrtstruct2nii,
-    }
-    if shutil.which("plastimatch"):
-        readers |= {"plastimatch": by_plastimatch([]), "plastimatch --xor-contours": by_plastimatch(["--xor-contours"])}
-    results: dict[str, dict[str, float | str]] = {
-        "voxels, ours": {name: int((mask > 0).sum()) for name, mask in ours.items()}
-    }
+def of_the_network(peers: Path, study: Path, files: Sequence[Path]) -> dict[str, dict[str, Scores]]:
+    """Return Dice of each reader to the segmentation of the same result."""
+    volume = read_volume(files)
     with tempfile.TemporaryDirectory() as folder:
-        copied = Path(folder) / "images"
-        copied.mkdir()
-        for path in images:
-            shutil.copy(path, copied)
-        for reader, read in readers.items():
-            work = Path(folder) / reader.replace(" ", "_")
-            work.mkdir()
-            try:
-                masks = read(peers, copied, structure_set, work)
-            except Exception as error:
-                results[reader] = {"error": str(error)[-300:]}
-                continue
-            results[reader] = {
-                name: round(dice(masks[name], mask), 4) if name in masks else "absent" for name, mask in ours.items()
+        segment_folder(study, Path(folder), None, lambda text: print(text, file=sys.stderr, flush=True))
+        segmentation = highdicom.seg.segread(Path(folder) / "seg.dcm")
+        pixels = segmentation.get_pixels_by_source_instance(
+            [item.sop_instance_uid for item in volume.slices],
+            assert_missing_frames_are_empty=True,
+            combine_segments=False,
+        )
+        expected = {
+            str(item.SegmentLabel): pixels[..., index] for index, item in enumerate(segmentation.SegmentSequence)
+        }
+        readers = {"ours": ours(volume)} | peer_readers(peers)
+        found = scores(readers, files, Path(folder) / "rtstruct.dcm", expected)
+    voxels: Scores = {name: float(mask.sum()) for name, mask in expected.items()}
+    return {"the network's result": {"voxels": voxels} | found}
+
+
+def limit(peers: Path, files: Sequence[Path]) -> dict[str, dict[str, Scores]]:
+    """Return rt-utils' Dice and the volume within the contours, % of the true one: its contours, and ours moved."""
+    volume = read_volume(files)
+    fields = made_up_tumour(volume)
+    masks = {name: (field >= 0.5).astype(np.uint8) for name, field in fields.items()}
+    plain = written(files, volume, fields, HoleEncodings.KEYHOLE)
+    true = {name: contour_area(plain, name, volume) for name in fields}
+    rt_utils = {"rt-utils": peer_readers(peers)["rt-utils"]}
+    results: dict[str, dict[str, Scores]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        candidates = {"its own contours of the same mask": _by_rt_utils(peers, files, masks, folder)}
+        for bound in MOVES:
+            path = folder / f"moved-{bound}.dcm"
+            moved(plain, masks, volume, bound).save_as(path, enforce_file_format=True)
+            candidates[f"ours, points moved by at most {bound:g} pixels"] = path
+        for title, path in candidates.items():
+            dataset = pydicom.dcmread(path)
+            within: Scores = {
+                roi: round(100 * contour_area(dataset, roi, volume) / area - 100, 2) for roi, area in true.items()
             }
-    return {structure_set.name: results}
+            read = scores(rt_utils, files, path, masks)
+            exact: Scores = {roi: round(dice(mask, masks[roi]), 4) for roi, mask in _ours_of(path, volume).items()}
+            results[title] = {"rt-utils": read["rt-utils"], "ours": exact, "volume within, % off": within}
+    return results
 
 
-def _roi(number: int, name: str, field: NDArray[np.float32], volume: SourceVolume) -> RegionOfInterest:
-    image = sitk.GetImageFromArray(field)
-    image.CopyInformation(volume.image)
-    return RegionOfInterest(number, name, image)
+def _ours_of(path: Path, volume: SourceVolume) -> Masks:
+    return ours(volume)(path, path, path)
+
+
+def _by_rt_utils(peers: Path, files: Sequence[Path], masks: Masks, folder: Path) -> Path:
+    """Return the structure set that rt-utils writes of masks; its masks have columns and rows swapped."""
+    series, arrays, path = folder / "images", folder / "masks", folder / "theirs.dcm"
+    series.mkdir()
+    arrays.mkdir()
+    for file in files:
+        (series / file.name).symlink_to(file.resolve())
+    for name, mask in masks.items():
+        size = max(mask.shape[1:])
+        square = np.zeros((len(mask), size, size), np.uint8)
+        square[:, : mask.shape[1], : mask.shape[2]] = mask
+        np.save(arrays / f"{name}.npy", square[:, : mask.shape[2], : mask.shape[1]])
+    peer(peers, "rt_utils_write", series, arrays, path)
+    return path
+
+
+def contours_of(dataset: Dataset, name: str) -> list[Dataset]:
+    """Return the contours of the ROI of a name."""
+    numbers = {str(item.ROIName): item.ROINumber for item in dataset.StructureSetROISequence}
+    return [
+        contour
+        for roi in dataset.ROIContourSequence
+        if roi.ReferencedROINumber == numbers[name]
+        for contour in roi.get("ContourSequence") or []
+    ]
+
+
+def contour_area(dataset: Dataset, name: str, volume: SourceVolume) -> float:
+    """Return the area within the contours of an ROI by the even-odd rule, pixels, on a finer grid."""
+    columns, rows, slices = volume.image.GetSize()
+    total = 0
+    by_slice: dict[int, list[NDArray[np.float64]]] = {}
+    for contour in contours_of(dataset, name):
+        points = to_index(np.array(contour.ContourData, float).reshape(-1, 3), volume)
+        by_slice.setdefault(round(float(points[:, 2].mean())), []).append((points[:, :2] + 0.5) * FINER - 0.5)
+    for index, polygons in by_slice.items():
+        if not 0 <= index < slices:
+            continue
+        lengths = np.array([len(polygon) for polygon in polygons])
+        contours = Contours(np.concatenate(polygons), np.cumsum(lengths) - lengths, np.zeros(len(lengths), np.int64))
+        total += int(rasterise(contours, (1, rows * FINER, columns * FINER)).sum())
+    return total / FINER**2
+
+
+def moved(dataset: Dataset, masks: Masks, volume: SourceVolume, bound: float) -> Dataset:
+    """Return a copy whose points are moved by at most ``bound`` pixels where they then round to a pixel inside."""
+    changed = copy.deepcopy(dataset)
+    direction = np.array(volume.image.GetDirection()).reshape(3, 3)
+    for name, mask in masks.items():
+        for contour in contours_of(changed, name):
+            points = np.array(contour.ContourData, float).reshape(-1, 3)
+            index = to_index(points, volume)
+            plane = np.pad(mask[round(float(index[:, 2].mean()))], 2)
+            shift = np.array([_shift(point, plane, bound) for point in index[:, :2]])
+            shift = np.column_stack([shift * np.array(volume.image.GetSpacing())[:2], np.zeros(len(shift))])
+            contour.ContourData = [f"{value:.5f}" for value in (points + shift @ direction.T).ravel()]
+    return changed
+
+
+def _shift(point: NDArray[np.float64], padded: NDArray[np.uint8], bound: float) -> NDArray[np.float64]:
+    """Return the shortest way (column, row) of a point into the square of a pixel inside; none if beyond the bound."""
+    column, row = np.round(point).astype(int)
+    best = np.zeros(2) if padded[row + 2, column + 2] else np.full(2, np.inf)
+    for across in (-1, 0, 1):
+        for down in (-1, 0, 1):
+            if padded[row + down + 2, column + across + 2]:
+                middle = np.array([column + across, row + down])
+                way = np.clip(point, middle - 0.499, middle + 0.499) - point
+                best = min(best, way, key=lambda one: float(np.abs(one).max()))
+    return best if np.abs(best).max() <= bound else np.zeros(2)
+
+
+PARTS = ("made-up", "network", "limit")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", type=Path, help="interpreter with the peers; default: an environment made for them")
-    parser.add_argument("--series", type=Path, help="folder with one classic MR series; default: the real study's T1c")
-    parser.add_argument("--structure-set", type=Path, help="a foreign structure set on that series")
+    parser.add_argument("--study", type=Path, help="folder of a study; default: the real one")
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    arguments.peers = arguments.peers or peers_python()
-    arguments.series = arguments.series or shared_data("tcga-fg-6692", "dicom", "t1c")
-    if arguments.structure_set:
-        results = compare_foreign(arguments.peers, arguments.series, arguments.structure_set)
-    else:
-        results = compare(arguments.peers, arguments.series)
+    peers = peers_python()
+    study = arguments.study or shared_data("tcga-fg-6692", "dicom")
+    files = sorted((study / "t1c").iterdir())
+    parts = [arguments.only] if arguments.only else PARTS
+    results: dict[str, dict[str, Scores]] = {}
+    if "made-up" in parts:
+        results |= made_up(peers, files)
+    if "network" in parts:
+        results |= of_the_network(peers, study, files)
+    if "limit" in parts:
+        results |= limit(peers, files)
     if arguments.json:
         print(json.dumps(results, indent=1))
         return
     for title, readers in results.items():
-        print(title if arguments.structure_set else f"holes: {title}")
+        print(title)
         for reader, rois in readers.items():
             print(f"  {reader:28}" + "  ".join(f"{name} {value}" for name, value in rois.items()))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,6 +8,7 @@ from scipy import ndimage
 from pipeline.objects.rtstruct.isocontour import Contours, iso_contours
 from pipeline.objects.rtstruct.keyhole import keyholed
 from pipeline.objects.rtstruct.rasterise import rasterise
+from pipeline.objects.rtstruct.rounding import rounds_inside, with_midpoints
 from pipeline.objects.rtstruct.simplify import crossing_polygons, simplify
 
 TOLERANCE = 0.03
@@ -86,6 +87,21 @@ def test_simplified_contour_stays_within_the_tolerance() -> None:
     assert distance.max() <= TOLERANCE
 
 
+def test_points_that_round_to_a_pixel_inside_are_preferred() -> None:
+    y, x = np.mgrid[:64, :64].astype(np.float32)
+    field = (20 - np.hypot(x - 31.3, y - 30.8))[None].astype(np.float32)
+    full = with_midpoints(iso_contours(field))
+    assert full.signed_areas() == pytest.approx(iso_contours(field).signed_areas())
+    few, chosen = (
+        simplify(full, (1.0, 1.0), TOLERANCE, preferred) for preferred in (None, rounds_inside(full, field >= 0))
+    )
+    before, after = (float(rounds_inside(one, field >= 0).mean()) for one in (few, chosen))
+    assert (before < 0.6, after > 0.75) == (True, True)
+    assert chosen.signed_areas() == pytest.approx(few.signed_areas(), rel=5e-4)
+    outside = full.points + np.array([100.0, 0.0])
+    assert not rounds_inside(Contours(outside, full.starts, full.slices), field >= 0).any()
+
+
 def test_contour_runs_between_pixel_centres_not_through_them() -> None:
     mask = np.zeros((1, 9, 9), dtype=bool)
     mask[0, 2:6, 3:7] = True
@@ -113,6 +129,19 @@ def test_islands_in_holes_and_touching_parts() -> None:
     assert len(joined.starts) == 3
     assert joined.signed_areas().sum() == pytest.approx(contours.signed_areas().sum())
     assert np.array_equal(rasterise(joined, mask.shape), mask)
+
+
+def test_channels_that_branch_survive_rounding() -> None:
+    """Equal points are moved alike, as the digits of a file do; no pixel, on whose centres channels lie, may flip."""
+    generator = np.random.default_rng(7)
+    mask = ndimage.binary_closing(generator.random((4, 60, 60)) > 0.25, np.ones((1, 1, 2)))
+    joined = keyholed(iso_contours(field_of(mask)), (1.0, 0.6))
+    _, same = np.unique(joined.points, axis=0, return_inverse=True)
+    for _ in range(5):
+        noise = generator.uniform(-1e-5, 1e-5, (same.max() + 1, 2))[same.ravel()]
+        assert np.array_equal(
+            rasterise(Contours(joined.points + noise, joined.starts, joined.slices), mask.shape), mask
+        )
 
 
 def test_nothing_inside_gives_no_contour() -> None:

@@ -22,13 +22,14 @@ from pipeline.objects.rtstruct.enum import (
 )
 from pipeline.objects.rtstruct.isocontour import Contours, iso_contours
 from pipeline.objects.rtstruct.keyhole import keyholed
+from pipeline.objects.rtstruct.rounding import rounds_inside, with_midpoints
 from pipeline.objects.rtstruct.simplify import crossing_polygons, simplify
 from pipeline.objects.source import ReferenceSeries, SlicePlane
 from pipeline.volume.records import SliceSource
 
 #: Largest distance, mm, of a contour point that was dropped from the contour that is written. Dropping points
-#: shrinks what is convex: at 0.05 mm a sphere of 12 mm loses 0.16 % of its volume, at 0.03 mm 0.04 %.
-SIMPLIFICATION_MM = 0.03
+#: shrinks what is convex: of a sphere of 10 mm the contours lose 0.51 % of its volume at 0.05 mm, 0.44 % at 0.04 mm.
+SIMPLIFICATION_MM = 0.04
 #: Contours keep this distance, mm, from pixel centres, so that simplification moves none to the other side.
 _CENTRE_MARGIN_MM = 0.1
 #: Places after the decimal point of ContourData: 0.01 µm, and at most 16 characters up to 10 km.
@@ -121,7 +122,9 @@ def region_contours(region: RegionOfInterest, series: ReferenceSeries, holes: Ho
     scale = series.planes[0].spacing
     margin = (min(0.2, _CENTRE_MARGIN_MM / scale[0]), min(0.2, _CENTRE_MARGIN_MM / scale[1]))
     tolerance = min(SIMPLIFICATION_MM, 0.1 * min(scale))
-    contours = simplify(iso_contours(field_of(region), margin), scale, tolerance)
+    field = field_of(region)
+    traced = with_midpoints(iso_contours(field, margin))
+    contours = simplify(traced, scale, tolerance, rounds_inside(traced, field >= 0))
     if crossing_polygons(contours).any():
         raise GlioLoopError("OBJECT_INVALID", f"ROI {region.name}: contours cross each other")
     return keyholed(contours, scale) if holes is HoleEncodings.KEYHOLE else contours

@@ -5,8 +5,13 @@ from numpy.typing import NDArray
 
 from pipeline.objects.rtstruct.isocontour import Contours, successors
 
+#: A preferred point is kept in place of the farthest one that is at most so many times farther away.
+_PREFERENCE = 4.5
 
-def simplify(contours: Contours, scale: tuple[float, float], tolerance: float) -> Contours:
+
+def simplify(
+    contours: Contours, scale: tuple[float, float], tolerance: float, preferred: NDArray[np.bool_] | None = None
+) -> Contours:
     """Drop points that lie within a tolerance of the polygon that remains.
 
     The method is Douglas and Peucker's (Cartographica 10(2), 1973), run on all polygons at once, level by
@@ -20,6 +25,8 @@ def simplify(contours: Contours, scale: tuple[float, float], tolerance: float) -
         Distances between columns and between rows, mm.
     tolerance
         Largest distance of a dropped point from the new polygon, mm.
+    preferred
+        (n,) which points to keep rather than others, where either will do; None for none.
 
     Returns
     -------
@@ -28,8 +35,12 @@ def simplify(contours: Contours, scale: tuple[float, float], tolerance: float) -
     """
     if not len(contours.starts):
         return contours
+    if preferred is not None:
+        order = _from_preferred(contours, preferred)
+        contours = Contours(contours.points[order], contours.starts, contours.slices)
+        preferred = preferred[order]
     points = contours.points * np.array(scale)
-    kept = _douglas_peucker(points, contours.starts, contours.lengths, tolerance)
+    kept = _douglas_peucker(points, contours.starts, contours.lengths, tolerance, preferred)
     owner = np.repeat(np.arange(len(contours.starts)), contours.lengths)
     counts = np.bincount(owner[kept], minlength=len(contours.starts))
     kept |= (counts < 3)[owner]
@@ -49,8 +60,23 @@ def _selected(contours: Contours, owner: NDArray[np.int64], kept: NDArray[np.boo
     return Contours(contours.points[kept], starts, contours.slices)
 
 
+def _from_preferred(contours: Contours, preferred: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the order of points in which every polygon begins with its first preferred one, if it has any."""
+    starts, lengths = contours.starts, contours.lengths
+    index = np.arange(len(contours.points))
+    first = np.minimum.reduceat(np.where(preferred, index, len(index)), starts)
+    first = np.where(first < len(index), first, starts) - starts
+    first = np.where(first < lengths, first, 0)
+    local = index - np.repeat(starts, lengths)
+    return np.asarray(np.repeat(starts, lengths) + (local + np.repeat(first, lengths)) % np.repeat(lengths, lengths))
+
+
 def _douglas_peucker(
-    points: NDArray[np.float64], starts: NDArray[np.int64], lengths: NDArray[np.int64], tolerance: float
+    points: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    tolerance: float,
+    preferred: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Return (n,) which points stay. Each interval is (first, last): chord between them, points in between.
 
@@ -72,7 +98,11 @@ def _douglas_peucker(
             points[index], np.repeat(points[first], inner, 0), np.repeat(points[chord_end], inner, 0)
         )
         worst = np.maximum.reduceat(distance, begin)
-        candidates = np.where(distance == np.repeat(worst, inner), index, len(points))
+        target = worst
+        if preferred is not None:
+            distance = np.where(preferred[index], distance, distance / _PREFERENCE**2)
+            target = np.maximum.reduceat(distance, begin)
+        candidates = np.where(distance == np.repeat(target, inner), index, len(points))
         corner = np.minimum.reduceat(candidates, begin)
         split = worst > tolerance**2
         first, stop, chord_end, corner = first[split], stop[split], chord_end[split], corner[split]

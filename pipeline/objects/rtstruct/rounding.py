@@ -1,0 +1,32 @@
+"""Points that mean the same to readers that round them to whole pixels.
+
+Such readers (rt-utils) take a pixel for inside as soon as a point rounds to it. Which points of a contour are written
+is free within the tolerance of its simplification, so those are preferred that round to a pixel inside. The contour
+itself stays where it is: a contour that pleases such a reader everywhere would run half a pixel inside the border.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.objects.rtstruct.isocontour import Contours, successors
+
+#: Points nearer to the border of a pixel's square, in pixels from its centre, may round either way.
+_CLEAR = 0.49
+
+
+def with_midpoints(contours: Contours) -> Contours:
+    """Return the same polygons with one point more in the middle of every edge."""
+    if not len(contours.starts):
+        return contours
+    points = contours.points
+    middles = (points + points[successors(contours.starts, len(points))]) / 2
+    return Contours(np.stack([points, middles], axis=1).reshape(-1, 2), contours.starts * 2, contours.slices)
+
+
+def rounds_inside(contours: Contours, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (n,) which points round to a pixel inside; ``inside`` is (slices, rows, columns)."""
+    nearest = np.round(contours.points).astype(np.int64)
+    column, row = np.clip(nearest, 0, np.array(inside.shape[:0:-1]) - 1).T
+    clear = (np.abs(contours.points - nearest) <= _CLEAR).all(axis=1)
+    clear &= (nearest[:, 0] == column) & (nearest[:, 1] == row)
+    return np.asarray(clear & inside[np.repeat(contours.slices, contours.lengths), row, column])
