@@ -102,16 +102,15 @@ def _read(path: Path, pixel: int) -> sitk.Image:
 
 
 def with_dark_background(image: sitk.Image) -> sitk.Image:
-    """Lift the brain above a constant background.
+    """Lift the brain above a constant background, which becomes zero.
 
-    Skull-stripped volumes that were normalised to zero mean have their background at zero, in the middle of the
-    brain's range. A corner's value that fills a tenth of the volume and has darker voxels is such a background:
-    it becomes zero, and everything else positive.
+    Skull-stripped volumes that were normalised have their background below zero or, where it was left at zero,
+    in the middle of the brain's range. A corner's value that fills a tenth of the volume is such a background.
     """
     values = sitk.GetArrayFromImage(image)
     corner = values[0, 0, 0]
     background = values == corner
-    if background.mean() < 0.1 or values.min() >= corner:
+    if background.mean() < 0.1 or (corner == 0 and values.min() >= 0):
         return image
     brain = values[~background]
     lowest = float(brain.min()) - 0.05 * float(np.percentile(brain, 99) - brain.min())

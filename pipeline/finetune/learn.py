@@ -17,11 +17,11 @@ import torch
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.prepare import CORRECTION, REPLAY, read_samples
-from pipeline.finetune.weights import network_from_onnx, shape_of
 from pipeline.training.checkpoints import load_checkpoint, save_checkpoint, update_average
 from pipeline.training.losses import dice_and_cross_entropy
 from pipeline.training.network import HalfResolutionUNet
 from pipeline.training.samples import Sample, augment
+from pipeline.training.weights import network_from_onnx, shape_of
 
 CHECKPOINT: Final = "learn.pt"
 LEARNT: Final = "learnt.pt"

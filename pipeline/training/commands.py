@@ -25,6 +25,14 @@ def train(
     seed: Annotated[int, typer.Option(help="Decides weights, samples and their order.")] = 1,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Rendering processes.")] = 1,
+    start: Annotated[
+        Path | None, typer.Option(help="ONNX file of an earlier network to go on from.", exists=True)
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 1.5e-3,
+    reuse: Annotated[int, typer.Option(min=1, help="Steps per rendered sample.")] = 4,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Validations without gain until the rate is halved; after the third, stop.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Train a network on synthetic studies of label maps, real cases mixed in where given."""
@@ -34,7 +42,18 @@ def train(
     if stage not in ("tumour", "brain"):
         raise typer.BadParameter("--stage is tumour or brain")
     plan = TrainingPlan(
-        heads, out, whole=stage == "brain", steps=steps, minutes=minutes, seed=seed, cases=cases, workers=workers
+        heads,
+        out,
+        whole=stage == "brain",
+        steps=steps,
+        minutes=minutes,
+        seed=seed,
+        rate=rate,
+        cases=cases,
+        workers=workers,
+        reuse=reuse,
+        start=start,
+        patience=patience,
     )
     state = run(plan, resume, _say)
     if as_json:

@@ -15,11 +15,12 @@ from torch import Tensor
 from pipeline.training.cases import CaseSource
 from pipeline.training.checkpoints import load_checkpoint, save_checkpoint, update_average
 from pipeline.training.curves import draw_curves
-from pipeline.training.losses import dice_and_cross_entropy
-from pipeline.training.network import BRAIN_SHAPE, TUMOUR_SHAPE, HalfResolutionUNet, NetworkShape
+from pipeline.training.losses import deep_loss
+from pipeline.training.network import BRAIN_SHAPE, TUMOUR_SHAPE, HalfResolutionUNet, NetworkShape, SideHeads
 from pipeline.training.pool import SamplePool, make_sample
 from pipeline.training.samples import Sample, augment
 from pipeline.training.synthesis.heads import Head, head_paths
+from pipeline.training.weights import network_from_onnx, shape_of
 
 OUTPUT_NAMES = {True: ("brain",), False: ("brain", "WT", "TC", "ET")}
 VALIDATION_SEED = 987_654
@@ -61,6 +62,11 @@ class TrainingPlan:
         Of torch; None leaves its default.
     shape
         Another size of network.
+    start
+        ONNX file of an earlier network to go on from; its size is taken, too. None starts from random weights.
+    patience
+        Validations without a better mean Dice after which the rate is halved; the third time, training stops.
+        0 trains through the whole schedule.
     """
 
     heads: Path
@@ -79,18 +85,44 @@ class TrainingPlan:
     validation_studies: int = 12
     threads: int | None = None
     shape: NetworkShape | None = None
+    start: Path | None = None
+    patience: int = 0
+
+
+HALVINGS = 2
+"""Times that the rate is halved on a plateau before training stops."""
 
 
 @dataclass
 class TrainingState:
-    """What changes while training."""
+    """What changes while training.
+
+    Attributes
+    ----------
+    network, sides
+        What learns: the network and its heads for deep supervision.
+    average
+        Moving average of the network's weights: what is validated and exported.
+    optimiser, shape, device
+        Of the network.
+    step, best
+        Steps done, best mean Dice in validation.
+    waited, halvings
+        Validations since the best one or the last halving; times the rate was halved on a plateau.
+    losses
+        Of this run's steps.
+    """
 
     network: HalfResolutionUNet
+    sides: SideHeads
     average: HalfResolutionUNet
     optimiser: torch.optim.Optimizer
     shape: NetworkShape
+    device: torch.device
     step: int = 0
     best: float = -1.0
+    waited: int = 0
+    halvings: int = 0
     losses: list[float] = field(default_factory=list)
 
 
@@ -106,19 +138,28 @@ def rate_at(plan: TrainingPlan, step: int) -> float:
 def prepare(plan: TrainingPlan, resume: bool) -> TrainingState:
     """Fresh state, or that of the checkpoint in ``plan.out``."""
     torch.manual_seed(plan.seed)
-    shape = plan.shape or (BRAIN_SHAPE if plan.whole else TUMOUR_SHAPE)
-    network = HalfResolutionUNet(shape)
-    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if plan.start is not None:
+        network = network_from_onnx(plan.start).train()
+        shape = shape_of(network)
+    else:
+        shape = plan.shape or (BRAIN_SHAPE if plan.whole else TUMOUR_SHAPE)
+        network = HalfResolutionUNet(shape)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    sides = SideHeads(shape).to(device)
     average = copy.deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4)
-    state = TrainingState(network, average, optimiser, shape)
+    parameters = [*network.parameters(), *sides.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=1e-4)
+    state = TrainingState(network, sides, average, optimiser, shape, device)
     path = plan.out / "last.pt"
     if resume and path.exists():
         stored = load_checkpoint(path)
         network.load_state_dict(stored["network"])
+        sides.load_state_dict(stored["sides"])
         average.load_state_dict(stored["average"])
         optimiser.load_state_dict(stored["optimiser"])
-        state.step, state.best = int(stored["step"]), float(stored["best"])
+        for name in ("step", "best", "waited", "halvings"):
+            setattr(state, name, stored[name])
     return state
 
 
@@ -127,30 +168,34 @@ def _store(plan: TrainingPlan, state: TrainingState, name: str) -> None:
         plan.out / name,
         {
             "network": state.network.state_dict(),
+            "sides": state.sides.state_dict(),
             "average": state.average.state_dict(),
             "optimiser": state.optimiser.state_dict(),
             "step": state.step,
             "best": state.best,
+            "waited": state.waited,
+            "halvings": state.halvings,
             "seed": plan.seed,
             "shape": asdict(state.shape),
         },
     )
 
 
-def _tensors(images: np.ndarray, regions: np.ndarray) -> tuple[Tensor, Tensor]:
-    x = torch.from_numpy(np.ascontiguousarray(images))[None].contiguous(memory_format=torch.channels_last_3d)
-    return x, torch.from_numpy(regions)[None]
+def _tensors(images: np.ndarray, regions: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    x = torch.from_numpy(np.ascontiguousarray(images))[None].to(device, memory_format=torch.channels_last_3d)
+    return x, torch.from_numpy(regions)[None].to(device)
 
 
 def train_step(plan: TrainingPlan, state: TrainingState, sample: Sample, rng: np.random.Generator) -> float:
     """One step on one sample; returns the loss."""
     for group in state.optimiser.param_groups:
-        group["lr"] = rate_at(plan, state.step)
-    x, target = _tensors(*augment(rng, sample, state.shape.multiple, crop=not plan.whole))
-    weights = torch.tensor([1.0] if plan.whole else [0.3, 1.0, 1.0, 1.0])
-    with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
-        logits = state.network(x)
-    loss = dice_and_cross_entropy(logits.float(), target, weights)
+        group["lr"] = rate_at(plan, state.step) * 0.5**state.halvings
+    x, target = _tensors(*augment(rng, sample, state.shape.multiple, crop=not plan.whole), state.device)
+    weights = torch.tensor([1.0] if plan.whole else [0.3, 1.0, 1.0, 1.0], device=state.device)
+    with torch.autocast(state.device.type, torch.bfloat16, enabled=plan.bfloat16):
+        logits, levels = state.network.decode(x)
+        sides = state.sides(levels)
+    loss = deep_loss(logits.float(), sides, target, weights)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
@@ -170,13 +215,14 @@ def validation_samples(plan: TrainingPlan, cache: Path) -> list[Sample]:
 def validate(plan: TrainingPlan, network: HalfResolutionUNet, samples: list[Sample]) -> dict[str, float]:
     """Mean Dice of each output over the samples that have it, and ml of tumour found where there is none."""
     count = len(OUTPUT_NAMES[plan.whole])
+    device = next(network.parameters()).device
     false = 0.0
     dice: list[list[float]] = [[] for _ in range(count)]
     for sample in samples:
-        x, target = _tensors(sample.images.astype(np.float32), sample.regions.astype(np.float32))
-        with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
-            found = (network(x) > 0)[0].numpy()
-        truth = target[0].numpy() > 0.5
+        x, target = _tensors(sample.images.astype(np.float32), sample.regions.astype(np.float32), device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=plan.bfloat16):
+            found = (network(x) > 0)[0].cpu().numpy()
+        truth = target[0].cpu().numpy() > 0.5
         for k in range(count):
             if truth[k].sum() > 20:
                 dice[k].append(2 * (found[k] & truth[k]).sum() / (found[k].sum() + truth[k].sum()))
@@ -227,7 +273,7 @@ def train(plan: TrainingPlan, resume: bool = False, say: Callable[[str], None] =
     began = time.monotonic()
     try:
         held = validation_samples(plan, plan.out / "cache" / "heads")
-        while state.step < plan.steps and time.monotonic() - began < plan.minutes * 60:
+        while state.step < plan.steps and state.halvings <= HALVINGS and time.monotonic() - began < plan.minutes * 60:
             rng = np.random.default_rng([plan.seed, 1, state.step])
             real = cases is not None and rng.random() < plan.case_share
             sample = cases.get(rng) if cases is not None and real else pool.get(state.step, rng)
@@ -249,15 +295,18 @@ def _checkpoint(
     row = {
         "step": state.step,
         "seconds": round(seconds, 1),
-        "rate": rate_at(plan, state.step),
+        "rate": rate_at(plan, state.step) * 0.5**state.halvings,
         "loss": recent,
         **scores,
     }
     _log(plan, row)
     regions = [v for k, v in scores.items() if k in OUTPUT_NAMES[plan.whole] and (plan.whole or k != "brain")]
     mean = float(np.nanmean(regions))
+    state.waited += 1
     if mean > state.best:
-        state.best = mean
+        state.best, state.waited = mean, 0
         _store(plan, state, "best.pt")
+    elif plan.patience and state.waited >= plan.patience:
+        state.halvings, state.waited = state.halvings + 1, 0
     _store(plan, state, "last.pt")
     say(" ".join(f"{k}={v:.4g}" for k, v in row.items()))

@@ -25,3 +25,24 @@ def dice_and_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> T
     dice = 1 - (2 * overlap + 25) / (size + 25)
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(axes)
     return ((dice + 4 * entropy) * weights).sum() / weights.sum()
+
+
+def deep_loss(logits: Tensor, sides: list[Tensor], target: Tensor, weights: Tensor) -> Tensor:
+    """Loss of the result plus the coarser levels', each worth half of the one before.
+
+    Parameters
+    ----------
+    logits
+        Shape (b, outputs, z, y, x).
+    sides
+        Logits at a half, a quarter, … of the resolution.
+    target
+        Shape of ``logits``, in 0..1; the coarser targets are its means.
+    weights
+        As for :func:`dice_and_cross_entropy`.
+    """
+    total = dice_and_cross_entropy(logits, target, weights)
+    for level, side in enumerate(sides, 1):
+        coarse = functional.avg_pool3d(target, 2**level)
+        total = total + 0.5**level * dice_and_cross_entropy(side.float(), coarse, weights)
+    return total

@@ -89,6 +89,10 @@ class HalfResolutionUNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of every output at every voxel."""
+        return self.decode(images)[0]
+
+    def decode(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits, and what the decoder's levels (finest first) hold: shape (b, features, z / 2, …), (…, z / 4, …)."""
         x = space_to_depth(images)
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
@@ -96,9 +100,22 @@ class HalfResolutionUNet(nn.Module):
                 x = functional.max_pool3d(x, 2)
             x = block(x)
             skips.append(x)
+        levels: list[Tensor] = []
         for level in range(len(self.decoder) - 1, -1, -1):
             x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
             x = self.decoder[level](torch.cat([x, skips[level]], 1))
+            levels.insert(0, x)
         x = depth_to_space(self.head(x))
-        refined: Tensor = self.refine(torch.cat([x, images], 1))
-        return refined
+        return self.refine(torch.cat([x, images], 1)), levels
+
+
+class SideHeads(nn.Module):
+    """Logits at the decoder's two finest levels, for training alone: deep supervision (Lee et al., AISTATS 2015)."""
+
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Conv3d(width, shape.outputs, 1) for width in shape.features[:2])
+
+    def forward(self, levels: list[Tensor]) -> list[Tensor]:
+        """Logits (b, outputs, …) at a half and a quarter of the images' resolution."""
+        return [head(level) for head, level in zip(self.heads, levels, strict=False)]

@@ -43,8 +43,12 @@ def imperfect_mask(rng: np.random.Generator, brain: npt.NDArray[np.bool_], spaci
 def tumour_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: float) -> Sample:
     """Mask the brain imperfectly and normalise inside it; regions are brain, WT, TC, ET."""
     mask = imperfect_mask(rng, study.regions[0], spacing_mm)
+    images = study.images
+    if rng.random() < 0.1:
+        images = _cut_field_of_view(rng, images, study.regions[0], spacing_mm)
+        mask &= (images > 0).any(axis=0)
     regions = study.regions & mask
-    return Sample(normalise_brain(study.images, mask).astype(np.float16), regions.astype(np.uint8))
+    return Sample(normalise_brain(images, mask).astype(np.float16), regions.astype(np.uint8))
 
 
 def _cut_field_of_view(
@@ -116,6 +120,6 @@ def augment(rng: np.random.Generator, sample: Sample, multiple: int, crop: bool)
     drop = rng.random()
     if drop < 0.10:
         varied[int(rng.integers(4))] = 0
-    elif drop < 0.13:
+    elif drop < 0.20:
         varied[[0, 2]] = 0
     return varied, np.ascontiguousarray(regions, dtype=np.float32)

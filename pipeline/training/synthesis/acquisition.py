@@ -36,6 +36,11 @@ def draw_patient(rng: np.random.Generator) -> Patient:
     uptake = np.where(uptake < 0.9, uptake * np.exp(rng.normal(0, 1, len(rows)) * spread), uptake)
     t2 = np.array([r.t2 for r in rows]) * np.exp(rng.normal(0, 1, len(rows)) * spread)
     density = np.array([r.density for r in rows]) * np.exp(rng.normal(0, 0.03, len(rows)))
+    if rng.random() < 0.6:  # from a faint blush to a rim as bright as a vessel
+        uptake[Tissue.ENHANCING] = np.exp(rng.uniform(np.log(0.28), np.log(0.8)))
+    if rng.random() < 0.3:  # a cyst: its fluid is nearly that of the ventricles, and as dark on FLAIR
+        t1[Tissue.NECROSIS] *= rng.uniform(1.2, 1.7)
+        t2[Tissue.NECROSIS] *= rng.uniform(1.5, 3.0)
     return Patient(t1, t1 * np.minimum(uptake, 1.0), t2, density)
 
 
@@ -85,9 +90,11 @@ def draw_signals(rng: np.random.Generator) -> dict[Sequence, Vector]:
         Sequence.FLAIR: inversion,
     }
     spread = 0.05 if rng.random() < 0.7 else 0.16
+    unlike = rng.choice([0.0, 0.06, 0.14])  # tumours resemble each other less than healthy tissue does
     for sequence, ideal in signals.items():
         jitter = np.exp(rng.normal(0, spread, len(ideal)))
         jitter[list(BRAIN_TISSUES)] **= 0.5
+        jitter[Tissue.OEDEMA : Tissue.CAVITY] *= np.exp(rng.normal(0, unlike, Tissue.CAVITY - Tissue.OEDEMA))
         saturated = rng.random() < 0.3
         values = ideal * jitter
         if saturated:

@@ -102,5 +102,5 @@ def draw_study(
 def _implanted(rng: np.random.Generator, cores: list[tumour.Core], anatomy: Anatomy) -> npt.NDArray[np.bool_]:
     growth = tumour.grow(rng, cores, anatomy)
     uneven = fractal_noise(rng, anatomy.brain.shape, 14 / anatomy.spacing_mm, 2) * rng.uniform(0, 0.2)
-    strength = np.clip(rng.uniform(0.6, 1.0) + uneven, 0.35, 1.0).astype(np.float32)
+    strength = np.clip(rng.uniform(0.5, 1.0) + uneven, 0.35, 1.0).astype(np.float32)
     return tumour.implant(growth, anatomy, strength)

@@ -18,6 +18,7 @@ class TumourKind(StrEnum):
     RING = "ring"
     SOLID = "solid"
     PATCHY = "patchy"
+    MIXED = "mixed"
     LOW_GRADE = "low_grade"
     MULTIFOCAL = "multifocal"
     CAVITY = "cavity"
@@ -25,14 +26,18 @@ class TumourKind(StrEnum):
 
 
 KIND_SHARES: dict[TumourKind, float] = {
-    TumourKind.RING: 0.37,
-    TumourKind.SOLID: 0.10,
-    TumourKind.PATCHY: 0.13,
-    TumourKind.LOW_GRADE: 0.15,
-    TumourKind.MULTIFOCAL: 0.08,
-    TumourKind.CAVITY: 0.06,
-    TumourKind.NONE: 0.11,
+    TumourKind.RING: 0.29,
+    TumourKind.SOLID: 0.09,
+    TumourKind.PATCHY: 0.12,
+    TumourKind.MIXED: 0.18,
+    TumourKind.LOW_GRADE: 0.12,
+    TumourKind.MULTIFOCAL: 0.07,
+    TumourKind.CAVITY: 0.04,
+    TumourKind.NONE: 0.09,
 }
+
+EDGE = 0.3
+"""Share of oedema from which a voxel belongs to the whole tumour."""
 
 CORE_TISSUES = (Tissue.NON_ENHANCING, Tissue.NECROSIS, Tissue.ENHANCING, Tissue.BLOOD)
 
@@ -48,7 +53,7 @@ class Core:
     radius_mm
         Mean radius of the core.
     kind
-        RING, SOLID, PATCHY, LOW_GRADE or CAVITY.
+        RING, SOLID, PATCHY, MIXED, LOW_GRADE or CAVITY.
     """
 
     centre: tuple[float, float, float]
@@ -92,8 +97,8 @@ def draw_cores(rng: np.random.Generator, kind: TumourKind, seeds: Array, spacing
     first = int(np.searchsorted(weights, rng.random() * weights[-1]))
     centre = np.array(np.unravel_index(min(first, seeds.size - 1), seeds.shape), dtype=float)
     if kind is not TumourKind.MULTIFOCAL:
-        typical = {TumourKind.LOW_GRADE: 16.0, TumourKind.CAVITY: 14.0}.get(kind, 14.0)
-        radius = float(np.clip(typical * np.exp(rng.normal(0, 0.45)), 3.5, 32))
+        typical = {TumourKind.LOW_GRADE: 16.0, TumourKind.MIXED: 20.0}.get(kind, 14.0)
+        radius = float(np.clip(typical * np.exp(rng.normal(0, 0.45)), 3.5, 38))
         return [Core((centre[0], centre[1], centre[2]), radius, kind)]
     cores = []
     for _ in range(int(rng.integers(2, 5))):
@@ -148,12 +153,43 @@ def _core_parts(rng: np.random.Generator, core: Core, level: Array, spacing_mm: 
         lit = _soft(rng.uniform(-0.2, 1.8) - patches, 0.25)
         dead = (1 - lit) * _soft(patches + rng.uniform(1.0, 2.5), 0.25)
         return {Tissue.ENHANCING: lit, Tissue.NECROSIS: dead, Tissue.NON_ENHANCING: 1 - lit - dead}
+    if core.kind is TumourKind.MIXED:
+        return _mixed_parts(rng, core, level, patches, spacing_mm)
     if core.kind is TumourKind.CAVITY:
         rim_mm = rng.uniform(0, 5) * (1 + patches) if rng.random() < 0.7 else zero
         lit = np.where(patches > rng.uniform(-0.5, 1), 1 - _soft(level + np.maximum(rim_mm, 0), width), 0)
         return {Tissue.ENHANCING: lit, Tissue.CAVITY: 1 - lit}
     cystic = _soft(rng.uniform(0.8, 4) - patches, 0.3)
     return {Tissue.NON_ENHANCING: 1 - cystic, Tissue.NECROSIS: cystic}
+
+
+def _mixed_parts(
+    rng: np.random.Generator, core: Core, level: Array, patches: Array, spacing_mm: float
+) -> dict[Tissue, Array]:
+    """A large core as grown glioblastomas have it: cysts, solid tissue and uptake side by side, a rim in places."""
+    cysts = fractal_noise(rng, level.shape, max(core.radius_mm * rng.uniform(0.5, 1.2), 5) / spacing_mm, 2)
+    dead = _soft(rng.uniform(-0.3, 1.8) - cysts, 0.15)
+    lit = _soft(rng.uniform(-0.3, 1.6) - patches, rng.uniform(0.1, 0.4))
+    rim_mm = np.maximum(rng.uniform(1.0, 4.0) * (1 + rng.uniform(0.3, 1.0) * patches), 0)
+    around = _soft(np.abs(rng.uniform(0.8, 1.2) - cysts) * 3 - rng.uniform(0, 0.8), 0.2)
+    edge = 1 - _soft(level + rim_mm, spacing_mm * 0.35)
+    enhancing = np.clip(lit * (1 - dead) + around * rng.integers(2) + edge * rng.integers(2), 0, 1)
+    necrosis = dead * (1 - enhancing)
+    return {
+        Tissue.ENHANCING: enhancing,
+        Tissue.NECROSIS: necrosis,
+        Tissue.NON_ENHANCING: 1 - enhancing - necrosis,
+    }
+
+
+def _weaken(rng: np.random.Generator, parts: dict[Tissue, Array], shape: tuple[int, ...], spacing_mm: float) -> None:
+    """Uptake that differs from place to place: some of the enhancing tissue is not (changed in place)."""
+    lit = parts.get(Tissue.ENHANCING)
+    if lit is None or rng.random() < 0.5:
+        return
+    kept = np.clip(rng.uniform(0.7, 1.0) + rng.uniform(0.1, 0.4) * fractal_noise(rng, shape, 8 / spacing_mm, 2), 0, 1)
+    parts[Tissue.ENHANCING] = lit * kept
+    parts[Tissue.NON_ENHANCING] = parts.get(Tissue.NON_ENHANCING, np.zeros(shape, np.float32)) + lit * (1 - kept)
 
 
 def _arrival(core: Array, speed: Array, limit: float, spacing_mm: float, rng: np.random.Generator) -> Array:
@@ -205,7 +241,9 @@ def grow(rng: np.random.Generator, cores: list[Core], anatomy: Anatomy) -> Growt
         level = _level(rng, focus, grid, spacing)
         share = _soft(level, spacing * 0.35) * invades
         fresh = share * (1 - growth.core)
-        for part, weight in _core_parts(rng, focus, level, spacing).items():
+        parts = _core_parts(rng, focus, level, spacing)
+        _weaken(rng, parts, shape, spacing)
+        for part, weight in parts.items():
             growth.parts[part] = growth.parts.get(part, 0) + fresh * weight.astype(np.float32)
         growth.core = growth.core + fresh
     if rng.random() < 0.15:
@@ -220,7 +258,7 @@ def grow(rng: np.random.Generator, cores: list[Core], anatomy: Anatomy) -> Growt
     speed = speed * np.exp(rng.uniform(0.2, 0.7) * fractal_noise(rng, shape, rng.uniform(8, 24) / spacing, 3))
     times = _arrival(growth.core, speed.astype(np.float32), reach, spacing, rng)
     allowed = np.clip(tissue * 1.3, 0, 1) * (1 - growth.core)
-    growth.oedema = (_soft(times - reach, rng.uniform(0.3, 1.5)) * allowed).astype(np.float32)
+    growth.oedema = (_soft(times - reach, rng.uniform(0.3, 3.0)) * allowed).astype(np.float32)
     return growth
 
 
@@ -261,5 +299,6 @@ def implant(growth: Growth, anatomy: Anatomy, strength: Array | float) -> npt.ND
     core = sum((growth.parts.get(t, zero) for t in CORE_TISSUES), zero)
     enhancing = growth.parts.get(Tissue.ENHANCING, zero)
     tumour_core = core > 0.5
-    whole = tumour_core | (growth.oedema > 0.45)
+    # Readers include the fading edge: on real cases, networks taught with half of it drew the whole tumour too small.
+    whole = tumour_core | (growth.oedema > EDGE)
     return np.stack([whole, tumour_core, tumour_core & (enhancing > 0.42)])
