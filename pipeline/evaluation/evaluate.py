@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from collections.abc import Sequence as Listing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pipeline.align import Alignment
+from pipeline.errors import GlioLoopError, Kind
 from pipeline.evaluation.cases import Case, LabelScheme, find_cases
 from pipeline.evaluation.metrics import RegionScore, bootstrap_interval, score_region
 from pipeline.evaluation.pictures import draw_case
@@ -21,6 +23,22 @@ from pipeline.restore import Cleaning, restore
 from pipeline.volume.records import SourceVolume
 
 Masks = dict[Region, npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A case that the network's stages refused.
+
+    Attributes
+    ----------
+    name
+        Of the case.
+    reason
+        Code, message and detail.
+    """
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -139,23 +157,32 @@ def evaluate(
 
     Returns
     -------
-    ``{"model", "mean": {region: {"dice", "hd95_mm", "surface_dice", "volume_error_ml", "ci95"}}, "cases": [...]}``
+    ``{"model", "n", "mean": {region: {"dice", "hd95_mm", "surface_dice", "volume_error_ml", "ci95"}}, "cases": [...],
+    "refused": [{"id", "reason"}]}``; refused cases take no part in the means.
     """
-    results = []
+    results: list[CaseResult] = []
+    refused: list[Refused] = []
     for case in find_cases(cases):
         if case.segmentation is None:
             say(f"{case.name}: no segmentation, left out")
             continue
         picture = out / f"{case.name}.png" if out else None
-        results.append(evaluate_case(case, model, scheme, picture))
+        try:
+            results.append(evaluate_case(case, model, scheme, picture))
+        except GlioLoopError as error:
+            if error.reason.kind is not Kind.REFUSAL:
+                raise
+            refused.append(Refused(case.name, str(error)))
+            say(f"{case.name}: refused, {error}")
+            continue
         say(f"{case.name}: " + ", ".join(f"{r.value} {s.dice:.3f}" for r, s in results[-1].scores.items()))
-    summary = summarise(model.card.identity, results)
+    summary = summarise(model.card.identity, results, refused)
     if out is not None:
         write_report(summary, out)
     return summary
 
 
-def summarise(identity: str, results: list[CaseResult]) -> dict[str, object]:
+def summarise(identity: str, results: list[CaseResult], refused: Listing[Refused] = ()) -> dict[str, object]:
     """Means with bootstrap intervals, and every case, as one JSON-serialisable document."""
     mean: dict[str, object] = {}
     for region in TUMOUR_REGIONS if results else ():
@@ -182,4 +209,10 @@ def summarise(identity: str, results: list[CaseResult]) -> dict[str, object]:
         }
         for result in results
     ]
-    return {"model": identity, "n": len(results), "mean": mean, "cases": rows}
+    return {
+        "model": identity,
+        "n": len(results),
+        "mean": mean,
+        "cases": rows,
+        "refused": [{"id": one.name, "reason": one.reason} for one in refused],
+    }

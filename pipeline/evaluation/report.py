@@ -20,6 +20,8 @@ def write_report(summary: dict[str, Any], out: Path) -> None:
             f"{m['false_lesions']} |"
         )
     lines += ["", "Means over the cases; intervals by bootstrap over cases (2,000 draws).", ""]
+    for one in summary["refused"]:
+        lines += [f"Refused, and not in the means: {one['id']} ({one['reason']})", ""]
     for case in summary["cases"]:
         lines += _case_lines(case, list(summary["mean"]), (out / f"{case['id']}.png").exists())
     (out / "report.md").write_text("\n".join(lines))

@@ -13,7 +13,7 @@ from pipeline.align import Alignment
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.inference.grids import Box, extent_of, like, make_grid, sample_all
 from pipeline.inference.normalise import normalise_brain, normalise_head
-from pipeline.inference.session import activate, load_network
+from pipeline.inference.session import Network, activate, load_network
 from pipeline.inference.windows import predict
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.registry import BrainStage, InputGrid, InstalledModel, ModelCard
@@ -108,14 +108,8 @@ def delineate(
     if brain is not None and card.brain is not None:
         mask &= _near(brain, grid, card.brain)
     network = load_network(model, card.file)
-    raw = predict(
-        _normalise(images, mask, card.grid),
-        card.grid.window,
-        card.grid.overlap,
-        network,
-        lambda fraction: progress(0.2 + 0.8 * fraction),
-    )
-    regions = _regions(activate(raw, card.activation), mask, card)
+    probabilities = _probabilities(_normalise(images, mask, card.grid), network, card, progress)
+    regions = _regions(probabilities, mask, card)
     if brain is not None:
         regions = _drop_outside(regions, brain, grid, card)
     brain_ml = _brain_volume(brain, regions, mask, grid)
@@ -123,6 +117,22 @@ def delineate(
     flags = (Flag("MODEL_UNCERTAIN", f"{doubt:.2f}"),) if doubt > card.uncertainty_limit else ()
     probabilities = {region: like(array, grid) for region, array in regions.items()}
     return Delineation(probabilities, brain_ml, doubt, flags, network.provider)
+
+
+def _probabilities(images: Array, network: Network, card: ModelCard, progress: Progress) -> Array:
+    """Probabilities of every output channel, where the card asks for it averaged with the mirrored picture's."""
+    left_right = -1 - next(k for k, letter in enumerate(card.grid.orientation) if letter in "LR")
+    passes = (False, True) if card.mirror else (False,)
+    total = np.zeros((), dtype=np.float32)
+    for number, mirrored in enumerate(passes):
+        seen = np.ascontiguousarray(np.flip(images, left_right)) if mirrored else images
+
+        def report(fraction: float, done: int = number) -> None:
+            progress(0.2 + 0.8 * (done + fraction) / len(passes))
+
+        found = activate(predict(seen, card.grid.window, card.grid.overlap, network, report), card.activation)
+        total = total + (np.flip(found, left_right) if mirrored else found)
+    return np.asarray(total / len(passes), dtype=np.float32)
 
 
 def _find_brain(

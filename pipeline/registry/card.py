@@ -155,6 +155,8 @@ class Metric(_Record):
         Mean Dice per region.
     ci95
         Bootstrap interval of that mean per region; absent where n is too small to give one.
+    command
+        What measured it.
     """
 
     dataset: str
@@ -162,6 +164,7 @@ class Metric(_Record):
     n: Annotated[int, Field(ge=1)]
     dice: dict[Region, float]
     ci95: dict[Region, tuple[float, float]] = Field(default_factory=dict)
+    command: str = ""
 
 
 class Lineage(_Record):
@@ -201,6 +204,8 @@ class ModelCard(_Record):
         What turns the network's raw outputs into probabilities; ``none`` where the file does so itself.
     outputs
         Every tumour region, and ``brain`` where the network gives it.
+    mirror
+        Take the mean with the picture mirrored left to right: twice the time.
     postprocessing, uncertainty_limit
         Clean-up, and the uncertainty above which a result carries the flag MODEL_UNCERTAIN.
     training, metrics, lineage, limitations
@@ -219,6 +224,7 @@ class ModelCard(_Record):
     brain: BrainStage | None = None
     activation: Literal["sigmoid", "softmax", "none"] = "sigmoid"
     outputs: tuple[Output, ...]
+    mirror: bool = False
     postprocessing: Postprocessing = Postprocessing()
     uncertainty_limit: Annotated[float, Field(gt=0, le=1)] = 1.0
     training: tuple[TrainingSource, ...] = ()
