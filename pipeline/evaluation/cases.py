@@ -110,7 +110,7 @@ def with_dark_background(image: sitk.Image) -> sitk.Image:
     values = sitk.GetArrayFromImage(image)
     corner = values[0, 0, 0]
     background = values == corner
-    if background.mean() < 0.1 or (corner == 0 and values.min() >= 0):
+    if background.mean() < 0.1 or background.all() or (corner == 0 and values.min() >= 0):
         return image
     brain = values[~background]
     lowest = float(brain.min()) - 0.05 * float(np.percentile(brain, 99) - brain.min())

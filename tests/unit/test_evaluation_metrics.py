@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.metrics import EMPTY_HD95_MM, bootstrap_interval, dice, score_region, surface_distances
+from pipeline.evaluation.metrics import EMPTY_HD95_MM, bootstrap_interval, dice, score_region
 
 
 def _cube(start: int, stop: int, size: int = 20) -> np.ndarray:
@@ -22,29 +22,39 @@ def test_identical_masks_score_perfectly() -> None:
 
 
 def test_shift_shows_in_the_surface_distance_with_spacing() -> None:
-    forth, back = surface_distances(_cube(4, 14), _cube(6, 16), (3.0, 1.0, 1.0))
-    # The uncovered face lies two slices of 3 mm away from the other mask's.
-    assert forth.max() == pytest.approx(6.0)
-    assert back.max() == pytest.approx(6.0)
+    # The uncovered faces, a sixth of the surface each, lie two slices of 3 mm away from the other mask's.
+    score = score_region(_cube(4, 14), _cube(6, 16), (3.0, 1.0, 1.0))
+    assert score.hd95_mm == pytest.approx(6.0)
+    assert score_region(_cube(4, 14), _cube(6, 16), (1.0, 1.0, 1.0)).hd95_mm == pytest.approx(2.0)
 
 
 def test_hd95_is_the_larger_of_both_directions() -> None:
-    spot = np.zeros((20, 20, 20), dtype=bool)
+    spot = np.zeros((20, 20, 40), dtype=bool)
     spot[10, 10, 10] = True
     line = np.zeros_like(spot)
-    line[10, 10, 0:20] = True
-    score = score_region(spot, line, (1.0, 1.0, 1.0))
-    # One direction is 0; of the other the distances are 0..10, 1..9 twice: the 95th percentile lies at 9.05.
-    assert score.hd95_mm == pytest.approx(np.percentile([*range(11), *range(1, 10)], 95))
+    line[10, 10, 0:40] = True
+    one, other = (score_region(a, b, (1.0, 1.0, 1.0)).hd95_mm for a, b in ((spot, line), (line, spot)))
+    # From the spot's side the distance is 0; from the line's far end it is 29 voxels, less its last twentieth.
+    assert one == other == pytest.approx(28, abs=1)
 
 
 def test_surface_dice_counts_what_lies_within_a_millimetre() -> None:
-    one = np.zeros((12, 12, 12), dtype=bool)
-    one[5, 2:10, 2:10] = True
-    near, far = np.roll(one, 1, axis=0), np.roll(one, 3, axis=0)
+    one = np.zeros((30, 30, 30), dtype=bool)
+    one[14:16, 2:28, 2:28] = True
+    near, far = np.roll(one, 1, axis=0), np.roll(one, 4, axis=0)
     assert score_region(one, near, (1.0, 1.0, 1.0)).surface_dice == 1.0
-    assert score_region(one, far, (1.0, 1.0, 1.0)).surface_dice == 0.0
-    assert score_region(one, near, (1.5, 1.0, 1.0)).surface_dice == 0.0
+    assert score_region(one, far, (1.0, 1.0, 1.0)).surface_dice < 0.15  # only faces at the rim
+    assert score_region(one, near, (1.5, 1.0, 1.0)).surface_dice < 0.25
+
+
+def test_a_mask_at_the_border_of_its_array_has_a_whole_surface() -> None:
+    inside = np.zeros((12, 12, 12), dtype=bool)
+    inside[2:8, 2:8, 2:8] = True
+    corner = inside[2:, 2:, 2:]
+    moved = np.roll(inside, 1, axis=0)
+    middle = score_region(inside, moved, (1.0, 1.0, 1.0), tolerance_mm=0.5)
+    edge = score_region(corner, np.roll(corner, 1, axis=0), (1.0, 1.0, 1.0), tolerance_mm=0.5)
+    assert edge.surface_dice == pytest.approx(middle.surface_dice)
 
 
 @pytest.mark.parametrize(("found", "truth"), [(True, False), (False, True)])

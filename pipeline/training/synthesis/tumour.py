@@ -13,7 +13,7 @@ from pipeline.training.synthesis.tissues import Tissue
 
 
 class TumourKind(StrEnum):
-    """What is drawn; the shares are in :data:`KIND_SHARES`."""
+    """What is drawn; the weights are in :data:`KIND_SHARES`."""
 
     RING = "ring"
     SOLID = "solid"
@@ -33,7 +33,7 @@ KIND_SHARES: dict[TumourKind, float] = {
     TumourKind.LOW_GRADE: 0.12,
     TumourKind.MULTIFOCAL: 0.07,
     TumourKind.CAVITY: 0.04,
-    TumourKind.NONE: 0.09,
+    TumourKind.NONE: 0.30,
 }
 
 EDGE = 0.3
