@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import logging
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,15 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_validator.validator.iod_validator import IODValidator
 from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
 from pydicom import Dataset
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    RTStructureSetStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region
@@ -30,8 +38,10 @@ from tests.unit.objects_phantom import (
     soft,
     tumour,
 )
+from tests.unit.standard_tables import dicom_info
 
 PROVENANCE = Provenance("unet@1.2.3", "cd" * 32, created=datetime.datetime(2026, 3, 4, 5, 6, 7), options={"tta": "no"})
+SOP_CLASSES = (SegmentationStorage, ComprehensiveSRStorage, SecondaryCaptureImageStorage, RTStructureSetStorage)
 OBLIQUE = random_orientation(np.random.default_rng(2))
 Regions = dict[Region, sitk.Image]
 
@@ -74,7 +84,11 @@ def result(oblique: tuple[list[Dataset], SourceVolume]) -> ObjectSet:
 
 
 def validate(datasets: dict[str, Dataset], folder: Path) -> None:
-    """Run dciodvfy over objects and fail with its errors."""
+    """Run dicom-validator and dciodvfy over objects and fail with their errors."""
+    info = dicom_info(*SOP_CLASSES)
+    for kind, dataset in datasets.items():
+        found = IODValidator(reread(dataset), info, log_level=logging.CRITICAL).validate()
+        assert not found.errors, f"{kind}: {found.module_errors}"
     if shutil.which("dciodvfy") is None:
         pytest.skip("dciodvfy (Debian package dicom3tools) is not installed")
     for kind, dataset in datasets.items():
@@ -85,16 +99,25 @@ def validate(datasets: dict[str, Dataset], folder: Path) -> None:
         assert not lines, f"{kind}: {lines}"
 
 
-def test_objects_pass_dciodvfy(result: ObjectSet, tmp_path: Path) -> None:
+def test_dicom_validator_finds_what_is_missing_or_does_not_belong(result: ObjectSet) -> None:
+    info = dicom_info(*SOP_CLASSES)
+    spoilt = reread(result.datasets["rtstruct"])
+    del spoilt.StructureSetROISequence[0].ROIGenerationAlgorithm
+    spoilt.RTROIObservationsSequence[0].Rows = 7
+    found = IODValidator(spoilt, info, log_level=logging.CRITICAL).validate()
+    assert found.errors == 2, found.module_errors
+
+
+def test_objects_pass_the_validators(result: ObjectSet, tmp_path: Path) -> None:
     assert set(result.datasets) == {"rtstruct", "seg", "sr", "preview"}
     validate(result.datasets, tmp_path)
 
 
-def test_objects_of_an_empty_result_pass_dciodvfy(oblique: tuple, tmp_path: Path) -> None:
+def test_objects_of_an_empty_result_pass_the_validators(oblique: tuple, tmp_path: Path) -> None:
     validate(built(*oblique, empty=TUMOUR_REGIONS, flags=[Flag("NO_TUMOUR_FOUND")]).datasets, tmp_path)
 
 
-def test_objects_with_fractional_segments_pass_dciodvfy(oblique: tuple, tmp_path: Path) -> None:
+def test_objects_with_fractional_segments_pass_the_validators(oblique: tuple, tmp_path: Path) -> None:
     made = built(*oblique, seg_kind=SegmentationKinds.FRACTIONAL, want={"seg"})
     validate(made.datasets, tmp_path)
     assert made.segmentation is not None

@@ -60,8 +60,6 @@ class RegionOfInterest:
         What the region is, for ROIDescription.
     colour
         Red, green, blue, 0 to 255.
-    observation_label
-        ROIObservationLabel, at most 16 characters; the name, cut, where empty.
     interpreted_type
         RTROIInterpretedType.
     code
@@ -75,7 +73,6 @@ class RegionOfInterest:
     mask: sitk.Image | None = None
     description: str = ""
     colour: tuple[int, int, int] = (255, 0, 0)
-    observation_label: str = ""
     interpreted_type: RTROIInterpretedTypes = RTROIInterpretedTypes.GTV
     code: Code = codes.SCT.Neoplasm
 
@@ -285,7 +282,6 @@ class RTROIObservation(Dataset):
         super().__init__()
         self.ObservationNumber = number
         self.ReferencedROINumber = region.number
-        self.ROIObservationLabel = (region.observation_label or region.name)[:16]
         code = Dataset()
         code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = region.code[:3]
         self.RTROIIdentificationCodeSequence = [code]

@@ -94,6 +94,7 @@ class TumourSegmentation(Segmentation):
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise GlioLoopError("OBJECT_INVALID", f"segmentation: {error}") from error
         self.add_new("SoftwareVersions", "LO", provenance.software_versions)
+        self.ContentCreatorName = ""  # of type 2 in earlier editions; nobody, as ROIInterpreter is
         name_frames(self, series)
 
 
