@@ -14,6 +14,8 @@ from typing import Final
 TRIES: Final = 2
 #: Exit status of a worker that ended itself (EX_TEMPFAIL).
 OVERDUE_STATUS: Final = 75
+#: Exit status of a worker whose queue is no whole database (EX_DATAERR).
+DAMAGED_STATUS: Final = 65
 
 
 class StageWatch:

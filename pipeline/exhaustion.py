@@ -2,6 +2,8 @@
 
 import errno
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from pipeline.errors import GlioLoopError
@@ -32,6 +34,24 @@ def exhausted(error: BaseException, where: str) -> GlioLoopError | None:
     if (isinstance(error, OSError) and error.errno in _NO_ROOM) or any(one in words for one in _DISK_WORDS):
         return GlioLoopError("DISK_FULL", f"{where}: {type(error).__name__}")
     return None
+
+
+@contextmanager
+def coded(where: str) -> Iterator[None]:
+    """Give every unforeseen error of a block its code.
+
+    Raises
+    ------
+    GlioLoopError
+        OUT_OF_MEMORY or DISK_FULL where the machine lacked them, INTERNAL for all else.
+    """
+    try:
+        yield
+    except GlioLoopError:
+        raise
+    except Exception as error:
+        text = f"{where}: {type(error).__name__}: {error}"[:500]
+        raise (exhausted(error, where) or GlioLoopError("INTERNAL", text)) from error
 
 
 def trace_of(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import sqlalchemy
 from dbos import DBOSClient, EnqueueOptions, Serializer, WorkflowStatus, error
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -106,7 +107,9 @@ class JobRequest(BaseModel):
     destinations
         Names of modalities; None means those configured.
     origin
-        ``stable``, ``rest``, ``rescan`` or ``forced``: who asked.
+        ``stable``, ``rest``, ``rescan`` or ``forced``: what asked.
+    asked_by
+        Orthanc's user where a person asked.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -118,6 +121,7 @@ class JobRequest(BaseModel):
     model: str
     destinations: tuple[str, ...] | None
     origin: str
+    asked_by: str = ""
 
 
 def _study_prefix(study: str) -> str:
@@ -224,7 +228,7 @@ class JobQueue:
     def job(self, identity: str) -> dict[str, Any] | None:
         """One job as REST shows it; None where there is none of that id."""
         found = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW)
-        return job_view(found[0]) if found else None
+        return self._views(found)[0] if found else None
 
     def jobs(self, study: str | None = None, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """List jobs, latest first."""
@@ -236,8 +240,21 @@ class JobQueue:
             sort_desc=True,
             load_input=False,
         )
-        views = [job_view(status) for status in found]
-        return [view for view in views if study in (None, view["study"])]
+        return [view for view in self._views(found) if study in (None, view["study"])]
+
+    def _views(self, found: list[WorkflowStatus]) -> list[dict[str, Any]]:
+        """Show jobs; of deliveries that seem to be on their way it is asked whether they are."""
+        open_ones = [
+            f"{status.workflow_id}.{modality}"
+            for status in found
+            for modality, state in _deliveries(status.attributes or {})
+            if status.status == "SUCCESS" and state["state"] not in _DELIVERED
+        ]
+        over: dict[str, str] = {}
+        if open_ones:
+            listed = self._client.list_workflows(workflow_ids=open_ones, load_input=False, load_output=False)
+            over = {one.workflow_id: one.status for one in listed}
+        return [job_view(status, over) for status in found]
 
     def request(self, identity: str) -> JobRequest | None:
         """What a job was asked to do; None where there is none of that id."""
@@ -263,14 +280,16 @@ class JobQueue:
 
     def waiting(self) -> int:
         """Number of jobs queued or at work."""
-        return len(
-            self._client.list_workflows(
-                name=SEGMENT_WORKFLOW,
-                status=["ENQUEUED", "DELAYED", "PENDING"],
-                load_input=False,
-                load_output=False,
-            )
+        # DBOS lists workflows but does not count them, and this is asked at every look at the node's health.
+        database = self._client._sys_db
+        table = database.tables.workflow_status
+        query = (
+            sqlalchemy.select(sqlalchemy.func.count())
+            .select_from(table)
+            .where(table.c.name == SEGMENT_WORKFLOW, table.c.status.in_(("ENQUEUED", "DELAYED", "PENDING")))
         )
+        with database.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def cancel(self, identity: str) -> None:
         """Stop a job after the stage it is in; its delivery too."""
@@ -291,9 +310,9 @@ class JobQueue:
         if status.status == "SUCCESS" and broken:
             for delivery in broken:
                 self._client.rewind_workflow(delivery.workflow_id, start_step=1, queue_name=DELIVERY_QUEUE)
-            self.report(
-                identity, **{f"delivery.{d.workflow_id.rsplit('.', 1)[1]}": {"state": "queued"} for d in broken}
-            )
+            names = [delivery.workflow_id.partition(".")[2] for delivery in broken]
+            self.report(identity, **{f"delivery.{name}": {"state": "queued", "attempts": 0} for name in names})
+            self.report(identity, **{f"timeouts.{Stage.FORWARD}.{name}": 0 for name in names})
             return
         steps = self._client.list_workflow_steps(identity)
         failed = [step["function_id"] for step in steps if step["error"] is not None]
@@ -314,11 +333,27 @@ _STATES: Final = {
 }
 
 
-def job_view(status: WorkflowStatus) -> dict[str, Any]:
-    """Return a job as REST, the dashboard and the demo show it."""
+#: What a delivery's own state says once it has ended.
+_DELIVERED: Final = ("done", "failed", "cancelled")
+
+
+def job_view(status: WorkflowStatus, delivery_statuses: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return a job as REST, the dashboard and the demo show it.
+
+    Parameters
+    ----------
+    status
+        The job's workflow.
+    delivery_statuses
+        DBOS's status of deliveries by their workflow's id: one that was cancelled, or whose worker died at
+        every try, could not note its own end.
+    """
     attributes = status.attributes or {}
     output: dict[str, Any] = status.output if isinstance(status.output, dict) else {}
-    deliveries = dict(_deliveries(attributes))
+    deliveries = {
+        modality: _ended_otherwise((delivery_statuses or {}).get(f"{status.workflow_id}.{modality}")) or state
+        for modality, state in _deliveries(attributes)
+    }
     error = _error(status, output)
     state = _STATES.get(status.status) or JobState(output.get("state", JobState.DONE))
     if state == JobState.DONE and deliveries:
@@ -326,6 +361,8 @@ def job_view(status: WorkflowStatus) -> dict[str, Any]:
         if "failed" in states:
             state = JobState.FAILED
             error = next(d["error"] for d in deliveries.values() if d["state"] == "failed")
+        elif "cancelled" in states:
+            state = JobState.CANCELLED
         elif states != {"done"}:
             state = JobState.RUNNING
     timings = dict(output.get("timings_s") or attributes.get("timings_s") or {})
@@ -349,6 +386,15 @@ def job_view(status: WorkflowStatus) -> dict[str, Any]:
         "deliveries": deliveries,
         "error": error,
     }
+
+
+def _ended_otherwise(status: str | None) -> dict[str, Any] | None:
+    """State of a delivery that did not note its end itself; None where it did, or has not ended."""
+    if status == "CANCELLED":
+        return {"state": "cancelled", "error": None}
+    if status in ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"):
+        return {"state": "failed", "error": GlioLoopError("WORKER_DIED", f"in stage {Stage.FORWARD}").as_json()}
+    return None
 
 
 def _deliveries(attributes: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

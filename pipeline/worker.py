@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 from types import FrameType
@@ -21,12 +22,13 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from pipeline import PIPELINE_VERSION, jobs
 from pipeline.audit import AuditTrail
-from pipeline.deadline import OVERDUE_STATUS, WATCH
+from pipeline.deadline import DAMAGED_STATUS, OVERDUE_STATUS, WATCH
 from pipeline.errors import GlioLoopError
 from pipeline.settings import Settings, load_settings
 
 _PR_SET_PDEATHSIG = 1
 _PARENT_CHECK_SECONDS = 1.0
+_DATABASE_CHECK_SECONDS = 5.0
 _INTAKE_AT_ONCE = 2
 _DELIVERIES_AT_ONCE = 4
 
@@ -62,9 +64,13 @@ def run() -> None:
     log = structlog.get_logger()
     log.info("worker ready", pid=os.getpid(), audit_head=AuditTrail(settings.state_folder).head())
     # The kernel's signal covers a parent that dies; this covers one that died before it was asked for.
+    looked = time.monotonic()
     while not stop.wait(_PARENT_CHECK_SECONDS):
         _beat()
         _end_if_overdue(settings)
+        if time.monotonic() - looked > _DATABASE_CHECK_SECONDS:
+            looked = time.monotonic()
+            _end_if_damaged(settings)
         if os.getppid() != parent:
             break
     log.info("worker ends", pid=os.getpid())
@@ -95,6 +101,18 @@ def _end_if_overdue(settings: Settings) -> None:
         note.join(_REPORT_SECONDS)
     logging.shutdown()
     os._exit(OVERDUE_STATUS)
+
+
+def _end_if_damaged(settings: Settings) -> None:
+    """End this process where the queue's database is damaged: its next start tells so, and works no further."""
+    try:
+        check_database(settings, "PRAGMA schema_version")
+    except GlioLoopError as error:
+        structlog.get_logger().error("queue damaged", **error.as_json())
+        logging.shutdown()
+        os._exit(DAMAGED_STATUS)
+    except OperationalError as error:
+        structlog.get_logger().warning("queue not checked", error=type(error.orig).__name__)
 
 
 def _note_timeout(settings: Settings, identity: str, stage: str) -> None:
@@ -149,19 +167,34 @@ def prepare_database(settings: Settings) -> None:
     """
     settings.state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if settings.queue_database_url.startswith("sqlite"):
-        engine = create_engine(settings.queue_database_url)
-        try:
-            with engine.connect() as connection:
-                connection.execute(text("PRAGMA journal_mode=WAL"))
-                found = connection.execute(text("PRAGMA quick_check(1)")).scalar()
-        except OperationalError:
-            raise  # locked, or no room: it passes, and the supervisor starts this process again
-        except DatabaseError as error:
-            raise GlioLoopError("QUEUE_DAMAGED", str(error.orig)) from error
-        finally:
-            engine.dispose()
+        check_database(settings, "PRAGMA journal_mode=WAL")
+        found = check_database(settings, "PRAGMA quick_check(1)")
         if found != "ok":
             raise GlioLoopError("QUEUE_DAMAGED", str(found)[:200])
+
+
+def check_database(settings: Settings, statement: str) -> object:
+    """Ask SQLite something on a connection of its own, and return the answer; None on other databases.
+
+    Raises
+    ------
+    GlioLoopError
+        QUEUE_DAMAGED where the file is no SQLite database, or is damaged where that had to be read.
+    OperationalError
+        Locked, or no room: it passes.
+    """
+    if not settings.queue_database_url.startswith("sqlite"):
+        return None
+    engine = create_engine(settings.queue_database_url)
+    try:
+        with engine.connect() as connection:
+            return connection.execute(text(statement)).scalar()
+    except OperationalError:
+        raise
+    except DatabaseError as error:
+        raise GlioLoopError("QUEUE_DAMAGED", str(error.orig)) from error
+    finally:
+        engine.dispose()
 
 
 def _launch(settings: Settings) -> None:
@@ -212,7 +245,7 @@ def main() -> None:
         run()
     except GlioLoopError as error:
         structlog.get_logger().error("worker cannot start", **error.as_json())
-        sys.exit(1)
+        sys.exit(DAMAGED_STATUS if error.code == "QUEUE_DAMAGED" else 1)
 
 
 if __name__ == "__main__":

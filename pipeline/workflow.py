@@ -6,6 +6,7 @@ work when the worker died runs again: files are rewritten whole, UIDs derive fro
 and uploads of an object that is there already change nothing.
 """
 
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from pipeline.casefolder import CaseFolder
 from pipeline.deadline import TRIES, WATCH
 from pipeline.delivery import check_destination, forward_once, store
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.exhaustion import exhausted, trace_of
+from pipeline.exhaustion import coded, exhausted, trace_of
 from pipeline.identify import Decision
 from pipeline.jobs import JobQueue, JobRequest, ProcessOptions
 from pipeline.names import JobState, Stage
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 
 _REPORT_EVERY_SECONDS = 0.5
 _CHANGES_PAGE = 1000
+_SLOWEST_DELIVERY_SECONDS = 600.0
 
 
 @cache
@@ -127,12 +129,10 @@ def _run(identity: str, stage: Stage, work: Callable[[_Reporter], dict[str, Any]
     return outcome
 
 
-def _refuse_endless(identity: str, stage: Stage) -> None:
+def _refuse_endless(identity: str, stage: str) -> None:
     """Fail a job whose stage ran over its deadline at every try: a third would not end either."""
-    if queue().timeouts(identity, stage.value) >= TRIES:
-        raise GlioLoopError(
-            "STAGE_TIMEOUT", f"{stage.value}: {TRIES} times over {settings().stage_deadline_seconds:g} s"
-        )
+    if queue().timeouts(identity, stage) >= TRIES:
+        raise GlioLoopError("STAGE_TIMEOUT", f"{stage}: {TRIES} times over {settings().stage_deadline_seconds:g} s")
 
 
 def case_folder(identity: str) -> CaseFolder:
@@ -153,8 +153,9 @@ def _identify(identity: str, request: JobRequest) -> dict[str, Any]:
         audit().append(
             "decided",
             identity,
-            request.origin,
+            request.asked_by or request.origin,
             {
+                "origin": request.origin,
                 "study": request.study,
                 "study_instance_uid": request.study_instance_uid,
                 "series": {sequence.value: uid for sequence, uid in decision.chosen.items()},
@@ -249,22 +250,31 @@ def _write(identity: str, request: JobRequest, created: str, flags: list[dict[st
             _predecessor(identity, request.study),
         )
         _keep_browsable(identity)
-        chosen = Decision.from_json(request.decision).chosen
-        inputs = {
-            sequence.value: {"series_instance_uid": uid, "instances": request.instances[uid]}
-            for sequence, uid in chosen.items()
-        }
-        facts = {"study": request.study, "inputs": inputs, "model": request.model}
-        audit().append(
-            "segmented",
-            identity,
-            "worker",
-            facts | {"model_sha256": installed(request.model).card.sha256},
-            once="result",
-        )
+        _record_segmentation(identity, request, outcome)
         return outcome
 
     return _run(identity, Stage.WRITE, work)
+
+
+def _record_segmentation(identity: str, request: JobRequest, outcome: dict[str, Any]) -> None:
+    """Put on record which images, by which network, became which objects."""
+    case = case_folder(identity)
+    inputs = {}
+    for sequence, uid in Decision.from_json(request.decision).chosen.items():
+        slices = case.read_json(f"volume-{sequence.value}")["slices"]
+        inputs[sequence.value] = {
+            "series_instance_uid": uid,
+            "sop_instance_uids": sorted({one["sop_instance_uid"] for one in slices}),
+        }
+    facts = {
+        "study": request.study,
+        "study_instance_uid": request.study_instance_uid,
+        "inputs": inputs,
+        "model": request.model,
+        "model_sha256": installed(request.model).card.sha256,
+        "objects": {kind: one["sop_instance_uid"] for kind, one in outcome["objects"].items()},
+    }
+    audit().append("segmented", identity, "worker", facts, once="result")
 
 
 def _keep_browsable(identity: str) -> None:
@@ -384,8 +394,12 @@ def _forward(identity: str, modality: str, resources: list[str], attempt: int) -
     start = time.perf_counter()
     key = f"delivery.{modality}"
     queue().report(identity, stage=Stage.FORWARD.value, **{key: {"state": "running", "attempts": attempt}})
+    stage = f"{Stage.FORWARD}.{modality}"  # several destinations are served at once
+    deadline = settings().stage_deadline_seconds
     try:
-        forward_once(archive(), modality, resources)
+        _refuse_endless(identity, stage)
+        with coded(stage), WATCH.at_work(identity, stage):
+            forward_once(archive(), modality, resources, min(_SLOWEST_DELIVERY_SECONDS, deadline * 0.8))
     except GlioLoopError as error:
         log.warning("forward failed", job=identity, modality=modality, attempt=attempt, detail=error.detail)
         return {"error": error.as_json(), "seconds": round(time.perf_counter() - start, 3)}
@@ -492,7 +506,7 @@ def take_in(study_id: str, origin: str) -> dict[str, Any]:
 
 
 @_step("changed-studies", talks_to_orthanc=True)
-def _changed_studies() -> list[str]:
+def _changed_studies() -> dict[str, Any]:
     """Studies that changed since the node was last started, from Orthanc's own log of changes.
 
     A restart inside a study's stable age loses its event for good (the study then reads as stable);
@@ -502,8 +516,7 @@ def _changed_studies() -> list[str]:
     cursor = settings().state_folder / "changes.seq"
     last = int(archive().get("/changes?last")["Last"])
     if not cursor.exists():
-        _write_cursor(cursor, last)
-        return []
+        return {"studies": [], "last": last}
     since, studies = int(cursor.read_text()), set()
     while since < last:
         page = archive().get(f"/changes?since={since}&limit={_CHANGES_PAGE}")
@@ -511,22 +524,29 @@ def _changed_studies() -> list[str]:
         since = int(page["Last"])
         if page["Done"]:
             break
-    _write_cursor(cursor, last)
-    return sorted(studies)
+    return {"studies": sorted(studies), "last": last}
 
 
-def _write_cursor(path: Path, value: int) -> None:
+@_step("changes-seen")
+def _note_changes(last: int) -> None:
+    """Remember how far Orthanc's log was followed; a power cut leaves the old number or the new one."""
+    path = settings().state_folder / "changes.seq"
     part = path.with_suffix(".part")
-    part.write_text(str(value))
+    with part.open("w") as file:
+        file.write(str(last))
+        file.flush()
+        os.fsync(file.fileno())
     part.rename(path)
 
 
 @DBOS.workflow(name=jobs.RESCAN_WORKFLOW)
 def rescan() -> int:
     """Look at every study that changed since the node was last started."""
-    studies: list[str] = _changed_studies()
-    for study in studies:
+    changed: dict[str, Any] = _changed_studies()
+    for study in changed["studies"]:
         with SetWorkflowID(f"{DBOS.workflow_id}-{study}"):
             DBOS.enqueue_workflow(jobs.INTAKE_QUEUE, take_in, study, "rescan")
-    log.info("rescan", studies=len(studies))
-    return len(studies)
+    # Only now: a worker that dies before looks at all of them again, and none is lost.
+    _note_changes(changed["last"])
+    log.info("rescan", studies=len(changed["studies"]))
+    return len(changed["studies"])

@@ -3,8 +3,10 @@
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from sqlalchemy.exc import DatabaseError
 
 from pipeline import __version__, intake
+from pipeline.deadline import DAMAGED_STATUS
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.review import collect_metrics, review_of
 from pipeline.jobs import ProcessOptions
@@ -36,7 +38,8 @@ class NodeRoutes(Handlers):
         model = self.registry().get(options.model or settings.model or None).card.identity
         prepared = intake.prepare(self._archive, settings, study, options, model, "rest")
         prepared.decision.require()
-        jobs.enqueue_job(prepared.identity, prepared.request, options.priority)
+        request_of_user = prepared.request.model_copy(update={"asked_by": user_of(request)})
+        jobs.enqueue_job(prepared.identity, request_of_user, options.priority)
         return 202, jobs.job(prepared.identity)
 
     def study(self, request: dict[str, Any]) -> tuple[int, Any]:
@@ -139,6 +142,11 @@ class NodeRoutes(Handlers):
             health["waiting"] = self.queue().waiting()
         except GlioLoopError:
             health["queue"] = "starting"
+        except DatabaseError as error:
+            health["queue"] = f"unusable: {type(error.orig).__name__}"
+        if any(worker.pid is None and worker.last_exit == DAMAGED_STATUS for worker in workers):
+            health["queue"] = "damaged"
+            health["error"] = GlioLoopError("QUEUE_DAMAGED").as_json()
         well = health["queue"] == "ready" and self._node.supervisor.alive == len(workers)
         return (200 if well else 503), health | {"status": "ok" if well else "degraded"}
 

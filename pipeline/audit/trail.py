@@ -192,13 +192,16 @@ class AuditTrail:
             if entry is not None:
                 self._note(entry)
             self._read_to += len(line)
-        if torn:
-            file.truncate(self._read_to)
-            self._write(file, "repaired", "trail", "node", {"dropped_bytes": len(torn)})
+        # A line that the head counts was whole once: no power cut, somebody cut it off.
         missing = self._head_number() - self._number
+        found: dict[str, Any] = {"dropped_bytes": len(torn)} if torn else {}
         if missing > 0:
             # Going on as if nothing was would hide it: the new head would match.
-            self._write(file, "repaired", "trail", "node", {"missing": missing, "head": self.head()})
+            found |= {"missing": missing, "head": self.head()}
+        if torn:
+            file.truncate(self._read_to)
+        if found:
+            self._write(file, "repaired", "trail", "node", found)
 
     def _head_number(self) -> int:
         return int(json.loads(self._head.read_text())["number"]) if self._head.exists() else 0

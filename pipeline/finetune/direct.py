@@ -68,7 +68,10 @@ def register(plan: FinetunePlan, promote: bool) -> dict[str, Any]:
     registry = plan.registry()
     if card.identity not in {one.card.identity for one in registry.installed()}:
         registry.import_model(plan.candidate_folder)
-    promoted = bool(promote and decision["passed"] and registry.get(None).card.identity == plan.parent)
-    if promoted:
+    in_use = registry.get(None).card.identity
+    wanted = bool(promote and decision["passed"])
+    if wanted and in_use == plan.parent:
         registry.promote(card.identity)
+    # In use already where the worker died between the promotion and its own note of it.
+    promoted = wanted and in_use in (plan.parent, card.identity)
     return {"model": card.identity, "parent": plan.parent, "promoted": promoted, "decision": decision}

@@ -9,7 +9,9 @@ import structlog
 from dbos import DBOS
 
 from pipeline import jobs
+from pipeline.deadline import WATCH
 from pipeline.errors import GlioLoopError, Kind
+from pipeline.exhaustion import coded
 from pipeline.finetune.direct import plan_of, register
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan
@@ -34,7 +36,8 @@ def _plan(identity: str, options: FinetuneOptions) -> dict[str, Any]:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
         raise GlioLoopError("TRAINING_UNAVAILABLE")
     asked = {key: value for key, value in (("steps", options.steps), ("learn_from", options.learn_from)) if value}
-    plan = plan_of(settings(), identity, options.model, asked)
+    with coded("finetune-plan"):
+        plan = plan_of(settings(), identity, options.model, asked)
     return {"parent": plan.parent, "version": plan.version, "learn": plan.learn, "held_back": plan.held_back}
 
 
@@ -42,13 +45,15 @@ def _plan(identity: str, options: FinetuneOptions) -> dict[str, Any]:
 def _phase(identity: str, phase: str) -> dict[str, Any]:
     runs = FinetuneRuns(queue())
     runs.report(identity, phase=phase, progress=0.0, paused=False)
-    outcome = run_phase(
-        _folder(identity),
-        Phase(phase),
-        busy=lambda: queue().waiting() > 0,
-        cancelled=lambda: runs.is_cancelled(identity),
-        report=lambda **values: runs.report(identity, **values),
-    )
+    with coded(phase):
+        outcome = run_phase(
+            _folder(identity),
+            Phase(phase),
+            busy=lambda: queue().waiting() > 0,
+            cancelled=lambda: runs.is_cancelled(identity),
+            report=lambda **values: runs.report(identity, **values),
+            silence_seconds=settings().stage_deadline_seconds,
+        )
     log.info("fine-tuning", run=identity, phase=phase, **outcome)
     return outcome
 
@@ -56,7 +61,8 @@ def _phase(identity: str, phase: str) -> dict[str, Any]:
 @_step("finetune-register")
 def _register(identity: str) -> dict[str, Any]:
     """Install the candidate; put it to use only where the guard let it pass and the site wants that unasked."""
-    return register(FinetunePlan.read(_folder(identity)), settings().finetune.automatic_promotion)
+    with coded("promote"), WATCH.at_work(identity, "promote"):
+        return register(FinetunePlan.read(_folder(identity)), settings().finetune.automatic_promotion)
 
 
 @DBOS.workflow(name=jobs.FINETUNE_WORKFLOW, max_recovery_attempts=20)

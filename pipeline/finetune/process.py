@@ -15,9 +15,10 @@ from pathlib import Path
 from types import FrameType
 
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import exhausted
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan
-from pipeline.finetune.supervise import REFUSED, STOPPED
+from pipeline.finetune.supervise import EXHAUSTED, REFUSED, STOPPED
 
 _PR_SET_PDEATHSIG = 1
 
@@ -61,6 +62,12 @@ def main(folder: Path, phase: Phase) -> int:
         (folder / "error.json").write_text(json.dumps({"code": error.code, "detail": error.detail}))
         print(error, file=sys.stderr)
         return REFUSED
+    except Exception as error:
+        reason = exhausted(error, phase.value)
+        status = next((status for status, code in EXHAUSTED.items() if reason and code == reason.code), None)
+        if status is None:
+            raise
+        return status
     return 0
 
 

@@ -20,6 +20,10 @@ from pipeline.finetune.phases import Phase
 STOPPED: Final = 75
 #: Exit status of a process that ended with a reasoned error, which lies in ``error.json``.
 REFUSED: Final = 3
+#: Exit statuses that are a reason in themselves: there may be no room left to write one down.
+EXHAUSTED: Final = {4: "DISK_FULL", 5: "OUT_OF_MEMORY"}
+#: How often in a row it may be killed by another than this (the kernel, for want of memory) or hang.
+_MOST_DEATHS: Final = 3
 _LOOK_SECONDS: Final = 0.5
 #: What it has to finish the piece in hand; after that it is killed, and does that piece again.
 _STOP_SECONDS: Final = 5.0
@@ -32,6 +36,7 @@ def run_phase(
     busy: Callable[[], bool],
     cancelled: Callable[[], bool],
     report: Callable[..., None],
+    silence_seconds: float = 1800,
 ) -> dict[str, Any]:
     """Run a phase to its end, out of the way of clinical jobs.
 
@@ -47,6 +52,8 @@ def run_phase(
         Whether the fine-tuning was asked to stop for good.
     report
         Takes ``progress`` and ``paused``.
+    silence_seconds
+        A process that makes no progress for so long is killed and started again.
 
     Returns
     -------
@@ -58,7 +65,7 @@ def run_phase(
     GlioLoopError
         What the process ended with; FINETUNE_FAILED with the last line of its log where it says nothing.
     """
-    seconds, pauses = 0.0, 0
+    seconds, pauses, deaths = 0.0, 0, 0
     while True:
         if busy():
             pauses += 1
@@ -66,7 +73,7 @@ def run_phase(
             _wait_until_idle(busy, cancelled)
             report(paused=False)
         start = time.monotonic()
-        status = _run_once(folder, phase, busy, cancelled, report)
+        status = _run_once(folder, phase, busy, cancelled, report, silence_seconds)
         seconds += time.monotonic() - start
         if status == 0:
             report(progress=1.0)
@@ -75,7 +82,13 @@ def run_phase(
             raise GlioLoopError("JOB_STATE", "cancelled")
         if status == REFUSED:
             raise _error_of(folder)
-        if status not in (STOPPED, -15, -9):
+        if status in EXHAUSTED:
+            raise GlioLoopError(EXHAUSTED[status], f"fine-tuning, {phase}")
+        if status < 0:
+            deaths += 1
+            if deaths >= _MOST_DEATHS:
+                raise GlioLoopError("FINETUNE_FAILED", f"{phase}: ended {deaths} times by signal {-status}")
+        elif status != STOPPED:
             raise GlioLoopError("FINETUNE_FAILED", _last_line(folder / "log.txt"))
 
 
@@ -90,8 +103,9 @@ def _run_once(
     busy: Callable[[], bool],
     cancelled: Callable[[], bool],
     report: Callable[..., None],
+    silence_seconds: float,
 ) -> int:
-    """Run the process until it ends or has to make room; returns its exit status."""
+    """Run the process until it ends, has to make room or hangs; returns its exit status, STOPPED for made room."""
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.finetune.process", str(folder), phase.value],
@@ -99,14 +113,20 @@ def _run_once(
             stdout=log,
             stderr=log,
         )
-    reported = 0.0
+    reported, moved, mark = 0.0, time.monotonic(), 0
     try:
         while process.poll() is None:
             if busy() or cancelled():
-                return _end(process)
-            if time.monotonic() - reported > _REPORT_SECONDS:
-                reported = time.monotonic()
+                status = _end(process)
+                return STOPPED if status < 0 else status
+            now = time.monotonic()
+            if now - reported > _REPORT_SECONDS:
+                reported = now
                 report(progress=read_progress(folder))
+            if (seen := _mark(folder)) != mark:
+                mark, moved = seen, now
+            elif now - moved > silence_seconds:
+                process.kill()
             time.sleep(_LOOK_SECONDS)
     finally:
         _end(process)
@@ -121,6 +141,14 @@ def _end(process: "subprocess.Popen[bytes]") -> int:
         except subprocess.TimeoutExpired:
             process.kill()
     return int(process.wait())
+
+
+def _mark(folder: Path) -> int:
+    """Something that changes with every piece of work that is done."""
+    try:
+        return (folder / "progress.json").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def read_progress(folder: Path) -> float:

@@ -139,9 +139,9 @@ class Registry:
         history = self._history()
         if not history:
             raise GlioLoopError("MODEL_UNKNOWN", "nothing was promoted, so there is no way back")
-        self._write_history(history[:-1])
-        model = self.get(None)
+        model = self.get(history[-2]["model"] if len(history) > 1 else next(reversed(self._shipped()), ""))
         self._audit.append("promoted", model.card.identity, who, {"sha256": model.card.sha256, "rollback": True})
+        self._write_history(history[:-1])
         return model
 
     def history(self) -> list[dict[str, str]]:

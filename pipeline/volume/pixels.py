@@ -13,6 +13,7 @@ from pydicom.pixels.processing import apply_modality_lut
 
 from pipeline.errors import GlioLoopError
 from pipeline.volume import jpeg
+from pipeline.volume.compressed import require_declared_size
 from pipeline.volume.frames import Frame
 
 jpeg.register()
@@ -64,6 +65,12 @@ def _whole(path: Path, frame: Frame) -> Dataset:
         raise _unreadable(frame, error) from error
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         raise GlioLoopError("PIXELS_INVALID", f"Instance {frame.sop_instance_uid} is a colour image.")
+    try:
+        require_declared_size(dataset)
+    except GlioLoopError:
+        raise
+    except Exception as error:  # fragments that are none
+        raise _unreadable(frame, error) from error
     return dataset
 
 

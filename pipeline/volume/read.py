@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
 from pipeline.errors import GlioLoopError
+from pipeline.volume.compressed import require_inflated_within
 from pipeline.volume.frames import Frame, frames_of
 from pipeline.volume.limits import VolumeLimits
 from pipeline.volume.pixels import decode
@@ -62,7 +63,7 @@ def read_volume(
     limits = limits or VolumeLimits()
     if not files:
         raise GlioLoopError("STUDY_EMPTY", "The series has no files.")
-    headers = [(path, _header(path)) for path in sorted(files)]
+    headers = [(path, _header(path, limits)) for path in sorted(files)]
     try:
         return _volume(headers, limits, echo_time_ms)
     except _UNDECODABLE as error:
@@ -85,11 +86,14 @@ def _volume(headers: Sequence[tuple[Path, Dataset]], limits: VolumeLimits, echo_
     return _record(stack, image, headers[0][1])
 
 
-def _header(path: Path) -> Dataset:
+def _header(path: Path, limits: VolumeLimits) -> Dataset:
     try:
+        require_inflated_within(path, limits.total_bytes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return dcmread(path, stop_before_pixels=True)
+    except GlioLoopError:
+        raise
     except Exception as error:  # pydicom raises many kinds on damaged files; all mean the same here
         raise GlioLoopError(
             "FILE_UNREADABLE", f"{path.name}: {type(error).__name__}.", {"cause": str(error)[:300]}

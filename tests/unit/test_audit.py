@@ -88,7 +88,24 @@ def _garble(lines: list[bytes]) -> int:
     return 5
 
 
-@pytest.mark.parametrize("tamper", [_change, _change_and_rehash, _remove, _swap, _cut, _garble])
+def _cut_in_a_line(lines: list[bytes]) -> int:
+    lines[-1] = lines[-1][:40]
+    return 6
+
+
+def _insert(lines: list[bytes]) -> int:
+    lines.insert(3, lines[2])
+    return 4
+
+
+def _empty(lines: list[bytes]) -> int:
+    lines.clear()
+    return 1
+
+
+@pytest.mark.parametrize(
+    "tamper", [_change, _change_and_rehash, _remove, _swap, _cut, _garble, _cut_in_a_line, _insert, _empty]
+)
 def test_tampering(tmp_path: Path, tamper: object, monkeypatch: pytest.MonkeyPatch) -> None:
     trail = _filled(tmp_path)
     lines = trail.file.read_bytes().splitlines(keepends=True)
@@ -110,6 +127,24 @@ def test_power_cut_in_a_line(tmp_path: Path) -> None:
     again.append("ended", "job", "node")
     assert again.verify() == []
     assert [entry.event for entry in again.entries()][-2:] == ["repaired", "ended"]
+
+
+def test_changed_head(tmp_path: Path) -> None:
+    trail = _filled(tmp_path)
+    head = trail.folder / "head.json"
+    head.write_text(json.dumps(json.loads(head.read_text()) | {"digest": "ab" * 32}))
+    (fault,) = AuditTrail(tmp_path).verify()
+    assert fault.line == 7
+
+
+def test_a_cut_line_is_dropped_but_not_forgotten(tmp_path: Path) -> None:
+    """Somebody cuts within the last line; the node goes on writing, and the loss stays visible."""
+    trail = _filled(tmp_path)
+    trail.file.write_bytes(trail.file.read_bytes()[:-30])
+    again = AuditTrail(tmp_path)
+    again.append("ended", "job", "node")
+    (fault,) = again.verify()
+    assert "1 lines" in fault.what
 
 
 def test_unknown_event(tmp_path: Path) -> None:

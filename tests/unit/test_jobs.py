@@ -1,9 +1,13 @@
 """A job's identity is its content; what the queue's database holds is JSON."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from dbos import WorkflowStatus
 
 from pipeline.errors import GlioLoopError
-from pipeline.jobs import JsonSerializer, ProcessOptions, fresh_nonce, job_id
+from pipeline.jobs import JobQueue, JobRequest, JsonSerializer, ProcessOptions, fresh_nonce, job_id, job_view
 
 UIDS = ["1.2.3", "1.2.4", "1.2.5"]
 
@@ -40,3 +44,53 @@ def test_only_json_is_stored() -> None:
 def test_names_that_could_be_paths_are_refused(model: str) -> None:
     with pytest.raises(ValueError, match="model"):
         ProcessOptions(model=model)
+
+
+def _request(study: str) -> JobRequest:
+    return JobRequest(
+        study=study,
+        study_instance_uid="1.2",
+        decision={},
+        instances={},
+        model="net@1",
+        destinations=None,
+        origin="rest",
+    )
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[JobQueue]:
+    made = JobQueue(f"sqlite:///{tmp_path / 'queue.sqlite'}")
+    made.client._sys_db.run_migrations()  # as the worker does
+    yield made
+    made.close()
+
+
+def test_waiting_jobs_are_counted(queue: JobQueue) -> None:
+    for number in range(5):
+        queue.enqueue_job(f"{number:032x}", _request(f"study-{number}"))
+    queue.enqueue_job(f"{0:032x}", _request("study-0"))  # the same again
+    queue.enqueue_intake("study-9", "event", "stable")  # not a job
+    queue.cancel(f"{1:032x}")
+    assert queue.waiting() == 4
+
+
+@pytest.mark.parametrize(
+    ("delivery", "state", "code"),
+    [
+        ("PENDING", "running", None),
+        ("CANCELLED", "cancelled", None),
+        ("MAX_RECOVERY_ATTEMPTS_EXCEEDED", "failed", "WORKER_DIED"),
+        ("ERROR", "failed", "WORKER_DIED"),
+    ],
+)
+def test_a_delivery_that_could_not_note_its_end(delivery: str, state: str, code: str | None) -> None:
+    """The job does not run for ever in the eyes of those who wait for it."""
+    status = WorkflowStatus()
+    status.workflow_id, status.status, status.output, status.error = "a" * 32, "SUCCESS", {"result": {}}, None
+    status.attributes = {"delivery.workstation": {"state": "waiting", "attempts": 1}}
+    status.created_at = status.updated_at = 0
+    status.recovery_attempts = 1
+    view = job_view(status, {f"{'a' * 32}.workstation": delivery})
+    assert view["state"] == state
+    assert (view["error"] or {}).get("code") == code
