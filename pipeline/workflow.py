@@ -69,18 +69,19 @@ def registry() -> Registry:
     return Registry(settings().models_folder, settings().state_folder)
 
 
-def _transient(error: BaseException) -> bool:
-    return isinstance(error, GlioLoopError) and error.code == "ORTHANC_UNREACHABLE"
+def _step(
+    name: Stage | str, talks_to_orthanc: bool = False, waits_for: tuple[str, ...] = ("ORTHANC_UNREACHABLE",)
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def transient(error: BaseException) -> bool:
+        return isinstance(error, GlioLoopError) and error.code in waits_for
 
-
-def _step(name: Stage | str, talks_to_orthanc: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return DBOS.step(
         name=str(name),
         retries_allowed=talks_to_orthanc,
         max_attempts=9,  # 1, 2, 4 … 128 s: an Orthanc that restarts is waited for
         interval_seconds=1,
         backoff_rate=2,
-        should_retry=_transient,
+        should_retry=transient,
     )
 
 
@@ -440,13 +441,20 @@ def deliver(identity: str, modality: str, resources: list[str]) -> None:
 # --- intake -------------------------------------------------------------------------------------------
 
 
-@_step("look", talks_to_orthanc=True)
+# Here there is no job yet that could say why nothing came of a study.
+@_step("look", talks_to_orthanc=True, waits_for=("ORTHANC_UNREACHABLE", "DISK_FULL", "OUT_OF_MEMORY"))
 def _look(study_id: str, origin: str) -> dict[str, Any]:
     """Look at a study and queue what follows: a job, a second look after the grace time, or nothing."""
-    model = registry().get(settings().model or None).card.identity
+    with coded("look"):
+        return _looked(study_id, origin)
+
+
+def _looked(study_id: str, origin: str) -> dict[str, Any]:
     try:
         study = intake.find_study(archive(), study_id)
     except GlioLoopError as error:
+        if error.code != "STUDY_UNKNOWN":
+            raise
         return {"outcome": "gone", "code": error.code}
     audit().append(
         "received",
@@ -461,7 +469,10 @@ def _look(study_id: str, origin: str) -> dict[str, Any]:
     )
     if origin in ("grace", "rescan") and not study.stable:
         return {"outcome": "still arriving"}  # its own stable event follows
+    model = ""
     try:
+        # A registry that is being put right is waited for like a sequence that lacks.
+        model = registry().get(settings().model or None).card.identity
         prepared = intake.prepare(archive(), settings(), study, ProcessOptions(), model, origin)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:

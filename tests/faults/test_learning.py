@@ -163,13 +163,13 @@ def test_cell(
         for mend in mends:
             mend()
         waited = ended is None
-        ended = ended or _end(site, run, 90)
+        ended = ended or _end(site, run, 240)
         assert ended is not None, f"no end, although the fault is mended: {_run(site, run)}"
         end = ended["state"] if ended["state"] == DONE else f"{ended['state']}: {(ended['error'] or {}).get('code')}"
         assert end in fault.ends[stage], ended["error"]
         if ended["state"] != DONE:
             assert _current(site) == PARENT
-            again = _end(site, _start(site, learnt, stage, "again", ()), 120)
+            again = _end(site, _start(site, learnt, stage, "again", ()), 240)
             assert again is not None
             assert again["state"] == DONE, again["error"]
             end += "; mended and asked again: done"
