@@ -291,6 +291,11 @@ class JobQueue:
         with database.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def at_work(self, executor: str) -> list[str]:
+        """Ids of all workflows that count as being run by a worker."""
+        found = self._client.list_workflows(status="PENDING", executor_id=executor, load_input=False, load_output=False)
+        return [status.workflow_id for status in found]
+
     def cancel(self, identity: str) -> None:
         """Stop a job after the stage it is in; its delivery too."""
         self._client.cancel_workflow(identity)

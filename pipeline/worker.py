@@ -3,6 +3,7 @@
 It never imports ``orthanc``; everything it knows of the archive it asks over HTTP.
 """
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -10,25 +11,23 @@ import resource
 import signal
 import sys
 import threading
-import time
 import warnings
 from pathlib import Path
 from types import FrameType
+from typing import TextIO, cast
 
 import structlog
 from dbos import DBOS, DBOSConfig
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DatabaseError, OperationalError
 
 from pipeline import PIPELINE_VERSION, jobs
 from pipeline.audit import AuditTrail
-from pipeline.deadline import DAMAGED_STATUS, OVERDUE_STATUS, WATCH
+from pipeline.deadline import DAMAGED_STATUS
 from pipeline.errors import GlioLoopError
 from pipeline.settings import Settings, load_settings
+from pipeline.watchdog import Watchdog, check_database
 
 _PR_SET_PDEATHSIG = 1
 _PARENT_CHECK_SECONDS = 1.0
-_DATABASE_CHECK_SECONDS = 5.0
 _INTAKE_AT_ONCE = 2
 _DELIVERIES_AT_ONCE = 4
 
@@ -38,8 +37,6 @@ EXECUTOR_VARIABLE = "GLIOLOOP_EXECUTOR"
 PARENT_VARIABLE = "GLIOLOOP_PARENT"
 #: Set by the plugin: file whose time of change tells that the worker is alive.
 HEARTBEAT_VARIABLE = "GLIOLOOP_HEARTBEAT"
-
-_REPORT_SECONDS = 5.0
 
 
 def run() -> None:
@@ -60,17 +57,13 @@ def run() -> None:
     stop = threading.Event()
     _handle_signals(stop)
     prepare_database(settings)
-    _launch(settings)
+    watchdog = Watchdog(settings, _executor(), _launch(settings)._active_workflows_set.activeList)
     log = structlog.get_logger()
     log.info("worker ready", pid=os.getpid(), audit_head=AuditTrail(settings.state_folder).head())
     # The kernel's signal covers a parent that dies; this covers one that died before it was asked for.
-    looked = time.monotonic()
     while not stop.wait(_PARENT_CHECK_SECONDS):
         _beat()
-        _end_if_overdue(settings)
-        if time.monotonic() - looked > _DATABASE_CHECK_SECONDS:
-            looked = time.monotonic()
-            _end_if_damaged(settings)
+        watchdog.look()
         if os.getppid() != parent:
             break
     log.info("worker ends", pid=os.getpid())
@@ -86,37 +79,6 @@ def _beat() -> None:
             Path(file).touch()
         except OSError as error:  # a full disk is no reason to be taken for dead
             structlog.get_logger().warning("no sign of life", reason=error.strerror)
-
-
-def _end_if_overdue(settings: Settings) -> None:
-    """End this process where a stage is over its deadline: nothing else ends the thread it runs in."""
-    overdue = WATCH.overdue(settings.stage_deadline_seconds)
-    if not overdue:
-        return
-    for identity, stage in overdue:
-        structlog.get_logger().error("stage over its deadline", job=identity, stage=stage)
-        # In a thread of its own: what hangs may be the database.
-        note = threading.Thread(target=_note_timeout, args=(settings, identity, stage), daemon=True)
-        note.start()
-        note.join(_REPORT_SECONDS)
-    logging.shutdown()
-    os._exit(OVERDUE_STATUS)
-
-
-def _end_if_damaged(settings: Settings) -> None:
-    """End this process where the queue's database is damaged: its next start tells so, and works no further."""
-    try:
-        check_database(settings, "PRAGMA schema_version")
-    except GlioLoopError as error:
-        structlog.get_logger().error("queue damaged", **error.as_json())
-        logging.shutdown()
-        os._exit(DAMAGED_STATUS)
-    except OperationalError as error:
-        structlog.get_logger().warning("queue not checked", error=type(error.orig).__name__)
-
-
-def _note_timeout(settings: Settings, identity: str, stage: str) -> None:
-    jobs.JobQueue(settings.queue_database_url).note_timeout(identity, stage)
 
 
 def _limit_memory(settings: Settings) -> None:
@@ -141,6 +103,18 @@ def _handle_signals(stop: threading.Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+class _Log:
+    """Standard error, whose disk may be full: what can't be said is no reason to stop working."""
+
+    def write(self, words: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(words)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
 def configure_logging(level: str) -> None:
     """One JSON object a line on stderr, and no patient's name in it."""
     # DICOM libraries quote the value they wonder at, and that may be a name.
@@ -153,7 +127,7 @@ def configure_logging(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Log())),
     )
 
 
@@ -173,37 +147,17 @@ def prepare_database(settings: Settings) -> None:
             raise GlioLoopError("QUEUE_DAMAGED", str(found)[:200])
 
 
-def check_database(settings: Settings, statement: str) -> object:
-    """Ask SQLite something on a connection of its own, and return the answer; None on other databases.
-
-    Raises
-    ------
-    GlioLoopError
-        QUEUE_DAMAGED where the file is no SQLite database, or is damaged where that had to be read.
-    OperationalError
-        Locked, or no room: it passes.
-    """
-    if not settings.queue_database_url.startswith("sqlite"):
-        return None
-    engine = create_engine(settings.queue_database_url)
-    try:
-        with engine.connect() as connection:
-            return connection.execute(text(statement)).scalar()
-    except OperationalError:
-        raise
-    except DatabaseError as error:
-        raise GlioLoopError("QUEUE_DAMAGED", str(error.orig)) from error
-    finally:
-        engine.dispose()
+def _executor() -> str:
+    return os.environ.get(EXECUTOR_VARIABLE, f"worker-{os.uname().nodename}")
 
 
-def _launch(settings: Settings) -> None:
+def _launch(settings: Settings) -> DBOS:
     config: DBOSConfig = {
         "name": jobs.APPLICATION,
         "system_database_url": settings.queue_database_url,
         # Jobs of a worker that was updated go on, unless the pipeline itself has changed.
         "application_version": PIPELINE_VERSION,
-        "executor_id": os.environ.get(EXECUTOR_VARIABLE, f"worker-{os.uname().nodename}"),
+        "executor_id": _executor(),
         "serializer": jobs.JsonSerializer(),
         "log_level": "WARNING",
         "notification_listener_polling_interval_sec": 0.5,
@@ -213,7 +167,7 @@ def _launch(settings: Settings) -> None:
     import pipeline.finetune.durable  # noqa: F401, PLC0415
     from pipeline import workflow  # noqa: F401, PLC0415
 
-    DBOS(config=config)
+    instance = DBOS(config=config)
     DBOS.launch()
     DBOS.register_queue(
         jobs.JOBS_QUEUE,
@@ -237,6 +191,7 @@ def _launch(settings: Settings) -> None:
     DBOS.register_queue(
         jobs.TRAINING_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update"
     )
+    return instance
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ and uploads of an object that is there already change nothing.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import pydicom
 import structlog
 from dbos import DBOS, EnqueueOptions, SetWorkflowID
+from dbos import error as dbos_error
 
 from pipeline import intake, jobs, stages
 from pipeline.archive import HttpArchive
@@ -325,17 +327,11 @@ def segment(request_json: dict[str, Any]) -> dict[str, Any]:
     request = JobRequest.model_validate(request_json)
     outcomes: dict[str, dict[str, Any]] = {}
     try:
-        outcomes[Stage.IDENTIFY] = _identify(identity, request)
-        outcomes[Stage.LOAD] = _load(identity, request)
-        outcomes[Stage.ALIGN] = _align(identity)
-        outcomes[Stage.INFER] = _infer(identity, request.model)
-        outcomes[Stage.RESTORE] = _restore(identity, request.model)
-        flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
-        outcomes[Stage.WRITE] = _write(identity, request, outcomes[Stage.IDENTIFY]["created"], flags)
-        outcomes[Stage.STORE] = _store(identity, request)
+        with coded("between stages"), _last_error():
+            _run_stages(identity, request, outcomes)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
-            audit().append("ended", identity, "worker", {"study": request.study, "failed": error.code}, once=error.code)
+            _record_failure(identity, request, error)
             raise
         _tidy(identity, {"error": error.as_json()})
         audit().append("ended", identity, "worker", {"study": request.study, "refused": error.code}, once=error.code)
@@ -349,6 +345,36 @@ def segment(request_json: dict[str, Any]) -> dict[str, Any]:
         with SetWorkflowID(f"{identity}.{destination.modality}"):
             DBOS.enqueue_workflow(jobs.DELIVERY_QUEUE, deliver, identity, destination.modality, resources)
     return {"state": JobState.DONE.value, "result": result, "timings_s": _timings(outcomes)}
+
+
+@contextmanager
+def _last_error() -> Iterator[None]:
+    """Let what a step ended with at its last try stand for all of them."""
+    try:
+        yield
+    except dbos_error.DBOSMaxStepRetriesExceeded as error:
+        raise error.errors[-1] from error
+
+
+def _run_stages(identity: str, request: JobRequest, outcomes: dict[str, dict[str, Any]]) -> None:
+    """Run the stages up to the stored result; what is there already when one fails stays in ``outcomes``."""
+    outcomes[Stage.IDENTIFY] = _identify(identity, request)
+    outcomes[Stage.LOAD] = _load(identity, request)
+    outcomes[Stage.ALIGN] = _align(identity)
+    outcomes[Stage.INFER] = _infer(identity, request.model)
+    outcomes[Stage.RESTORE] = _restore(identity, request.model)
+    flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
+    outcomes[Stage.WRITE] = _write(identity, request, outcomes[Stage.IDENTIFY]["created"], flags)
+    outcomes[Stage.STORE] = _store(identity, request)
+
+
+def _record_failure(identity: str, request: JobRequest, error: GlioLoopError) -> None:
+    """Put a failure on record; where the disk is what failed, the failure itself is what must be told."""
+    facts = {"study": request.study, "failed": error.code}
+    try:
+        audit().append("ended", identity, "worker", facts, once=error.code)
+    except OSError as reason:
+        log.error("failure not in the audit trail", job=identity, code=error.code, reason=reason.strerror)
 
 
 def _timings(outcomes: dict[str, dict[str, Any]]) -> dict[str, float]:

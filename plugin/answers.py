@@ -12,6 +12,7 @@ import orthanc
 
 from pipeline.audit import AuditTrail
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import exhausted
 
 #: Plugin 4.0 leaks every body, and no request of ours needs more.
 MAX_BODY: Final = 64 * 1024
@@ -27,6 +28,8 @@ _STATUS: Final = {
     "JOB_STATE": 409,
     "NODE_STARTING": 503,
     "ORTHANC_UNREACHABLE": 503,
+    "DISK_FULL": 503,
+    "OUT_OF_MEMORY": 503,
     "INTERNAL": 500,
     "CONFIGURATION_INVALID": 500,
 }
@@ -85,8 +88,8 @@ def answered_by(handlers: Mapping[str, Handler]) -> Callable[..., None]:
             status, answer = _STATUS.get(error.code, _UNPROCESSABLE), {"error": error.as_json()}
         except Exception as error:
             orthanc.LogError(f"GlioLoop: {type(error).__name__} in {uri}: {error}")
-            failure = GlioLoopError("INTERNAL", type(error).__name__)
-            status, answer = _STATUS["INTERNAL"], {"error": failure.as_json()}
+            failure = exhausted(error, uri) or GlioLoopError("INTERNAL", type(error).__name__)
+            status, answer = _STATUS.get(failure.code, _UNPROCESSABLE), {"error": failure.as_json()}
         _send(output, status, answer)
 
     return callback

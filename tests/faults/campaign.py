@@ -57,6 +57,10 @@ def nothing() -> None:
     """Nothing to mend."""
 
 
+def _no_environment(_: Layout) -> dict[str, str]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Fault:
     """A row of the table.
@@ -87,10 +91,15 @@ class Fault:
     ends: Mapping[str, Ends]
     moments: tuple[str, ...] = (START,)
     settings: Mapping[str, object] = field(default_factory=dict)
-    environment: Callable[[Layout], dict[str, str]] = lambda _: {}
-    surroundings: Callable[[Layout], contextlib.AbstractContextManager[object]] = lambda _: contextlib.nullcontext()
+    environment: Callable[[Layout], dict[str, str]] = _no_environment
+    surroundings: Callable[[Layout], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
     separate_worker: bool = False
     node_loses_result: bool = False
+
+    @property
+    def site_kind(self) -> tuple[object, ...]:
+        """What a site must have in common with another fault's to serve both."""
+        return repr(self.settings), self.environment, self.surroundings, self.separate_worker
 
 
 def at(stages: tuple[str, ...], ends: Ends) -> dict[str, Ends]:

@@ -19,6 +19,7 @@ from pipeline.settings import ROOT
 WRITE_VARIABLE: Final = "GLIOLOOP_FAULT_TABLE"
 CELLS: Final = ROOT / "docs" / "faults.json"
 PAGE: Final = ROOT / "docs" / "faults.md"
+_MEANINGLESS: Final = "n/a: "
 _BEGIN: Final = "<!-- campaign -->\n"
 _END: Final = "<!-- /campaign -->"
 
@@ -82,6 +83,7 @@ def write(ran: Iterable[Cell], faults: list[str], stages: list[str], cells: Path
 
 def _draw(cells: list[Cell], faults: list[str], stages: list[str]) -> str:
     by_place = {(one.fault, one.stage): one for one in cells}
+    reasons = list(dict.fromkeys(one.outcome for one in cells if one.outcome.startswith(_MEANINGLESS)))
     ran = [one for one in cells if one.seconds]
     days = sorted({one.day for one in ran})
     lines = [
@@ -95,6 +97,8 @@ def _draw(cells: list[Cell], faults: list[str], stages: list[str]) -> str:
         "| --- |" + " --- |" * len(stages),
     ]
     for fault in faults:
-        drawn = [by_place[fault, stage].outcome if (fault, stage) in by_place else "not run" for stage in stages]
+        outcomes = [by_place[fault, stage].outcome if (fault, stage) in by_place else "not run" for stage in stages]
+        drawn = [f"n/a ({reasons.index(one) + 1})" if one in reasons else one for one in outcomes]
         lines.append(f"| {fault} | " + " | ".join(drawn) + " |")
+    lines += ["", *(f"({n}) {one.removeprefix(_MEANINGLESS)}.<br>" for n, one in enumerate(reasons, start=1))]
     return "\n".join(lines) + "\n"

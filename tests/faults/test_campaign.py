@@ -15,9 +15,10 @@ from tests.orthanc.conftest import copy_study
 #: A job that has not ended by then waits for the fault to pass.
 _PATIENCE_SECONDS = 45.0
 _LONGEST_SECONDS = 240.0
+_KINDS = list(dict.fromkeys(fault.site_kind for fault in FAULTS))
 _CELLS = [
     pytest.param(fault, stage, id=f"{fault.name}-{stage}", marks=pytest.mark.xdist_group(fault.name))
-    for fault in FAULTS
+    for fault in sorted(FAULTS, key=lambda one: _KINDS.index(one.site_kind))
     for stage in STAGES
     if stage not in (FINETUNE, PROMOTE) and not isinstance(fault.ends[stage], NotApplicable)
 ]
@@ -25,23 +26,23 @@ _CELLS = [
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory, small_study: Path) -> Iterator[Callable[[Fault], Site]]:
-    """Return the site of a fault; all its cells share one, as long as they pass."""
-    stack, current = contextlib.ExitStack(), [("", None)]
+    """Return a site for a fault; cells in a row that need the same kind share one, as long as they pass."""
+    stack, current = contextlib.ExitStack(), [(None, None)]
 
     def of(fault: Fault) -> Site:
-        name, site = current[0]
-        if site is None or name != fault.name or site.tired:
+        kind, site = current[0]
+        if site is None or kind != fault.site_kind or site.tired:
             stack.close()
             layout = Layout(tmp_path_factory.mktemp("site"))
             stack.enter_context(fault.surroundings(layout))
             environment = fault.environment(layout)
             site = Site(layout, small_study, fault.settings, environment, fault.separate_worker)
             stack.enter_context(site)
-        current[0] = ("", None)  # until the cell has passed
+        current[0] = (None, None)  # until the cell has passed
         return site
 
     def passed(fault: Fault, site: Site) -> None:
-        current[0] = (fault.name, site)
+        current[0] = (fault.site_kind, site)
 
     of.passed = passed  # type: ignore[attr-defined]
     yield of
@@ -98,7 +99,7 @@ def _arrived(site: Site) -> Callable[[], dict[str, Any] | None]:
     queue.close()
 
     def only() -> dict[str, Any] | None:
-        jobs = site.pair.get(f"/glioloop/jobs?study={site.study}")
+        jobs = site.ask(f"/glioloop/jobs?study={site.study}")
         assert len(jobs) <= 1, "one study, several jobs"
         return dict(jobs[0]) if jobs else None
 
@@ -112,5 +113,5 @@ def _end(site: Site, find_job: Callable[[], dict[str, Any] | None], seconds: flo
         job = find_job()
         if job is not None and job["state"] in ENDED:
             return job
-        time.sleep(0.1)
+        time.sleep(0.3)
     return None

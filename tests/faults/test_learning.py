@@ -202,7 +202,7 @@ def _wait_for_stage(site: Site, run: str, stage: str, moment: str) -> None:
 
 
 def _run(site: Site, run: str) -> dict[str, Any]:
-    return dict(site.pair.get(f"/glioloop/finetune/{run}"))
+    return dict(site.ask(f"/glioloop/finetune/{run}"))
 
 
 def _end(site: Site, run: str, seconds: float) -> dict[str, Any] | None:
