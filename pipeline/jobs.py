@@ -18,7 +18,7 @@ from dbos import DBOSClient, EnqueueOptions, Serializer, WorkflowStatus, error
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import PIPELINE_VERSION
-from pipeline.errors import REASONS, GlioLoopError
+from pipeline.errors import REASONS, GlioLoopError, Kind
 from pipeline.names import JobState, Sequence, Stage
 
 APPLICATION: Final = "glioloop"
@@ -364,8 +364,8 @@ def job_view(status: WorkflowStatus, delivery_statuses: Mapping[str, str] | None
     if state == JobState.DONE and deliveries:
         states = {d["state"] for d in deliveries.values()}
         if "failed" in states:
-            state = JobState.FAILED
             error = next(d["error"] for d in deliveries.values() if d["state"] == "failed")
+            state = JobState.REFUSED if error["kind"] == Kind.REFUSAL.value else JobState.FAILED
         elif "cancelled" in states:
             state = JobState.CANCELLED
         elif states != {"done"}:

@@ -445,7 +445,7 @@ def deliver(identity: str, modality: str, resources: list[str]) -> None:
     Raises
     ------
     GlioLoopError
-        FORWARD_FAILED after the last try.
+        What the last try ended with, FORWARD_FAILED as a rule; STUDY_GONE where there is nothing left to send.
     """
     waits = (0.0, *settings().forward_retry_seconds)
     seconds = 0.0
@@ -458,10 +458,12 @@ def deliver(identity: str, modality: str, resources: list[str]) -> None:
             audit().append("forwarded", identity, "worker", {"to": modality, "resources": resources}, once=modality)
             _delivered(identity, modality, {"state": "done", "attempts": attempt, "seconds": round(seconds, 3)})
             return
-        last = attempt == len(waits)
+        code = outcome["error"]["code"]
+        last = attempt == len(waits) or code == "STUDY_GONE"
         state = {"state": "failed" if last else "waiting", "attempts": attempt, "error": outcome["error"]}
         _delivered(identity, modality, state | ({} if last else {"next_in_seconds": waits[attempt]}))
-    raise GlioLoopError("FORWARD_FAILED", outcome["error"]["detail"])
+        if last:
+            raise GlioLoopError(code, outcome["error"]["detail"])
 
 
 # --- intake -------------------------------------------------------------------------------------------

@@ -35,20 +35,23 @@ def forward_once(archive: Archive, modality: str, resources: list[str], timeout_
     modality
         Name in Orthanc's ``DicomModalities``.
     resources
-        Orthanc ids of instances or series.
+        Orthanc ids of instances.
     timeout_seconds
         After this the try counts as failed.
 
     Raises
     ------
     GlioLoopError
-        FORWARD_FAILED with what Orthanc says, ORTHANC_UNREACHABLE.
+        FORWARD_FAILED with what Orthanc says, STUDY_GONE, ORTHANC_UNREACHABLE.
     """
     # Synchronous would hold one of Orthanc's HTTP threads for as long as the workstation is slow.
     body = json.dumps({"Resources": resources, "Asynchronous": True})
     answer = archive.post(f"/modalities/{modality}/store", body)
     if not answer:
-        raise GlioLoopError("FORWARD_FAILED", f"{modality}: Orthanc does not know it or the objects")
+        gone = [resource for resource in resources if archive.get(f"/instances/{resource}") is None]
+        if gone:
+            raise GlioLoopError("STUDY_GONE", f"{len(gone)} of {len(resources)} objects to send were deleted")
+        raise GlioLoopError("FORWARD_FAILED", f"{modality}: Orthanc does not know it")
     job = _await(archive, str(answer["ID"]), time.monotonic() + timeout_seconds)
     if job["State"] != "Success" or job["Content"].get("FailedInstancesCount", 0):
         reason = job.get("ErrorDetails") or job.get("ErrorDescription") or job["State"]

@@ -39,7 +39,7 @@ ENDED: Final = ("done", "failed", "refused", "cancelled")
 #: Plugin 4.0 answers nothing while Python inside Orthanc holds the lock; a machine busy on every core adds to that.
 SLOWEST_ANSWER_SECONDS: Final = 10.0
 MODEL: Final = f"{network.NAME}@1.0.0"
-_SIGHT_SECONDS: Final = 120.0
+_SIGHT_SECONDS: Final = 240.0
 _MOST_RESTARTS: Final = 2
 
 

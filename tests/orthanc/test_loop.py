@@ -14,6 +14,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 from scipy.spatial import ConvexHull
 
+from pipeline.audit import AuditTrail
 from tests.orthanc.conftest import STABLE_AGE, Pair, make_pair, send, wait_for
 from tests.unit.feedback_phantom import write_threshold_model
 
@@ -118,6 +119,9 @@ def test_corrections_come_back(loop: Pair, sample_study: Path, tmp_path: Path) -
     (case,) = _wait_cases(loop, 1)
     assert case["source_sop_instance_uid"] == job["result"]["rtstruct"]["sop_instance_uid"]
     assert (case["kind"], case["trusted"], case["model"]) == ("corrected", True, job["model"])
+    trail = AuditTrail(loop.node.configuration.state_folder)
+    (corrected,) = [one for one in trail.entries() if one.event == "corrected"]
+    assert (corrected.subject, corrected.data["case"]) == (job["study"], case["id"])
     whole = case["regions"]["WT"]
     assert whole["added_ml"] > 0.5
     assert whole["removed_ml"] < 0.2 * whole["added_ml"]

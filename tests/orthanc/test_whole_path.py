@@ -7,6 +7,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from pipeline.audit import AuditTrail
 from tests.orthanc.conftest import SCANNER, STABLE_AGE, Pair, copy_study, send, wait_for
 
 
@@ -117,6 +118,33 @@ def test_resent_and_reprocessed(pair: Pair, sample_study: Path) -> None:
                 newer = tags
     (predecessor,) = newer["PredecessorStructureSetSequence"]
     assert predecessor["ReferencedSOPInstanceUID"] == job["result"]["rtstruct"]["sop_instance_uid"]
+    check_trail(pair, study, sample_study, unasked=job["id"], asked=forced.json()["id"])
+
+
+def check_trail(pair: Pair, study: str, folder: Path, unasked: str, asked: str) -> None:
+    """What happened to a study, each event once: what came in, what was decided and by whom, made of which images."""
+    state = pair.node.configuration.state_folder
+    trail = AuditTrail(state)
+    wait_for(lambda: any(one.event == "forwarded" and one.subject == asked for one in trail.entries()), 30, "the end")
+    assert trail.verify() == []
+    entries = list(trail.entries())
+    assert any(one.event == "received" and one.data["study_instance_uid"] == study for one in entries)
+    for job, who in ((unasked, "stable"), (asked, pair.node.configuration.user)):
+        of_job = [one for one in entries if one.subject == job]
+        assert [one.event for one in of_job] == ["decided", "segmented", "stored", "forwarded"]
+        assert of_job[0].who == who
+        facts = of_job[1].data
+        for name in ("t1", "t1c", "t2", "flair"):
+            sent = {pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in (folder / name).iterdir()}
+            assert set(facts["inputs"][name]["sop_instance_uids"]) == sent
+        assert len(facts["model_sha256"]) == 64
+        assert (
+            facts["objects"]["rtstruct"] == pair.get(f"/glioloop/jobs/{job}")["result"]["rtstruct"]["sop_instance_uid"]
+        )
+        assert of_job[3].data["to"] == "workstation"
+    assert [one.who for one in entries if one.event == "asked"] == [pair.node.configuration.user] * 2
+    name = str(pydicom.dcmread(next((folder / "t1").iterdir()), stop_before_pixels=True).PatientName)
+    assert name and name not in trail.file.read_text()
 
 
 def test_missing_sequences_then_complete(pair: Pair, sample_study: Path, tmp_path: Path) -> None:

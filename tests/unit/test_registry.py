@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.audit import AuditTrail
 from pipeline.errors import GlioLoopError
 from pipeline.registry import CARD, Registry
 
@@ -51,6 +52,20 @@ def test_newest_shipped_is_in_use_until_one_is_promoted(registry: Registry, tmp_
     assert registry.rollback().card.identity == "net@0.10.0"
     with pytest.raises(GlioLoopError, match="MODEL_UNKNOWN"):
         registry.rollback()
+
+
+def test_promotions_are_on_record(registry: Registry, tmp_path: Path) -> None:
+    registry.promote("net@0.2.0", "Roe")
+    registry.promote("net@0.10.0", "Doe")
+    registry.rollback("Poe")
+    trail = AuditTrail(tmp_path / "state")
+    found = [(one.event, one.subject, one.who, one.data.get("rollback", False)) for one in trail.entries()]
+    assert found == [
+        ("promoted", "net@0.2.0", "Roe", False),
+        ("promoted", "net@0.10.0", "Doe", False),
+        ("promoted", "net@0.2.0", "Poe", True),
+    ]
+    assert trail.verify() == []
 
 
 def test_a_name_takes_its_newest_version(registry: Registry) -> None:
