@@ -3,15 +3,13 @@
 import contextlib
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +31,7 @@ from pipeline.node import (
 from pipeline.settings import ROOT
 from tests.faults import network
 from tests.faults.gates import FOLDER_VARIABLE, Gates, interpreter
+from tests.faults.prober import Prober
 from tests.orthanc.conftest import GRACE, SCANNER, STABLE_AGE, Pair, send, wait_for
 
 ENDED: Final = ("done", "failed", "refused", "cancelled")
@@ -41,55 +40,6 @@ SLOWEST_ANSWER_SECONDS: Final = 10.0
 MODEL: Final = f"{network.NAME}@1.0.0"
 _SIGHT_SECONDS: Final = 240.0
 _MOST_RESTARTS: Final = 2
-
-
-class Prober:
-    """Asks Orthanc for its name, over and over, and remembers when it did not answer in time."""
-
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
-        self._stop = threading.Event()
-        self._meant_to_run = threading.Event()
-        self._meant_to_run.set()
-        self.failures: list[str] = []
-        self.slowest = 0.0
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-
-    def __enter__(self) -> "Prober":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Ask no more."""
-        self._stop.set()
-        self._thread.join(30)
-
-    @contextlib.contextmanager
-    def pause(self) -> Iterator[None]:
-        """For as long as Orthanc itself is what is broken."""
-        self._meant_to_run.clear()
-        time.sleep(0.3)
-        try:
-            yield
-        finally:
-            self._meant_to_run.set()
-
-    def _ask(self) -> None:
-        with self._pair.node.client(timeout_seconds=20) as client:
-            while not self._stop.wait(0.4):
-                if not self._meant_to_run.is_set():
-                    continue
-                start = time.monotonic()
-                try:
-                    client.get("/system").raise_for_status()
-                except httpx.HTTPError as error:
-                    if self._meant_to_run.is_set():
-                        self.failures.append(type(error).__name__)
-                else:
-                    self.slowest = max(self.slowest, time.monotonic() - start)
 
 
 @dataclass(frozen=True)
@@ -416,47 +366,6 @@ def structure_sets(orthanc: OrthancProcess) -> set[str]:
     uids = [str(one["MainDicomTags"]["SOPInstanceUID"]) for one in found]
     assert len(uids) == len(set(uids)), "the same structure set twice"
     return set(uids)
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """A file system of its own, small, mounted at a folder; skips where mounting is not allowed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    options = f"size={megabytes}m"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"mounting a small disk needs root: {mounted.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Take all the room that is left on a disk; return the file to remove."""
-    path = folder / "filler"
-    with path.open("wb", buffering=0) as file:
-        for size in (1 << 20, 4096, 1):
-            with contextlib.suppress(OSError):
-                while file.write(b"\0" * size):
-                    pass
-    return path
-
-
-def take_memory(pid: int, spare_bytes: int) -> Callable[[], None]:
-    """Let a process have this much more memory than it has, and no more; returns what gives it back."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    used = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmData"))
-    before = resource.prlimit(pid, resource.RLIMIT_DATA)
-    resource.prlimit(pid, resource.RLIMIT_DATA, (used + spare_bytes, before[1]))
-
-    def give_back() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_DATA, before)
-
-    return give_back
 
 
 def forget_queue(state: Path) -> None:

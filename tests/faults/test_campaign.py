@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.campaign import DONE, FAULTS, FINETUNE, INTAKE, PROMOTE, STAGES, Fault, NotApplicable, nothing
+from tests.faults.campaign import DONE, FAULTS, FINETUNE, INTAKE, PROMOTE, STAGES, Fault, NotApplicable
 from tests.faults.site import ENDED, Layout, Site
+from tests.faults.strikes import nothing
 from tests.orthanc.conftest import copy_study
 
 #: A job that has not ended by then waits for the fault to pass.

@@ -26,9 +26,9 @@ from pipeline.finetune.runs import FinetuneRuns
 from pipeline.names import Region
 from pipeline.registry import Registry
 from pipeline.settings import Settings
-from tests.faults import campaign
-from tests.faults.campaign import DONE, FAULTS, FINETUNE, PROMOTE, Fault, Mend, NotApplicable, OpenGate
-from tests.faults.site import ENDED, Layout, Site, take_memory
+from tests.faults.campaign import DONE, FAULTS, FINETUNE, PROMOTE, Fault, NotApplicable
+from tests.faults.site import ENDED, Layout, Site
+from tests.faults.strikes import Mend, OpenGate, limit_memory, nothing
 from tests.orthanc.conftest import copy_study, send, wait_for
 from tests.unit.feedback_phantom import grown, phantom, write_case, write_threshold_model
 from tests.unit.test_finetune_learning import fill_store
@@ -100,12 +100,12 @@ def _halt_learner(site: Site, gate: OpenGate) -> Mend:
     pid = site.learner_pid()
     os.kill(pid, signal.SIGSTOP)
     wait_for(lambda: not Path(f"/proc/{pid}").exists(), 60, "the halted process's end")
-    return gate() or campaign.nothing
+    return gate() or nothing
 
 
 def _take_learners_memory(site: Site, gate: OpenGate) -> Mend:
-    take_memory(site.learner_pid(), spare_bytes=1 << 20)
-    return gate() or campaign.nothing  # the limit ends with the process
+    limit_memory(site.learner_pid(), spare_bytes=1 << 20)
+    return gate() or nothing  # the limit ends with the process
 
 
 def _change(path: Path, gate: OpenGate) -> Mend:
