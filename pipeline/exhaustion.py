@@ -16,6 +16,7 @@ _MEMORY_WORDS: Final = (
     "failed to allocate memory",
     "memory allocation",
     "cannot allocate",
+    "out of memory",
 )
 _DISK_WORDS: Final = ("no space left", "database or disk is full", "disk quota", "file too large")
 

@@ -292,8 +292,14 @@ class JobQueue:
             return int(connection.execute(query).scalar_one())
 
     def at_work(self, executor: str) -> list[str]:
-        """Ids of all workflows that count as being run by a worker."""
-        found = self._client.list_workflows(status="PENDING", executor_id=executor, load_input=False, load_output=False)
+        """Ids of all workflows that count as being run by a worker of this version of the pipeline."""
+        found = self._client.list_workflows(
+            status="PENDING",
+            executor_id=executor,
+            app_version=PIPELINE_VERSION,
+            load_input=False,
+            load_output=False,
+        )
         return [status.workflow_id for status in found]
 
     def cancel(self, identity: str) -> None:
@@ -313,11 +319,11 @@ class JobQueue:
             return
         broken = [d for d in self._deliveries(identity) if d.status not in ("SUCCESS", "PENDING", "ENQUEUED")]
         if status.status == "SUCCESS" and broken:
+            names = [delivery.workflow_id.partition(".")[2] for delivery in broken]
+            self.report(identity, **{f"timeouts.{Stage.FORWARD}.{name}": 0 for name in names})
             for delivery in broken:
                 self._client.rewind_workflow(delivery.workflow_id, start_step=1, queue_name=DELIVERY_QUEUE)
-            names = [delivery.workflow_id.partition(".")[2] for delivery in broken]
             self.report(identity, **{f"delivery.{name}": {"state": "queued", "attempts": 0} for name in names})
-            self.report(identity, **{f"timeouts.{Stage.FORWARD}.{name}": 0 for name in names})
             return
         steps = self._client.list_workflow_steps(identity)
         failed = [step["function_id"] for step in steps if step["error"] is not None]

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from pipeline import watchdog
+from pipeline import PIPELINE_VERSION, watchdog
 from pipeline.deadline import DAMAGED_STATUS, OVERDUE_STATUS
 from pipeline.jobs import JobQueue, JobRequest
 from pipeline.settings import ROOT, Settings
 from pipeline.watchdog import Watchdog
 
 JOB = "a" * 32
+_STARTED = "UPDATE workflow_status SET status='PENDING', executor_id='worker-0', application_version=:version"
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     )
     queue.enqueue_job(JOB, request)
     with sqlalchemy.create_engine(made.queue_database_url).begin() as connection:
-        connection.execute(sqlalchemy.text("UPDATE workflow_status SET status='PENDING', executor_id='worker-0'"))
+        connection.execute(sqlalchemy.text(_STARTED), {"version": PIPELINE_VERSION})
 
     def leave(status: int) -> None:
         raise SystemExit(status)
@@ -52,6 +53,15 @@ def test_jobs_at_work_and_those_of_others_are_left(settings: Settings) -> None:
     for dog in (Watchdog(settings, "worker-0", lambda: [JOB]), Watchdog(settings, "worker-1", list)):
         dog.look()
         dog.look()
+
+
+def test_jobs_of_another_version_are_left(settings: Settings) -> None:
+    """DBOS hands them to no worker of this version: to start anew because of them would never end."""
+    with sqlalchemy.create_engine(settings.queue_database_url).begin() as connection:
+        connection.execute(sqlalchemy.text(_STARTED), {"version": "0.0"})
+    dog = Watchdog(settings, "worker-0", list)
+    dog.look()
+    dog.look()
 
 
 def test_a_damaged_queue(settings: Settings) -> None:
