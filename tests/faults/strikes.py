@@ -16,8 +16,8 @@ import pytest
 from pydicom.uid import generate_uid
 
 from tests.faults.destination import Destination
-from tests.faults.site import Layout, Site, tries
-from tests.orthanc.conftest import send, wait_for
+from tests.faults.site import ENDED, Layout, Site, tries
+from tests.orthanc.conftest import STABLE_AGE, send, wait_for
 
 OpenGate = Callable[[], None]
 #: Puts things right again; called before the retry, or at the end.
@@ -171,7 +171,7 @@ def delete_study(site: Site, gate: OpenGate) -> Mend:
 
 
 def send_series(site: Site, gate: OpenGate) -> Mend:
-    """A series that arrives late; afterwards it is taken away again."""
+    """A series that arrives late; it is judged by itself, and taken away again at the end."""
     folder = site.layout.root / f"late-{time.time_ns()}"
     folder.mkdir()
     uid = generate_uid()
@@ -182,7 +182,16 @@ def send_series(site: Site, gate: OpenGate) -> Mend:
         dataset.save_as(folder / path.name)
     send(site.pair, folder)
     gate()
-    return nothing
+
+    def mend() -> None:
+        time.sleep(2 * STABLE_AGE + 1)  # the study is stable once more, and looked at
+        wait_for(lambda: all(job["state"] in ENDED for job in site.ask("/glioloop/jobs")), 240, "every job's end")
+        assert all(job["state"] == "done" for job in site.ask("/glioloop/jobs")), "a job that was not done"
+        with site.pair.node.client() as client:
+            (found,) = client.post("/tools/lookup", content=uid).json()
+            client.delete(f"/series/{found['ID']}").raise_for_status()
+
+    return mend
 
 
 # --- models ---

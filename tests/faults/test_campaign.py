@@ -101,8 +101,9 @@ def _arrived(site: Site) -> Callable[[], dict[str, Any] | None]:
 
     def only() -> dict[str, Any] | None:
         jobs = site.ask(f"/glioloop/jobs?study={site.study}")
-        assert len(jobs) <= 1, "one study, several jobs"
-        return dict(jobs[0]) if jobs else None
+        # New content is a job of its own, but only that.
+        assert len(jobs) <= 1 or site.settings.get("Automatic"), "one study, several jobs"
+        return dict(jobs[-1]) if jobs else None
 
     return only
 
