@@ -403,8 +403,11 @@ def _ended_otherwise(status: str | None) -> dict[str, Any] | None:
     """State of a delivery that did not note its end itself; None where it did, or has not ended."""
     if status == "CANCELLED":
         return {"state": "cancelled", "error": None}
-    if status in ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"):
+    if status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
         return {"state": "failed", "error": GlioLoopError("WORKER_DIED", f"in stage {Stage.FORWARD}").as_json()}
+    if status == "ERROR":
+        detail = "the end of the delivery could not be written down; see the worker's log"
+        return {"state": "failed", "error": GlioLoopError("FORWARD_FAILED", detail).as_json()}
     return None
 
 

@@ -81,7 +81,7 @@ def test_waiting_jobs_are_counted(queue: JobQueue) -> None:
         ("PENDING", "running", None),
         ("CANCELLED", "cancelled", None),
         ("MAX_RECOVERY_ATTEMPTS_EXCEEDED", "failed", "WORKER_DIED"),
-        ("ERROR", "failed", "WORKER_DIED"),
+        ("ERROR", "failed", "FORWARD_FAILED"),
     ],
 )
 def test_a_delivery_that_could_not_note_its_end(delivery: str, state: str, code: str | None) -> None:
