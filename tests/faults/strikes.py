@@ -17,7 +17,7 @@ from pydicom.uid import generate_uid
 
 from tests.faults.destination import Destination
 from tests.faults.site import ENDED, Layout, Site, tries
-from tests.orthanc.conftest import STABLE_AGE, send, wait_for
+from tests.orthanc.conftest import PATIENCE, STABLE_AGE, send, wait_for
 
 OpenGate = Callable[[], None]
 #: Puts things right again; called before the retry, or at the end.
@@ -104,7 +104,7 @@ def kill_orthanc(site: Site, gate: OpenGate) -> Mend:
         site.pair.node.kill()
         gate()
         time.sleep(3)  # the worker finds nobody there, time and again
-        site.pair.node.start()
+        site.pair.node.start(60 * PATIENCE)
     return nothing
 
 
@@ -112,7 +112,7 @@ def power_cut(site: Site, gate: OpenGate) -> Mend:
     with site.prober.pause():
         site.power_cut()
         gate()
-        site.pair.node.start()
+        site.pair.node.start(60 * PATIENCE)
     return nothing
 
 
@@ -249,7 +249,7 @@ def workstation_down(site: Site, gate: OpenGate) -> Mend:
     site.pair.workstation.kill()
     gate()
     wait_for(lambda: tries(site) >= 2, 60, "two tries in vain")
-    site.pair.workstation.start()
+    site.pair.workstation.start(60 * PATIENCE)
     return nothing
 
 
@@ -257,7 +257,7 @@ def workstation_gone(site: Site, gate: OpenGate) -> Mend:
     """Down for all tries."""
     site.pair.workstation.kill()
     gate()
-    return lambda: site.pair.workstation.start() and None  # type: ignore[func-returns-value]
+    return lambda: site.pair.workstation.start(60 * PATIENCE) and None  # type: ignore[func-returns-value]
 
 
 def behind(behaviour: str, times: int) -> Callable[[Site, OpenGate], Mend]:

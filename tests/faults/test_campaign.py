@@ -11,7 +11,7 @@ import pytest
 from tests.faults.campaign import DONE, FAULTS, FINETUNE, INTAKE, PROMOTE, STAGES, Fault, NotApplicable
 from tests.faults.site import ENDED, Layout, Site
 from tests.faults.strikes import nothing
-from tests.orthanc.conftest import copy_study
+from tests.orthanc.conftest import PATIENCE, copy_study
 
 #: A job that has not ended by then waits for the fault to pass.
 _PATIENCE_SECONDS = 45.0
@@ -110,7 +110,7 @@ def _arrived(site: Site) -> Callable[[], dict[str, Any] | None]:
 
 def _end(site: Site, find_job: Callable[[], dict[str, Any] | None], seconds: float) -> dict[str, Any] | None:
     """The job as it ended; None where it has not in time."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < deadline:
         job = find_job()
         if job is not None and job["state"] in ENDED:

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.campaign import CLINICAL, DAMAGED, INTAKE
 from tests.faults.gates import START
 from tests.faults.site import Layout, Site, forget_queue
-from tests.orthanc.conftest import wait_for
+from tests.orthanc.conftest import PATIENCE, wait_for
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_delivery_is_cancelled(layout: Layout, small_study: Path) -> None:
         wait_for(lambda: site.job(job)["deliveries"].get("workstation", {}).get("state") == "waiting", 90, "the wait")
         assert site.pair.post(f"/glioloop/jobs/{job}/cancel").status_code == httpx.codes.OK
         assert site.job(job)["state"] == "cancelled"
-        site.pair.workstation.start()
+        site.pair.workstation.start(60 * PATIENCE)
         site.retry(job)
         again = site.wait_end(job)
         assert again["state"] == "done", again["error"]
@@ -93,7 +93,7 @@ def test_queue_damaged(layout: Layout, small_study: Path, stage: str, record_cel
         with site.prober.pause():
             site.pair.node.stop()
             forget_queue(layout.state)
-            site.pair.node.start()
+            site.pair.node.start(60 * PATIENCE)
         site.pair.wait_ready(120)
         time.sleep(1)
         answer = site.pair.post(f"/glioloop/studies/{site.study}/process", {})
