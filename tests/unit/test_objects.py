@@ -3,6 +3,7 @@
 import datetime
 import io
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from highdicom._standard_utils import get_iod_module_map, get_module_attribute_m
 from pydicom import Dataset
 from pydicom.uid import (
     ComprehensiveSRStorage,
+    ExplicitVRLittleEndian,
+    RLELossless,
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -28,6 +31,7 @@ from pipeline.objects import ObjectSet, Provenance, SegmentationKinds, build_obj
 from pipeline.objects.measure import region_size
 from pipeline.objects.rtstruct.isocontour import Contours
 from pipeline.objects.source import reference_series
+from pipeline.settings import ROOT
 from pipeline.volume.records import SourceVolume
 from tests.unit.objects_phantom import (
     image_like,
@@ -182,6 +186,21 @@ def test_a_repeated_job_gives_the_same_uids_another_job_others(oblique: tuple, r
     again_seg, again_rt = again.datasets["seg"], again.datasets["rtstruct"]
     assert again_seg.PixelData == result.datasets["seg"].PixelData
     assert again_rt.ROIContourSequence == result.datasets["rtstruct"].ROIContourSequence
+
+
+def test_no_private_attributes_and_the_transfer_syntaxes_that_are_promised(oblique: tuple, result: ObjectSet) -> None:
+    fractional = built(*oblique, seg_kind=SegmentationKinds.FRACTIONAL, want={"seg"}).datasets["seg"]
+    for dataset in [*result.datasets.values(), fractional]:
+        assert not [element.tag for element in reread(dataset).iterall() if element.tag.is_private]
+        expected = RLELossless if dataset is fractional else ExplicitVRLittleEndian
+        assert dataset.file_meta.TransferSyntaxUID == expected
+
+
+def test_every_test_that_the_page_on_dicom_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "dicom.md").read_text()))
+    sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 30
+    assert not [name for name in named if f"def {name}(" not in sources]
 
 
 @pytest.mark.parametrize("want", [set(), {"rtstruct"}, {"seg", "preview"}, {"sr"}])

@@ -11,6 +11,8 @@ from pydicom import Dataset
 
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.objects import HoleEncodings, Provenance, RegionOfInterest, RTStructureSet, read_structure_set
+from pipeline.objects.rtstruct.planes import place
+from pipeline.objects.rtstruct.simplify import crossing_polygons
 from pipeline.volume.records import SourceVolume
 from tests.unit.objects_phantom import (
     AXIAL,
@@ -133,6 +135,9 @@ def test_contours_are_closed_planar_polygons_without_crossings(holes: HoleEncodi
         assert contour.NumberOfContourPoints == len(points) >= 3
         assert not np.array_equal(points[0], points[-1])
         assert not (points == np.roll(points, 1, axis=0)).all(axis=1).any()
+    if holes is not HoleEncodings.KEYHOLE:  # a keyhole's channel touches itself
+        polygons = place([points_of(contour) for contour in contours_of(made)], volume).contours
+        assert not crossing_polygons(polygons).any()
     mask = pydicom_mask(made, volume)
     assert np.array_equal(mask, array_of(shell) >= 0.5)
 

@@ -10,7 +10,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
 
 from pipeline.errors import GlioLoopError
-from pipeline.names import MANUFACTURER, MANUFACTURER_MODEL_NAME
+from pipeline.names import MANUFACTURER
+from pipeline.objects.arguments import equipment, patient_and_study, series_of_one
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.source import reference_series
 from pipeline.volume.records import SourceVolume
@@ -50,7 +51,7 @@ class PreviewCapture(SCImage):
         GlioLoopError
             OBJECT_INVALID, FRAME_OF_REFERENCE_MISSING.
         """
-        first = reference_series(source, volume).first
+        series = reference_series(source, volume)
         uids = UidSource(uid_seed)
         try:
             super().__init__(
@@ -59,31 +60,15 @@ class PreviewCapture(SCImage):
                 bits_allocated=8,
                 coordinate_system="PATIENT",
                 patient_orientation=("L", "P"),
-                study_instance_uid=volume.study_instance_uid,
-                series_instance_uid=uids.uid("preview/series"),
-                series_number=series_number,
-                sop_instance_uid=uids.uid("preview/instance"),
-                instance_number=1,
-                manufacturer=MANUFACTURER,
-                manufacturer_model_name=MANUFACTURER_MODEL_NAME,
-                software_versions=provenance.software_versions[0],
-                device_serial_number=provenance.instance[:64],
-                patient_id=first.PatientID,
-                patient_birth_date=first.PatientBirthDate,
-                patient_sex=first.PatientSex,
-                accession_number=first.AccessionNumber,
-                study_id=first.StudyID,
-                study_date=first.StudyDate or None,
-                study_time=first.StudyTime or None,
-                referring_physician_name=first.ReferringPhysicianName,
                 transfer_syntax_uid=ExplicitVRLittleEndian,
+                **patient_and_study(series),
+                **series_of_one("preview", series_number, provenance, uids, f"{MANUFACTURER} preview"),
+                **equipment(provenance),
                 contributing_equipment=[contributing_equipment(provenance)],
-                series_description=f"{MANUFACTURER} preview {provenance.model} {provenance.stamp()}"[:64],
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise GlioLoopError("OBJECT_INVALID", f"preview: {error}") from error
-        self.add_new("SoftwareVersions", "LO", provenance.software_versions)
-        self.PatientName = first.PatientName  # here, as it is: the base class warns of names without a caret
+        self.PatientName = series.first.PatientName  # here, as it is: the base class warns of names without a caret
         self.BodyPartExamined = "BRAIN"  # unpaired: no Laterality is needed
         self.add_new("PatientOrientation", "CS", "")  # three slices in one picture have none of their own
         self.BurnedInAnnotation = "YES"

@@ -6,7 +6,8 @@ from highdicom.sr import ComprehensiveSR, MeasurementReport
 from pydicom import Dataset
 
 from pipeline.errors import REASONS, Flag, GlioLoopError
-from pipeline.names import MANUFACTURER, MANUFACTURER_MODEL_NAME, REGION_MEANING, RESEARCH_USE, Region
+from pipeline.names import MANUFACTURER, REGION_MEANING, RESEARCH_USE, Region
+from pipeline.objects.arguments import content_time, equipment, series_of_one
 from pipeline.objects.measure import RegionSize
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.report.content import measurement_group, observation_context, statements
@@ -75,28 +76,16 @@ class TumourReport(ComprehensiveSR):
             super().__init__(
                 evidence=_evidence(series, segmentation),
                 content=content[0],
-                series_instance_uid=uids.uid("sr/series"),
-                series_number=series_number,
-                sop_instance_uid=uids.uid("sr/instance"),
-                instance_number=1,
-                manufacturer=MANUFACTURER,
-                manufacturer_model_name=MANUFACTURER_MODEL_NAME,
-                software_versions=provenance.software_versions[0],
-                device_serial_number=provenance.instance[:64],
                 is_complete=True,
                 is_final=False,
                 is_verified=False,
-                institution_name=provenance.institution[:64] or None,
+                **series_of_one("sr", series_number, provenance, uids, f"{MANUFACTURER} report"),
+                **equipment(provenance),
                 contributing_equipment=[contributing_equipment(provenance)],
-                content_date=provenance.created.date(),
-                content_time=provenance.created.time(),
-                series_date=provenance.created.date(),
-                series_time=provenance.created.time(),
-                series_description=f"{MANUFACTURER} report {provenance.model} {provenance.stamp()}"[:64],
+                **content_time(provenance),
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise GlioLoopError("OBJECT_INVALID", f"report: {error}") from error
-        self.add_new("SoftwareVersions", "LO", provenance.software_versions)
 
 
 def _library(series: ReferenceSeries) -> list[Dataset] | None:

@@ -8,7 +8,8 @@ from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
 from pydicom.valuerep import DA, TM
 
 from pipeline.errors import REASONS, Flag, GlioLoopError
-from pipeline.names import MANUFACTURER, MANUFACTURER_MODEL_NAME, RESEARCH_USE
+from pipeline.names import MANUFACTURER, RESEARCH_USE
+from pipeline.objects.arguments import equipment, patient_and_study, series_of_one
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.rtstruct.content import (
     ReferencedFrameOfReference,
@@ -83,29 +84,17 @@ class RTStructureSet(SOPClass):
         series = reference_series(source, volume)
         uids = UidSource(uid_seed)
         first = series.first
+        described = series_of_one("rtstruct", series_number, provenance, uids, MANUFACTURER)
+        if series_description:
+            described["series_description"] = series_description[:64]
         super().__init__(
-            study_instance_uid=volume.study_instance_uid,
-            series_instance_uid=uids.uid("rtstruct/series"),
-            series_number=series_number,
-            sop_instance_uid=uids.uid("rtstruct/instance"),
             sop_class_uid=RTStructureSetStorage,
-            instance_number=1,
             modality="RTSTRUCT",
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=MANUFACTURER_MODEL_NAME,
-            device_serial_number=provenance.instance[:64],
-            institution_name=provenance.institution[:64] or None,
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            patient_id=first.PatientID,
-            patient_birth_date=first.PatientBirthDate,
-            patient_sex=first.PatientSex,
-            accession_number=first.AccessionNumber,
-            study_id=first.StudyID,
-            study_date=first.StudyDate or None,
-            study_time=first.StudyTime or None,
-            referring_physician_name=first.ReferringPhysicianName,
-            series_description=(series_description or f"{MANUFACTURER} {provenance.model} {provenance.stamp()}")[:64],
             specific_character_set="ISO_IR 192",
+            **patient_and_study(series),
+            **described,
+            **equipment(provenance),
         )
         self.FrameOfReferenceUID = volume.frame_of_reference_uid
         self.PositionReferenceIndicator = first.get("PositionReferenceIndicator", "")
@@ -128,12 +117,11 @@ class RTStructureSet(SOPClass):
     def _set_common(self, first: Dataset, provenance: Provenance) -> None:
         """Set what the series, equipment and SOP common modules hold beyond the base class."""
         self.PatientName = first.PatientName  # here, as it is: the base class warns of names without a caret
-        self.add_new("SoftwareVersions", "LO", provenance.software_versions)
+        self.ContributingEquipmentSequence = [contributing_equipment(provenance)]
         self.StudyDescription = first.get("StudyDescription", "")
         self.SeriesDate = self.InstanceCreationDate = DA(provenance.created.date())
         self.SeriesTime = self.InstanceCreationTime = TM(provenance.created.strftime("%H%M%S"))
         self.OperatorsName = ""
-        self.ContributingEquipmentSequence = [contributing_equipment(provenance)]
 
     def _set_structure_set(
         self, provenance: Provenance, label: str | None, flags: Sequence[Flag], predecessor: Dataset | None

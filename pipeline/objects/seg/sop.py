@@ -10,7 +10,8 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from pipeline.errors import GlioLoopError
-from pipeline.names import MANUFACTURER, MANUFACTURER_MODEL_NAME, Region
+from pipeline.names import MANUFACTURER, Region
+from pipeline.objects.arguments import content_time, equipment, series_of_one
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.seg.content import segment_description
 from pipeline.objects.seg.enum import SegmentationKinds
@@ -71,29 +72,18 @@ class TumourSegmentation(Segmentation):
                     segment_description(region, number, provenance, (names or {}).get(region, region.value), uids)
                     for number, region in enumerate(regions, start=1)
                 ],
-                series_instance_uid=uids.uid("seg/series"),
-                series_number=series_number,
-                sop_instance_uid=uids.uid("seg/instance"),
-                instance_number=1,
-                manufacturer=MANUFACTURER,
-                manufacturer_model_name=MANUFACTURER_MODEL_NAME,
-                software_versions=provenance.software_versions[0],
-                device_serial_number=provenance.instance[:64],
                 fractional_type=SegmentationFractionalTypeValues.PROBABILITY,
                 content_description=f"Automatic by {provenance.model}, research use only"[:64],
                 content_label="GLIOLOOP",
                 transfer_syntax_uid=ExplicitVRLittleEndian if binary else RLELossless,
                 omit_empty_frames=True,
+                **series_of_one("seg", series_number, provenance, uids, f"{MANUFACTURER} SEG"),
+                **equipment(provenance),
                 contributing_equipment=[contributing_equipment(provenance)],
-                content_date=provenance.created.date(),
-                content_time=provenance.created.time(),
-                series_date=provenance.created.date(),
-                series_time=provenance.created.time(),
-                series_description=f"{MANUFACTURER} SEG {provenance.model} {provenance.stamp()}"[:64],
+                **content_time(provenance),
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise GlioLoopError("OBJECT_INVALID", f"segmentation: {error}") from error
-        self.add_new("SoftwareVersions", "LO", provenance.software_versions)
         self.ContentCreatorName = ""  # of type 2 in earlier editions; nobody, as ROIInterpreter is
         name_frames(self, series)
 
