@@ -147,7 +147,13 @@ def _send(output: Any, status: int, answer: Any) -> None:
         output.AnswerBuffer(json.dumps(answer), "application/json")
     else:
         output.SetHttpHeader("Content-Type", "application/json")
-        text = json.dumps(answer)
+        _send_status(output, status, json.dumps(answer))
+
+
+def _send_status(output: Any, status: int, text: str) -> None:
+    try:
+        output.SendHttpStatus(status, text)
+    except TypeError:  # plugin 4.0 wants the length, too
         output.SendHttpStatus(status, text, len(text))
 
 

@@ -22,10 +22,10 @@ from tests.orthanc.conftest import SCANNER, Pair, send, wait_for
 
 selenium = pytest.importorskip("selenium")
 
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
 
 SCREENSHOTS = ROOT / "docs"
 #: Fetched things (viewer, axe-core) outlive a test run, and lie outside of what git sees.

@@ -5,10 +5,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+
+torch = pytest.importorskip("torch")  # whoever imports this module is skipped without it
 
 from pipeline.feedback.store import CaseRecord, FeedbackStore, RegionDifference
 from pipeline.names import Region, Sequence

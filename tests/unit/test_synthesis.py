@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
 from pipeline.names import Sequence
 from pipeline.training.samples import draw_sample, tumour_sample
 from pipeline.training.synthesis.acquisition import draw_patient, draw_signals

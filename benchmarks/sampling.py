@@ -1,0 +1,152 @@
+"""What a node uses while it works: memory and file handles of Orthanc and its worker, and the queue's depth."""
+
+import csv
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import httpx
+
+from pipeline.node import OrthancProcess
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at the node.
+
+    Attributes
+    ----------
+    seconds
+        Since the first sample.
+    orthanc_mb, worker_mb
+        Resident memory; 0 where the process was not there.
+    orthanc_files, worker_files
+        Open file handles.
+    waiting
+        Jobs queued or at work, as ``/glioloop/health`` says.
+    answer_ms
+        How long that answer took.
+    """
+
+    seconds: float
+    orthanc_mb: float
+    orthanc_files: int
+    worker_mb: float
+    worker_files: int
+    waiting: int
+    answer_ms: float
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmRSS")), 0.0)
+
+
+def open_files(pid: int) -> int:
+    """Open file handles of a process."""
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return 0
+
+
+class Sampler(threading.Thread):
+    """Looks at a node every so often and appends each look to a CSV file.
+
+    Parameters
+    ----------
+    node
+        A running Orthanc with the plugin and one worker.
+    file
+        The CSV file to write.
+    every_seconds
+        Time between looks.
+    """
+
+    def __init__(self, node: OrthancProcess, file: Path, every_seconds: float) -> None:
+        super().__init__(daemon=True)
+        self._node, self._file, self._every = node, file, every_seconds
+        self._over = threading.Event()
+        self.samples: list[Sample] = []
+        self.unanswered = 0
+
+    def run(self) -> None:
+        """Sample until :meth:`stop`."""
+        start = time.monotonic()
+        with self._node.client() as client, self._file.open("w", newline="") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Sample)])
+            writer.writeheader()
+            while not self._over.wait(self._every):
+                sample = self._look(client, start)
+                if sample is not None:
+                    self.samples.append(sample)
+                    writer.writerow(asdict(sample))
+                    file.flush()
+
+    def _look(self, client: httpx.Client, start: float) -> Sample | None:
+        asked = time.monotonic()
+        try:
+            health = client.get("/glioloop/health").json()
+        except httpx.HTTPError:
+            self.unanswered += 1
+            return None
+        answer_ms = 1000 * (time.monotonic() - asked)
+        worker = next((one["pid"] for one in health["workers"] if one["pid"]), 0)
+        return Sample(
+            round(asked - start, 1),
+            round(resident_mb(self._node.pid), 1),
+            open_files(self._node.pid),
+            round(resident_mb(worker), 1),
+            open_files(worker),
+            health["waiting"] or 0,
+            round(answer_ms, 1),
+        )
+
+    def stop(self) -> list[Sample]:
+        """Stop; return everything seen."""
+        self._over.set()
+        self.join(60)
+        return self.samples
+
+
+class Poller(threading.Thread):
+    """Asks a node what an open dashboard and a monitoring system ask, for as long as it runs."""
+
+    def __init__(self, node: OrthancProcess, paths: dict[str, float]) -> None:
+        super().__init__(daemon=True)
+        self._node, self._paths = node, paths
+        self._over = threading.Event()
+        self.asked = 0
+        self.slowest_ms: dict[str, float] = dict.fromkeys(paths, 0.0)
+        self.failures: list[str] = []
+
+    def run(self) -> None:
+        """Poll until :meth:`stop`."""
+        due = dict.fromkeys(self._paths, time.monotonic())
+        with self._node.client() as client:
+            while not self._over.wait(0.2):
+                for path, every in self._paths.items():
+                    if time.monotonic() >= due[path]:
+                        due[path] = time.monotonic() + every
+                        self._ask(client.get, path)
+
+    def _ask(self, get: Callable[[str], httpx.Response], path: str) -> None:
+        asked = time.monotonic()
+        try:
+            get(path).raise_for_status()
+        except httpx.HTTPError as error:
+            self.failures.append(f"{path}: {type(error).__name__}")
+            return
+        self.asked += 1
+        self.slowest_ms[path] = max(self.slowest_ms[path], round(1000 * (time.monotonic() - asked), 1))
+
+    def stop(self) -> None:
+        """Stop and wait for the last answer."""
+        self._over.set()
+        self.join(60)

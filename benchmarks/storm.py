@@ -1,0 +1,210 @@
+"""Everything at once: hundreds of studies from two senders, every one sent twice and interleaved with others.
+
+python -m benchmarks.storm --small 200 --full 20 [--postgres]
+
+A network of one convolution stands in for the shipped one, so that the load is the node's. While two processes
+send, and until the queue is empty, the node is asked what a dashboard and a monitoring system ask. It passes
+where every study ended in exactly one job with exactly one structure set, here and at the workstation, where no
+request failed, and where the queue never held more jobs than there are studies.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from benchmarks.postgres import running_postgres
+from benchmarks.sampling import Poller, Sampler
+from benchmarks.studies import FULL, SMALL, copied, resampled
+from pipeline.audit import AuditTrail
+from pipeline.demo.sender import StudyFile, send_study, study_in_folder
+from pipeline.jobs import JobQueue
+from pipeline.node import LOOPBACK, OrthancProcess
+from tests.faults import network
+from tests.orthanc.conftest import SCANNER, Pair, make_pair, wait_for
+
+POLLS = {"/system": 1.0, "/glioloop/jobs?limit=100": 4.0, "/glioloop/metrics": 15.0}
+#: Studies whose images a sender mixes in one association.
+_MIXED = 4
+_STABLE_SECONDS = 5
+_UNENDED = ["ENQUEUED", "PENDING"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", type=int, default=200, help="studies of 4 series of 60 × 73 × 20")
+    parser.add_argument("--full", type=int, default=20, help="studies of 4 series of 256 × 256 × 176")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--postgres", action="store_true", help="the queue on PostgreSQL instead of SQLite")
+    parser.add_argument("--patience", type=float, default=120, help="minutes until the queue must be empty")
+    parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--send", nargs="+", help=argparse.SUPPRESS)  # PORT AET FOLDER...: one of the two senders
+    arguments = parser.parse_args()
+    if arguments.send:
+        port, aet, *folders = arguments.send
+        return _send(int(port), aet, [Path(one) for one in folders])
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL's account passes through
+        report = _run(Path(folder), arguments)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "storm.json").write_text(json.dumps(report, indent=1))
+    print(json.dumps(report, indent=1))
+    sys.exit(0 if report["passed"] else 1)
+
+
+# --- the senders -----------------------------------------------------------------------------------------
+
+
+def _send(port: int, aet: str, folders: list[Path]) -> None:
+    """Send studies in groups, their images by turns."""
+    for first in range(0, len(folders), _MIXED):
+        files = list(_by_turns([study_in_folder(one) for one in folders[first : first + _MIXED]]))
+        send_study(files, LOOPBACK, port, calling_aet=SCANNER, called_aet=aet)
+
+
+def _by_turns(studies: list[tuple[StudyFile, ...]]) -> Iterator[StudyFile]:
+    for files in zip_longest(*studies):
+        yield from (file for file in files if file is not None)
+
+
+def _start_sender(node: OrthancProcess, folders: list[Path]) -> "subprocess.Popen[bytes]":
+    to = node.configuration
+    command = [sys.executable, "-m", "benchmarks.storm", "--send", str(to.dicom_port), to.aet, *map(str, folders)]
+    return subprocess.Popen(command)
+
+
+# --- the run ---------------------------------------------------------------------------------------------
+
+
+def _run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    network.install(folder / "models", "1.0.0", network.small())
+    studies = _studies(folder, arguments.small, arguments.full)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        pair = make_pair(
+            folder / "site",
+            ModelsFolder=str(folder / "models"),
+            Model=f"{network.NAME}@1.0.0",
+            Workers=arguments.workers,
+            DatabaseUrl=stack.enter_context(running_postgres(folder)) if arguments.postgres else "",
+        )
+        _set(pair.node, StableAge=_STABLE_SECONDS)
+        stack.enter_context(pair.workstation)
+        stack.enter_context(pair.node)
+        pair.wait_ready(300)
+        sampler, poller = Sampler(pair.node, arguments.out / "storm.csv", 2), Poller(pair.node, POLLS)
+        sampler.start()
+        poller.start()
+        start = time.monotonic()
+        # Every study comes from both senders, half a round apart.
+        half = len(studies) // 2
+        senders = [
+            _start_sender(pair.node, studies[half:] + studies[:half]),
+            _start_sender(pair.node, studies),
+        ]
+        sent = [sender.wait() for sender in senders]
+        sending = time.monotonic() - start
+        _wait_until_empty(pair, 60 * arguments.patience)
+        working = time.monotonic() - start
+        samples = sampler.stop()
+        poller.stop()
+        report = {
+            "queue on": "PostgreSQL" if arguments.postgres else "SQLite",
+            "workers": arguments.workers,
+            "small studies": arguments.small,
+            "full-size studies": arguments.full,
+            "images sent": 2 * sum(1 for study in studies for _ in study.glob("*/*.dcm")),
+            "seconds of sending": round(sending, 1),
+            "seconds until the queue was empty": round(working, 1),
+            "most jobs in the queue": max(sample.waiting for sample in samples),
+            "requests": poller.asked + len(samples),
+            "requests failed": poller.failures + ["/glioloop/health"] * sampler.unanswered,
+            "slowest answer, ms": poller.slowest_ms | {"/glioloop/health": max(one.answer_ms for one in samples)},
+            "Orthanc, most MB": max(sample.orthanc_mb for sample in samples),
+            "worker, most MB": max(sample.worker_mb for sample in samples),
+            **_outcome(pair, [study_in_folder(study)[0].study_instance_uid for study in studies]),
+        }
+    report["passed"] = (
+        not any(sent)
+        and not report["requests failed"]
+        and report["most jobs in the queue"] <= len(studies)
+        and report["studies without exactly one job"] == 0
+        and report["jobs by state"] == {"done": len(studies)}
+        and report["structure sets differ"] == 0
+        and report["audit trail"] == "whole"
+    )
+    return report
+
+
+def _studies(folder: Path, small: int, full: int) -> list[Path]:
+    """Write every study; full-size ones are spread evenly among the small ones."""
+    templates = {"small": resampled(folder / "small", SMALL)}
+    if full:
+        templates["full"] = resampled(folder / "full", FULL)
+    order = sorted(
+        [(number / small, "small", number) for number in range(small)]
+        + [((number + 0.5) / full, "full", number) for number in range(full)]
+    )
+    return [copied(templates[kind], folder / "studies" / f"{kind}-{n}", f"{kind}-{n}") for _, kind, n in order]
+
+
+def _set(orthanc: OrthancProcess, **keys: object) -> None:
+    file = orthanc.configuration.folder / "orthanc.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | keys))
+
+
+def _queue(pair: Pair) -> JobQueue:
+    section = json.loads((pair.node.configuration.folder / "orthanc.json").read_text())["GlioLoop"]
+    return JobQueue(section["DatabaseUrl"] or f"sqlite:///{pair.node.configuration.state_folder / 'queue.sqlite'}")
+
+
+def _wait_until_empty(pair: Pair, seconds: float) -> None:
+    """Wait until nothing is queued or at work; looks that are put off until the forced end do not count."""
+    queue = _queue(pair)
+    try:
+        time.sleep(2 * _STABLE_SECONDS)  # the last stable events
+
+        def empty() -> bool:
+            time.sleep(2)
+            return not queue.client.list_workflows(status=_UNENDED, load_input=False, load_output=False)
+
+        wait_for(empty, seconds, "an empty queue")
+    finally:
+        queue.close()
+
+
+def _outcome(pair: Pair, studies: list[str]) -> dict[str, Any]:
+    jobs = pair.get("/glioloop/jobs?limit=2000")
+    made = Counter(job["study_instance_uid"] for job in jobs)
+    uids = sorted(
+        job["result"]["rtstruct"]["sop_instance_uid"] for job in jobs if (job["result"] or {}).get("rtstruct")
+    )
+    trail = AuditTrail(pair.node.configuration.state_folder)
+    return {
+        "jobs by state": dict(Counter(job["state"] for job in jobs)),
+        "errors": dict(Counter(job["error"]["code"] for job in jobs if job["error"])),
+        "studies without exactly one job": sum(made[study] != 1 for study in studies),
+        "structure sets": len(uids),
+        "structure sets differ": sum(_structure_sets(one) != uids for one in (pair.node, pair.workstation)),
+        "audit trail": "whole" if not trail.verify() else "broken",
+        "audit entries": sum(1 for _ in trail.entries()),
+    }
+
+
+def _structure_sets(orthanc: OrthancProcess) -> list[str]:
+    with orthanc.client(timeout_seconds=120) as client:
+        query = {"Level": "Instance", "Query": {"Modality": "RTSTRUCT"}, "Expand": True}
+        found = client.post("/tools/find", json=query).raise_for_status().json()
+    return sorted(one["MainDicomTags"]["SOPInstanceUID"] for one in found)
+
+
+if __name__ == "__main__":
+    main()
