@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.environment import skip
 from benchmarks.sampling import Poller, Sample, Sampler
 from benchmarks.studies import SMALL, copied, resampled
 from pipeline.demo.sender import send_study, study_in_folder
@@ -43,11 +44,14 @@ _MEASURED = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=float, help="60 for the figures in docs/load.md")
     parser.add_argument("--warm-up", type=float, default=15, help="minutes that do not count")
     parser.add_argument("--every", type=float, default=25, help="seconds from one study to the next")
-    parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--out", type=Path, default=Path("build/soak"))
+    parser.add_argument("--json", action="store_true", help="the only form there is")
     arguments = parser.parse_args()
+    if arguments.minutes is None:
+        skip("takes an hour: python -m benchmarks.soak --minutes 60")
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         report = _run(Path(folder), arguments)

@@ -21,6 +21,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from benchmarks.environment import skip
 from benchmarks.postgres import running_postgres
 from benchmarks.sampling import Poller, Sampler
 from benchmarks.studies import FULL, SMALL, copied, resampled
@@ -40,17 +41,20 @@ _UNENDED = ["ENQUEUED", "PENDING"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", type=int, default=200, help="studies of 4 series of 60 × 73 × 20")
-    parser.add_argument("--full", type=int, default=20, help="studies of 4 series of 256 × 256 × 176")
+    parser.add_argument("--small", type=int, help="studies of 4 series of 60 × 73 × 20")
+    parser.add_argument("--full", type=int, default=0, help="studies of 4 series of 256 × 256 × 176")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--postgres", action="store_true", help="the queue on PostgreSQL instead of SQLite")
     parser.add_argument("--patience", type=float, default=120, help="minutes until the queue must be empty")
-    parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--out", type=Path, default=Path("build/storm"))
+    parser.add_argument("--json", action="store_true", help="the only form there is")
     parser.add_argument("--send", nargs="+", help=argparse.SUPPRESS)  # PORT AET FOLDER...: one of the two senders
     arguments = parser.parse_args()
     if arguments.send:
         port, aet, *folders = arguments.send
         return _send(int(port), aet, [Path(one) for one in folders])
+    if not arguments.small:
+        skip("takes an hour: python -m benchmarks.storm --small 200 --full 20")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)  # PostgreSQL's account passes through
         report = _run(Path(folder), arguments)

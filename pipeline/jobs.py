@@ -9,7 +9,9 @@ Nothing here imports numpy or SimpleITK: the plugin uses it inside Orthanc.
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -27,6 +29,7 @@ INTAKE_QUEUE: Final = "glioloop-intake"
 DELIVERY_QUEUE: Final = "glioloop-delivery"
 FEEDBACK_QUEUE: Final = "glioloop-feedback"
 TRAINING_QUEUE: Final = "glioloop-training"
+QUEUES: Final = (JOBS_QUEUE, INTAKE_QUEUE, DELIVERY_QUEUE, FEEDBACK_QUEUE, TRAINING_QUEUE)
 
 SEGMENT_WORKFLOW: Final = "segment"
 INTAKE_WORKFLOW: Final = "intake"
@@ -122,6 +125,24 @@ class JobRequest(BaseModel):
     destinations: tuple[str, ...] | None
     origin: str
     asked_by: str = ""
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How far a queue is behind.
+
+    Attributes
+    ----------
+    waiting, running
+        Number of workflows queued, and at work. Looks put off until a study's grace time or forced end are over
+        do not count: nothing is late.
+    oldest_seconds
+        How long ago the longest waiting one was queued; 0 where none waits.
+    """
+
+    waiting: int = 0
+    running: int = 0
+    oldest_seconds: float = 0.0
 
 
 def _study_prefix(study: str) -> str:
@@ -301,6 +322,23 @@ class JobQueue:
             load_output=False,
         )
         return [status.workflow_id for status in found]
+
+    def backlog(self) -> dict[str, Backlog]:
+        """How far each queue is behind, by its name."""
+        found = self._client.list_workflows(status=["ENQUEUED", "PENDING"], load_input=False, load_output=False)
+        now = time.time() * 1000
+        backlog = dict.fromkeys(QUEUES, Backlog())
+        for one in found:
+            if one.queue_name not in backlog:
+                continue
+            so_far = backlog[one.queue_name]
+            if one.status == "PENDING":
+                backlog[one.queue_name] = replace(so_far, running=so_far.running + 1)
+            else:
+                since = one.delay_until_epoch_ms or one.created_at or now
+                oldest = max(so_far.oldest_seconds, (now - since) / 1000)
+                backlog[one.queue_name] = replace(so_far, waiting=so_far.waiting + 1, oldest_seconds=oldest)
+        return backlog
 
     def cancel(self, identity: str) -> None:
         """Stop a job after the stage it is in; its delivery too."""

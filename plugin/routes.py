@@ -9,7 +9,7 @@ from pipeline import __version__, intake
 from pipeline.deadline import DAMAGED_STATUS
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.review import collect_metrics, review_of
-from pipeline.jobs import ProcessOptions
+from pipeline.jobs import JobQueue, ProcessOptions
 from pipeline.names import JobState
 from plugin.answers import number, user_of
 from plugin.handlers import Handlers, checked
@@ -153,11 +153,13 @@ class NodeRoutes(Handlers):
     def metrics(self, _request: dict[str, Any]) -> tuple[int, Any]:
         """Prometheus text."""
         collector = CollectorRegistry()
-        by_state = Gauge("glioloop_jobs", "Jobs by state", ["state"], registry=collector)
+        queue = self.queue()
+        by_state = Gauge("glioloop_jobs", f"Jobs by state, of the latest {_MOST_JOBS}", ["state"], registry=collector)
         for state in JobState:
             by_state.labels(state.value)
-        for job in self.queue().jobs(limit=_MOST_JOBS):
+        for job in queue.jobs(limit=_MOST_JOBS):
             by_state.labels(job["state"]).inc()
+        _collect_backlog(queue, collector)
         supervisor = self._node.supervisor
         Gauge("glioloop_workers_alive", "Workers that run", registry=collector).set(supervisor.alive)
         Gauge("glioloop_worker_restarts", "Restarts of workers since Orthanc's start", registry=collector).set(
@@ -165,3 +167,16 @@ class NodeRoutes(Handlers):
         )
         collect_metrics(self.corrections(), collector)
         return 200, generate_latest(collector).decode()
+
+
+def _collect_backlog(queue: JobQueue, collector: CollectorRegistry) -> None:
+    waiting = Gauge("glioloop_queue_waiting", "Queued and not yet begun", ["queue"], registry=collector)
+    running = Gauge("glioloop_queue_running", "At work", ["queue"], registry=collector)
+    oldest = Gauge(
+        "glioloop_queue_oldest_seconds", "How long the first in the queue has waited", ["queue"], registry=collector
+    )
+    for name, backlog in queue.backlog().items():
+        label = name.removeprefix("glioloop-")
+        waiting.labels(label).set(backlog.waiting)
+        running.labels(label).set(backlog.running)
+        oldest.labels(label).set(round(backlog.oldest_seconds, 1))

@@ -7,7 +7,18 @@ import pytest
 from dbos import WorkflowStatus
 
 from pipeline.errors import GlioLoopError
-from pipeline.jobs import JobQueue, JobRequest, JsonSerializer, ProcessOptions, fresh_nonce, job_id, job_view
+from pipeline.jobs import (
+    INTAKE_QUEUE,
+    JOBS_QUEUE,
+    Backlog,
+    JobQueue,
+    JobRequest,
+    JsonSerializer,
+    ProcessOptions,
+    fresh_nonce,
+    job_id,
+    job_view,
+)
 
 UIDS = ["1.2.3", "1.2.4", "1.2.5"]
 
@@ -94,3 +105,15 @@ def test_a_delivery_that_could_not_note_its_end(delivery: str, state: str, code:
     view = job_view(status, {f"{'a' * 32}.workstation": delivery})
     assert view["state"] == state
     assert (view["error"] or {}).get("code") == code
+
+
+def test_backlog_counts_what_waits_and_not_what_is_put_off(queue: JobQueue) -> None:
+    assert set(queue.backlog().values()) == {Backlog()}
+    for number in range(3):
+        queue.enqueue_intake(f"study-{number}", "stable-1", "stable")
+    queue.enqueue_intake("study-0", "stable-1", "stable")  # the same event again
+    queue.enqueue_intake("study-0", "forced-1", "forced", delay_seconds=3600)
+    backlog = queue.backlog()[INTAKE_QUEUE]
+    assert (backlog.waiting, backlog.running) == (3, 0)
+    assert 0 <= backlog.oldest_seconds < 60
+    assert queue.backlog()[JOBS_QUEUE] == Backlog()
