@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.environment import skip
 from benchmarks.postgres import running_postgres
 from benchmarks.sampling import Poller, Sampler
-from benchmarks.studies import FULL, SMALL, copied, resampled
+from benchmarks.studies import FULL, TINY, copied, resampled
 from pipeline.audit import AuditTrail
 from pipeline.demo.sender import StudyFile, send_study, study_in_folder
 from pipeline.jobs import JobQueue
@@ -41,7 +41,7 @@ _UNENDED = ["ENQUEUED", "PENDING"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", type=int, help="studies of 4 series of 60 × 73 × 20")
+    parser.add_argument("--small", type=int, help="studies of 4 series of 32 × 40 × 12")
     parser.add_argument("--full", type=int, default=0, help="studies of 4 series of 256 × 256 × 176")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--postgres", action="store_true", help="the queue on PostgreSQL instead of SQLite")
@@ -150,7 +150,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _studies(folder: Path, small: int, full: int) -> list[Path]:
     """Write every study; full-size ones are spread evenly among the small ones."""
-    templates = {"small": resampled(folder / "small", SMALL)}
+    templates = {"small": resampled(folder / "small", TINY)}
     if full:
         templates["full"] = resampled(folder / "full", FULL)
     order = sorted(

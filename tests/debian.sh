@@ -23,6 +23,10 @@ say() { printf 'glioloop: %s\n' "$*" >&2; }
 
 [ "$(id -u)" = 0 ] || { say "another Debian needs root (chroot): run this as root"; exit 2; }
 
+mkdir -p "${folder%/*}"
+exec 9>"$folder.lock" # held until the run ends
+flock -n 9 || { say "another run is using $folder"; exit 2; }
+
 # --- the folder ------------------------------------------------------------------------------------------
 
 if [ ! -e "$folder/etc/debian_version" ]; then
