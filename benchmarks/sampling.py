@@ -1,6 +1,7 @@
 """What a node uses while it works: memory and file handles of Orthanc and its worker, and the queue's depth."""
 
 import csv
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import httpx
 
+from pipeline.jobs import JobQueue
 from pipeline.node import OrthancProcess
+
+_COUNTS = ("orthanc_files", "worker_files", "waiting")
 
 
 @dataclass(frozen=True)
@@ -150,3 +154,34 @@ class Poller(threading.Thread):
         """Stop and wait for the last answer."""
         self._over.set()
         self.join(60)
+
+
+def read_samples(file: Path) -> list[Sample]:
+    """Read what a :class:`Sampler` wrote."""
+    with file.open(newline="") as rows:
+        return [
+            Sample(**{name: int(text) if name in _COUNTS else float(text) for name, text in row.items()})
+            for row in csv.DictReader(rows)
+        ]
+
+
+def wait_until_empty(node: OrthancProcess, seconds: float) -> bool:
+    """Wait until nothing is queued or at work; looks put off until a forced end do not count.
+
+    Returns
+    -------
+    bool
+        False where that was not so in time.
+    """
+    configuration = node.configuration
+    section = json.loads((configuration.folder / "orthanc.json").read_text())["GlioLoop"]
+    queue = JobQueue(section["DatabaseUrl"] or f"sqlite:///{configuration.state_folder / 'queue.sqlite'}")
+    deadline = time.monotonic() + seconds
+    try:
+        while any(one.waiting or one.running for one in queue.backlog().values()):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(2)
+        return True
+    finally:
+        queue.close()
