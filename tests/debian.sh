@@ -56,8 +56,10 @@ fi
 # The working tree as it is now; what was set up there stays.
 mkdir -p "$folder$inside"
 find "$folder$inside" -mindepth 1 -maxdepth 1 ! -name .venv ! -name .state -exec rm -rf {} +
-tar -C "$root" --exclude=./.git --exclude=./.venv --exclude=./.state --exclude=./var --exclude='*_cache' \
-  --exclude=__pycache__ -cf - . | tar -C "$folder$inside" --no-same-owner -xf -
+{
+  tar -C "$root" --exclude=./.git --exclude=./.venv --exclude=./.state --exclude=./var --exclude='*_cache' \
+    --exclude=__pycache__ -cf - . || [ $? = 1 ] # 1: a file changed while it was read
+} | tar -C "$folder$inside" --no-same-owner -xf -
 
 # --- the run ---------------------------------------------------------------------------------------------
 
