@@ -115,8 +115,8 @@ def delineate(
     brain_ml = _brain_volume(brain, regions, mask, grid)
     doubt = _uncertainty(regions[Region.WT])
     flags = (Flag("MODEL_UNCERTAIN", f"{doubt:.2f}"),) if doubt > card.uncertainty_limit else ()
-    probabilities = {region: like(array, grid) for region, array in regions.items()}
-    return Delineation(probabilities, brain_ml, doubt, flags, network.provider)
+    found = {region: like(array, grid) for region, array in regions.items()}
+    return Delineation(found, brain_ml, doubt, flags, network.provider)
 
 
 def _probabilities(images: Array, network: Network, card: ModelCard, progress: Progress) -> Array:
