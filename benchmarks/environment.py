@@ -28,8 +28,10 @@ def shared_data(*parts: str) -> Path:
     return path
 
 
-def peers_python(lock: Path = PEERS_LOCK) -> Path:
+def peers_python(lock: Path = PEERS_LOCK, complete: bool = True) -> Path:
     """Return the interpreter of an environment that holds a lock file's packages, made where it is missing.
+
+    A lock that is not ``complete`` leaves out what its packages want and the benchmark does not use.
 
     Peers stay out of the product's environment: rt-utils brings a ``dataclasses`` of its own, which breaks the
     interpreter inside Orthanc.
@@ -46,7 +48,7 @@ def peers_python(lock: Path = PEERS_LOCK) -> Path:
         pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "-qq", "install"]
         for command in (
             [sys.executable, "-m", "venv", "--clear", folder],
-            [*pip, "--require-hashes", "-r", lock],
+            [*pip, "--require-hashes", *(() if complete else ("--no-deps",)), "-r", lock],
         ):
             if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
                 skip(f"the environment of the peers could not be made from requirements/{lock.name}")

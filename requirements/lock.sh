@@ -12,3 +12,4 @@ compile requirements/.train.in -c requirements/dev.lock -o requirements/train.lo
 rm requirements/.train.in
 # Programs that the benchmarks compare with; they get an environment of their own.
 compile requirements/peers.in -o requirements/peers.lock
+compile requirements/registration.in --override requirements/registration.overrides -o requirements/registration.lock

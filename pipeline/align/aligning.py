@@ -1,6 +1,8 @@
 """Every sequence of a study aligned with the reference."""
 
+import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import SimpleITK as sitk
@@ -28,8 +30,8 @@ def align(
 ) -> dict[Sequence, Alignment]:
     """Align every sequence with the reference, rigidly.
 
-    Each sequence is registered to the reference directly, so errors do not add up. The result is the same to
-    the last bit for the same volumes; see :func:`single_threaded` for the price.
+    Each sequence is registered to the reference directly, so errors do not add up; sequences side by side, each
+    on one core. The result is the same to the last bit for the same volumes: see :func:`single_threaded`.
 
     Parameters
     ----------
@@ -51,15 +53,17 @@ def align(
         ``ALIGNMENT_FAILED`` naming the sequence and the broken limits.
     """
     limits = limits or AlignmentLimits()
-    aligned = {reference: Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)}
-    with single_threaded():
+    others = [sequence for sequence in volumes if sequence is not reference]
+
+    def one(sequence: Sequence) -> Alignment:
+        frames = volumes[reference].frame_of_reference_uid, volumes[sequence].frame_of_reference_uid
+        same_frame = frames[0] == frames[1] or not all(frames)
+        return _align_one(sequence, fixed, prepare(volumes[sequence].image), same_frame, limits)
+
+    with single_threaded(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         fixed = prepare(volumes[reference].image)
-        for sequence, volume in volumes.items():
-            if sequence is not reference:
-                frames = volumes[reference].frame_of_reference_uid, volume.frame_of_reference_uid
-                same_frame = frames[0] == frames[1] or not all(frames)
-                aligned[sequence] = _align_one(sequence, fixed, prepare(volume.image), same_frame, limits)
-    return aligned
+        found = dict(zip(others, pool.map(one, others), strict=True))
+    return {reference: Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0), **found}
 
 
 @contextmanager
