@@ -39,6 +39,18 @@ class CaseFolder:
         """DICOM files of a sequence, sorted by name."""
         return sorted(self.source(sequence).glob("*"))
 
+    def drop_sources(self) -> None:
+        """Drop the DICOM files of all sequences."""
+        shutil.rmtree(self.path / "source", ignore_errors=True)
+
+    def rename_sources(self, before: Mapping[Sequence, Sequence]) -> None:
+        """Give the DICOM files of sequence ``before[sequence]`` to ``sequence``, for all that change places."""
+        changed = {sequence: old for sequence, old in before.items() if sequence is not old}
+        for old in changed.values():
+            self.source(old).rename(self.source(old).with_suffix(".moving"))
+        for sequence, old in changed.items():
+            self.source(old).with_suffix(".moving").rename(self.source(sequence))
+
     @property
     def objects(self) -> Path:
         """Folder with the result's DICOM objects and preview."""
@@ -121,7 +133,7 @@ class CaseFolder:
 
     def tidy(self) -> None:
         """Drop the working files of an ended job; its objects, preview and records stay."""
-        shutil.rmtree(self.path / "source", ignore_errors=True)
+        self.drop_sources()
         for path in self.path.glob("*.mha"):
             path.unlink()
 

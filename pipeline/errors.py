@@ -53,6 +53,11 @@ REASONS: dict[str, Reason] = {
         "A required sequence is missing, so the tumour cannot be delineated.",
         "See the reasons per series; name a series for the sequence by REST (`series`) if one was misjudged.",
     ),
+    "SEQUENCE_UNDECIDED": Reason(
+        Kind.REFUSAL,
+        "Two series look alike, and neither their headers nor their images tell which is which.",
+        "Name the series for the sequences by REST (`series`), or give them descriptions that tell.",
+    ),
     "STUDY_UNKNOWN": Reason(
         Kind.REFUSAL,
         "There is no such study in the archive.",
@@ -128,11 +133,6 @@ REASONS: dict[str, Reason] = {
         Kind.REFUSAL,
         "A series has too few slices to be a volume.",
         "At least 5 slices at different positions are needed.",
-    ),
-    "COVERAGE_PARTIAL": Reason(
-        Kind.REFUSAL,
-        "A series covers only part of the head.",
-        "The volume is thinner than the configured least coverage.",
     ),
     "PIXELS_INVALID": Reason(
         Kind.REFUSAL,
@@ -331,6 +331,12 @@ REASONS: dict[str, Reason] = {
         "See the worker's log for the traceback and report it.",
     ),
 }
+
+
+def reasons_table(kind: Kind) -> str:
+    """The codes of one kind as the Markdown table of docs/quality-gates.md."""
+    rows = [f"| `{code}` | {one.message} | {one.hint} |" for code, one in REASONS.items() if one.kind is kind]
+    return "\n".join(["| code | for a radiologist | for an engineer |", "| --- | --- | --- |", *rows])
 
 
 class GlioLoopError(Exception):

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydicom import Dataset
+
 from pipeline.archive import Archive
 from pipeline.errors import GlioLoopError
-from pipeline.identify import Decision, SeriesHeader, dataset_from_orthanc_tags, identify
+from pipeline.identify import Decision, SeriesHeader, b_value_of, dataset_from_orthanc_tags, identify
 from pipeline.jobs import JobRequest, ProcessOptions, fresh_nonce, job_id
 from pipeline.names import Sequence
 from pipeline.settings import Settings
@@ -19,6 +21,9 @@ from pipeline.settings import Settings
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _MAX_UID = 64
+#: Ids are hashes, so these are as good as drawn by lot: of a series half of which is without diffusion weighting,
+#: one in 250 is missed.
+OTHERS_LOOKED_AT = 8
 
 
 @dataclass(frozen=True)
@@ -113,17 +118,34 @@ def decide(archive: Archive, study: Study, settings: Settings, override: Mapping
 
 
 def _header(archive: Archive, series: Mapping[str, Any]) -> SeriesHeader | None:
-    instances = sorted(series["Instances"])
-    # Any instance tells what the series is; the middle id is the same at every look.
-    tags = archive.get(f"/instances/{instances[len(instances) // 2]}/tags") if instances else None
-    if tags is None:
+    dataset = _representative(archive, sorted(series["Instances"]))
+    if dataset is None:
         return None
     return SeriesHeader(
         series_instance_uid=series["MainDicomTags"]["SeriesInstanceUID"],
-        instance_count=len(instances),
-        dataset=dataset_from_orthanc_tags(tags),
+        instance_count=len(series["Instances"]),
+        dataset=dataset,
         orthanc_id=series["ID"],
     )
+
+
+def _representative(archive: Archive, instances: list[str]) -> Dataset | None:
+    """One instance tells what the series is: the middle one by id, the same at every look.
+
+    Where it is a diffusion sequence's image without diffusion weighting, the highest b-value of a few others
+    counts: Philips keeps both kinds in one series.
+    """
+    dataset = _header_of(archive, instances[len(instances) // 2]) if instances else None
+    if dataset is None or b_value_of(dataset) != 0:
+        return dataset
+    step = max(1, len(instances) // OTHERS_LOOKED_AT)
+    found = [dataset, *(_header_of(archive, one) for one in instances[::step][:OTHERS_LOOKED_AT])]
+    return max((one for one in found if one is not None), key=lambda one: b_value_of(one) or 0.0)
+
+
+def _header_of(archive: Archive, instance: str) -> Dataset | None:
+    tags = archive.get(f"/instances/{instance}/tags")
+    return None if tags is None else dataset_from_orthanc_tags(tags)
 
 
 def prepare(

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline import stages
 from pipeline.casefolder import CaseFolder
-from pipeline.identify import IdentificationRules, headers_from_files, identify
+from pipeline.identify import Decision, IdentificationRules, headers_from_files, identify
 from pipeline.names import Stage
 from pipeline.registry import Registry
 from pipeline.settings import load_settings
@@ -58,7 +58,8 @@ def segment_folder(study: Path, out: Path, model: str | None, tell: Callable[[st
     with tempfile.TemporaryDirectory(prefix="glioloop-") as folder:
         case = CaseFolder(Path(folder))
         run(Stage.IDENTIFY, lambda: _collect(study, case, settings.identification))
-        run(Stage.LOAD, lambda: stages.load_stage(case, _silent))
+        decision = Decision.from_json(outcomes[Stage.IDENTIFY.value]["identification"])
+        run(Stage.LOAD, lambda: stages.load_stage(case, decision, _silent))
         run(Stage.ALIGN, lambda: stages.align_stage(case, settings.reference))
         run(Stage.INFER, lambda: stages.infer_stage(case, settings.reference, installed, _silent))
         run(Stage.RESTORE, lambda: stages.restore_stage(case, settings.reference, installed.card))

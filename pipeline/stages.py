@@ -18,13 +18,15 @@ from pipeline import __version__
 from pipeline.align import Alignment, align
 from pipeline.casefolder import CaseFolder
 from pipeline.errors import Flag
+from pipeline.identify import Decision
 from pipeline.inference import delineate
+from pipeline.lookalikes import settle
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.registry import InstalledModel, ModelCard
 from pipeline.restore import Cleaning, restore
 from pipeline.settings import Settings
-from pipeline.volume import read_volume
+from pipeline.volume import SourceVolume, read_volume
 
 Progress = Callable[[float], None]
 
@@ -37,24 +39,33 @@ def timed(outcome: dict[str, Any]) -> Iterator[None]:
     outcome["seconds"] = round(time.perf_counter() - start, 3)
 
 
-def load_stage(case: CaseFolder, progress: Progress) -> dict[str, Any]:
+def load_stage(case: CaseFolder, decision: Decision, progress: Progress) -> dict[str, Any]:
     """Read the four series, whose files lie in the case folder, as volumes.
+
+    Where the decision left a pair of sequences open, the images settle it, and the outcome has the decision as
+    ``identification``.
 
     Raises
     ------
     GlioLoopError
-        FILE_UNREADABLE, GEOMETRY_*, NOT_A_VOLUME, PIXELS_INVALID, INPUT_TOO_LARGE.
+        FILE_UNREADABLE, GEOMETRY_*, NOT_A_VOLUME, PIXELS_INVALID, INPUT_TOO_LARGE, SEQUENCE_UNDECIDED.
     """
-    summary: dict[str, Any] = {}
+    volumes: dict[Sequence, SourceVolume] = {}
     for number, sequence in enumerate(Sequence):
-        volume = read_volume(case.source_files(sequence))
+        volumes[sequence] = read_volume(case.source_files(sequence))
+        progress((number + 1) / len(Sequence))
+    settled = settle(decision, volumes)
+    by_series = {decision.chosen[sequence]: (sequence, volume) for sequence, volume in volumes.items()}
+    taken = {sequence: by_series[uid] for sequence, uid in settled.chosen.items()}
+    case.rename_sources({sequence: before for sequence, (before, _) in taken.items()})
+    summary: dict[str, Any] = {}
+    for sequence, (_, volume) in taken.items():
         case.write_volume(sequence, volume)
         summary[sequence.value] = {
             "size": volume.image.GetSize(),
             "spacing_mm": [round(one, 3) for one in volume.image.GetSpacing()],
         }
-        progress((number + 1) / len(Sequence))
-    return {"volumes": summary}
+    return {"volumes": summary} | ({"identification": settled.as_json()} if decision.open else {})
 
 
 def align_stage(case: CaseFolder, reference: Sequence) -> dict[str, Any]:

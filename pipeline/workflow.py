@@ -182,6 +182,8 @@ def _load(identity: str, request: JobRequest) -> dict[str, Any]:
         decision = Decision.from_json(request.decision)
         chosen = decision.chosen
         _refuse_too_large(decision)
+        if decision.open:
+            case.drop_sources()  # a try before this one may have let two series change places
         total = sum(len(request.instances[uid]) for uid in chosen.values())
         done = 0
         for sequence, uid in chosen.items():
@@ -190,7 +192,7 @@ def _load(identity: str, request: JobRequest) -> dict[str, Any]:
                 _download(instance, case.source(sequence) / f"{instance}.dcm")
                 done += 1
                 progress(0.5 * done / total)
-        return stages.load_stage(case, lambda fraction: progress(0.5 + 0.5 * fraction))
+        return stages.load_stage(case, decision, lambda fraction: progress(0.5 + 0.5 * fraction))
 
     return _run(identity, Stage.LOAD, work)
 
@@ -336,6 +338,7 @@ def segment(request_json: dict[str, Any]) -> dict[str, Any]:
         _tidy(identity, {"error": error.as_json()})
         audit().append("ended", identity, "worker", {"study": request.study, "refused": error.code}, once=error.code)
         return {"state": JobState.REFUSED.value, "error": error.as_json(), "timings_s": _timings(outcomes)}
+    request = _settled(request, outcomes)
     result = stages.collect_result(outcomes, request.model, settings().reference)
     _tidy(identity, result)
     for destination in _destinations(request):
@@ -360,12 +363,19 @@ def _run_stages(identity: str, request: JobRequest, outcomes: dict[str, dict[str
     """Run the stages up to the stored result; what is there already when one fails stays in ``outcomes``."""
     outcomes[Stage.IDENTIFY] = _identify(identity, request)
     outcomes[Stage.LOAD] = _load(identity, request)
+    request = _settled(request, outcomes)
     outcomes[Stage.ALIGN] = _align(identity)
     outcomes[Stage.INFER] = _infer(identity, request.model)
     outcomes[Stage.RESTORE] = _restore(identity, request.model)
     flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
     outcomes[Stage.WRITE] = _write(identity, request, outcomes[Stage.IDENTIFY]["created"], flags)
     outcomes[Stage.STORE] = _store(identity, request)
+
+
+def _settled(request: JobRequest, outcomes: dict[str, dict[str, Any]]) -> JobRequest:
+    """The request with the decision as the images settled it, where the headers had left it open."""
+    decision = outcomes[Stage.LOAD].get("identification")
+    return request if decision is None else request.model_copy(update={"decision": decision})
 
 
 def _record_failure(identity: str, request: JobRequest, error: GlioLoopError) -> None:

@@ -156,12 +156,13 @@ def _load(case: CaseFolder, job: str) -> None:
     request = queue().request(job)
     if request is None:
         raise GlioLoopError("CASE_LOST", f"job {job}")
-    for sequence, uid in Decision.from_json(request.decision).chosen.items():
+    decision = Decision.from_json(request.decision)
+    for sequence, uid in decision.chosen.items():
         case.source(sequence).mkdir(parents=True, exist_ok=True)
         for instance in request.instances[uid]:
             if not archive().download(f"/instances/{instance}/file", case.source(sequence) / f"{instance}.dcm"):
                 raise GlioLoopError("STUDY_GONE", f"instance {instance}")
-    stages.load_stage(case, lambda _fraction: None)
+    stages.load_stage(case, decision, lambda _fraction: None)
 
 
 @_step("feedback-schedule")

@@ -4,8 +4,9 @@ Imports nothing but the standard library, pydantic and pydicom: it also runs ins
 """
 
 from pipeline.identify.decide import identify
-from pipeline.identify.decision import Decision, SeriesVerdict
+from pipeline.identify.decision import Decision, OpenPair, SeriesVerdict
 from pipeline.identify.exclude import Exclusion
+from pipeline.identify.facts import b_value_of
 from pipeline.identify.header import SeriesHeader, dataset_from_orthanc_tags, headers_from_files
 from pipeline.identify.rules import IdentificationRules
 
@@ -13,8 +14,10 @@ __all__ = [
     "Decision",
     "Exclusion",
     "IdentificationRules",
+    "OpenPair",
     "SeriesHeader",
     "SeriesVerdict",
+    "b_value_of",
     "dataset_from_orthanc_tags",
     "headers_from_files",
     "identify",

@@ -153,7 +153,7 @@ def _pair(unknown: Sequence[Facts]) -> dict[str, ContrastEvidence]:
     undecided = {facts.uid: doubt for facts in unknown}
     if len(unknown) != 2 or not _asked(unknown):
         return undecided
-    if unknown[0].moment is None or unknown[1].moment is None or not _same_kind(*unknown):
+    if unknown[0].moment is None or unknown[1].moment is None or not same_kind(*unknown):
         return undecided
     first, second = sorted(unknown, key=lambda facts: (facts.moment or 0.0, facts.uid))
     if (second.moment or 0.0) - (first.moment or 0.0) < LEAST_WAIT_S:
@@ -165,7 +165,9 @@ def _pair(unknown: Sequence[Facts]) -> dict[str, ContrastEvidence]:
     }
 
 
-def _same_kind(a: Facts, b: Facts) -> bool:
+def same_kind(a: Facts, b: Facts) -> bool:
+    """Whether two series are repetitions of one acquisition, as those before and after contrast are."""
+
     def close(x: float | None, y: float | None) -> bool:
         return x == y or (x is not None and y is not None and abs(x - y) <= 0.05 * max(x, y))
 

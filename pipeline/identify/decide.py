@@ -1,16 +1,16 @@
 """From the headers of a study to the four series."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.errors import GlioLoopError
-from pipeline.identify.contrast import Contrast, ContrastEvidence, judge
-from pipeline.identify.decision import Decision, SeriesVerdict, VerdictName
+from pipeline.identify.contrast import Contrast, ContrastEvidence, judge, same_kind
+from pipeline.identify.decision import Decision, OpenPair, SeriesVerdict, VerdictName
 from pipeline.identify.exclude import Exclusion, exclusions
 from pipeline.identify.facts import Facts, facts_of_study
 from pipeline.identify.header import SeriesHeader
 from pipeline.identify.rules import IdentificationRules
-from pipeline.identify.score import CERTAIN, LIKELY, MARGIN, Weighting, evidence_of, scores_of
+from pipeline.identify.score import CERTAIN, LIKELY, MARGIN, Weighting, evidence_of, only_timing, scores_of
 from pipeline.names import Sequence
 
 # objects that are no images: a study with nothing else is empty
@@ -30,6 +30,7 @@ class _Judged:
     weighting: Weighting | None = None
     sequence: Sequence | None = None
     sure: bool = True
+    t2_or_flair: bool = False
 
     @property
     def score(self) -> float:
@@ -71,7 +72,10 @@ def identify(
     _require_mr(study)
     named = _named(study, override or {})
     judged = _judge_all(study, rules)
+    pairs = [pair for pair in (_open_t1(judged), _open_t2(judged)) if pair and not set(pair[0].sequences) & set(named)]
     chosen: dict[Sequence, str] = dict(named)
+    for pair, items in pairs:
+        chosen |= {sequence: item.facts.uid for sequence, item in zip(pair.sequences, items, strict=True)}
     preferred: dict[Sequence, str] = {}
     for sequence in Sequence:
         if sequence in chosen:
@@ -82,9 +86,35 @@ def identify(
             chosen[sequence] = best.facts.uid
             if len(candidates) > 1:
                 preferred[sequence] = _preference(best, candidates, rules)
-    verdicts = [_verdict(item, chosen, named, preferred) for item in judged]
+    open_pairs = tuple(pair for pair, _ in pairs)
+    verdicts = [_verdict(item, chosen, named, preferred, open_pairs) for item in judged]
     verdicts.sort(key=lambda v: (v.series_number is None, v.series_number or 0, v.series_instance_uid))
-    return Decision({sequence: chosen[sequence] for sequence in Sequence if sequence in chosen}, tuple(verdicts))
+    in_order = {sequence: chosen[sequence] for sequence in Sequence if sequence in chosen}
+    return Decision(in_order, tuple(verdicts), open_pairs)
+
+
+def _open_t1(judged: list[_Judged]) -> tuple[OpenPair, list[_Judged]] | None:
+    """Two T1 of one kind and no mark of contrast in the study: the earlier is taken for native until images tell."""
+    unmarked = [item for item in judged if item.weighting is Weighting.T1 and item.sequence is None]
+    marked = [item for item in judged if item.sequence in (Sequence.T1, Sequence.T1C)]
+    if marked or len(unmarked) != 2 or not same_kind(unmarked[0].facts, unmarked[1].facts):
+        return None
+    unmarked.sort(key=lambda item: (item.facts.moment or 0.0, item.facts.uid))
+    return OpenPair(
+        (Sequence.T1, Sequence.T1C), "two equal T1, and no header tells which was taken after contrast"
+    ), unmarked
+
+
+def _open_t2(judged: list[_Judged]) -> tuple[OpenPair, list[_Judged]] | None:
+    """Two series with long times and nothing else said: the longer TR is taken for FLAIR until images tell."""
+    unnamed = [item for item in judged if item.t2_or_flair]
+    named = [item for item in judged if item.sequence in (Sequence.T2, Sequence.FLAIR) and not item.t2_or_flair]
+    if named or len(unnamed) != 2:
+        return None
+    unnamed.sort(key=lambda item: (item.facts.tr or 0.0, item.facts.uid))
+    return OpenPair(
+        (Sequence.T2, Sequence.FLAIR), "two series with long times, and no header tells which is FLAIR"
+    ), unnamed
 
 
 def _require_mr(study: list[Facts]) -> None:
@@ -131,8 +161,11 @@ def _weigh(facts: Facts, rules: IdentificationRules) -> _Judged:
     if scores[best] < LIKELY:
         return _Judged(facts, scores, (*reasons, "the header does not tell the weighting"))
     if scores[best] - scores[second] < MARGIN:
-        return _Judged(facts, scores, (*reasons, f"{best} and {second} are equally likely"))
-    return _Judged(facts, scores, reasons, weighting=best)
+        fluid = {best, second} == {Weighting.T2, Weighting.FLAIR}
+        return _Judged(facts, scores, (*reasons, f"{best} and {second} are equally likely"), t2_or_flair=fluid)
+    return _Judged(
+        facts, scores, reasons, weighting=best, t2_or_flair=best is Weighting.T2 and only_timing(facts, rules)
+    )
 
 
 def _with_sequence(item: _Judged, contrast: ContrastEvidence | None) -> _Judged:
@@ -140,13 +173,11 @@ def _with_sequence(item: _Judged, contrast: ContrastEvidence | None) -> _Judged:
         return item
     if item.weighting is not Weighting.T1 or contrast is None:
         sequence = Sequence.T2 if item.weighting is Weighting.T2 else Sequence.FLAIR
-        return _Judged(item.facts, item.scores, item.reasons, weighting=item.weighting, sequence=sequence)
+        return replace(item, sequence=sequence)
     sequences = {Contrast.NATIVE: Sequence.T1, Contrast.ENHANCED: Sequence.T1C}
-    return _Judged(
-        item.facts,
-        item.scores,
-        (*item.reasons, f"contrast {contrast.contrast}: {contrast.reason}"),
-        weighting=item.weighting,
+    return replace(
+        item,
+        reasons=(*item.reasons, f"contrast {contrast.contrast}: {contrast.reason}"),
         sequence=sequences.get(contrast.contrast),
         sure=contrast.sure,
     )
@@ -197,7 +228,11 @@ def _preference(best: _Judged, candidates: list[_Judged], rules: IdentificationR
 
 
 def _verdict(
-    item: _Judged, chosen: Mapping[Sequence, str], named: Mapping[Sequence, str], preferred: Mapping[Sequence, str]
+    item: _Judged,
+    chosen: Mapping[Sequence, str],
+    named: Mapping[Sequence, str],
+    preferred: Mapping[Sequence, str],
+    open_pairs: tuple[OpenPair, ...],
 ) -> SeriesVerdict:
     facts = item.facts
     taken = next((sequence for sequence, uid in chosen.items() if uid == facts.uid), None)
@@ -209,6 +244,9 @@ def _verdict(
             reasons.append(f"named for {taken.value} on request")
         elif taken in preferred:
             reasons.append(f"preferred to other candidates: {preferred[taken]}")
+        reasons += [
+            f"{' or '.join(pair.sequences)}: the images will tell" for pair in open_pairs if taken in pair.sequences
+        ]
     elif item.sequence:
         why = "one was named on request" if item.sequence in named else preferred.get(item.sequence, "")
         reasons.append(f"another series was taken for {item.sequence.value}: {why}")

@@ -1,7 +1,7 @@
 """The stored decision: which series was taken for which sequence, and why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipeline.errors import GlioLoopError
@@ -78,6 +78,22 @@ class SeriesVerdict:
 
 
 @dataclass(frozen=True)
+class OpenPair:
+    """Two series and two sequences that no header tells apart: the images must, once they are read.
+
+    Attributes
+    ----------
+    sequences
+        T1 and T1C, or T2 and FLAIR.
+    reason
+        Why the headers do not tell.
+    """
+
+    sequences: tuple[Sequence, Sequence]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Decision:
     """Which series stands for which sequence.
 
@@ -87,10 +103,13 @@ class Decision:
         SeriesInstanceUID per sequence; a sequence without a series is absent.
     verdicts
         One a series, in the order of series number and UID.
+    open
+        Sequences whose two series are chosen, but may be the other way round.
     """
 
     chosen: dict[Sequence, str]
     verdicts: tuple[SeriesVerdict, ...] = field(default_factory=tuple)
+    open: tuple[OpenPair, ...] = ()
 
     @property
     def missing(self) -> tuple[Sequence, ...]:
@@ -103,6 +122,7 @@ class Decision:
             "chosen": {sequence.value: uid for sequence, uid in self.chosen.items()},
             "missing": [sequence.value for sequence in self.missing],
             "series": [verdict.as_json() for verdict in self.verdicts],
+            "open": [{"sequences": [one.value for one in pair.sequences], "reason": pair.reason} for pair in self.open],
         }
 
     @staticmethod
@@ -111,7 +131,25 @@ class Decision:
         return Decision(
             chosen={Sequence(name): uid for name, uid in stored["chosen"].items()},
             verdicts=tuple(SeriesVerdict.from_json(item) for item in stored["series"]),
+            open=tuple(
+                OpenPair((Sequence(pair["sequences"][0]), Sequence(pair["sequences"][1])), pair["reason"])
+                for pair in stored.get("open", ())  # jobs queued by earlier versions have none
+            ),
         )
+
+    def settled(self, pair: OpenPair, swapped: bool, reason: str) -> "Decision":
+        """The decision after the images told a pair apart, with the reason in both verdicts."""
+        first, second = pair.sequences
+        other = {first: second, second: first} if swapped else {}
+        chosen = {sequence: self.chosen[other.get(sequence, sequence)] for sequence in self.chosen}
+        uids = {chosen[first]: first, chosen[second]: second}
+        verdicts = tuple(
+            replace(one, sequence=uids[one.series_instance_uid], reasons=(*one.reasons, reason))
+            if one.series_instance_uid in uids
+            else one
+            for one in self.verdicts
+        )
+        return Decision(chosen, verdicts, tuple(one for one in self.open if one != pair))
 
     def require(self) -> None:
         """Refuse a study without all four sequences.

@@ -234,6 +234,11 @@ def _agent(look: _Lookup) -> str:
     return agent
 
 
+def b_value_of(dataset: Dataset) -> float | None:
+    """Diffusion b-value of an instance, s/mm², None where it tells none; 0 without diffusion weighting."""
+    return _b_value(_Lookup(dataset))
+
+
 def _b_value(look: _Lookup) -> float | None:
     values = list(look.numbers("DiffusionBValue"))
     maker = look.text("Manufacturer").upper()

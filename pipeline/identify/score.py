@@ -36,6 +36,12 @@ def evidence_of(facts: Facts, rules: IdentificationRules) -> tuple[Evidence, ...
     return (*_declared(facts), *_timing(facts), *_name(facts), *_description(facts, rules), *_quality(facts))
 
 
+def only_timing(facts: Facts, rules: IdentificationRules) -> bool:
+    """Whether nothing but TR and TE tells T2 from FLAIR: an inversion time is not always written."""
+    told = (*_declared(facts), *_name(facts), *_description(facts, rules))
+    return not any(item.weighting in (Weighting.T2, Weighting.FLAIR) and item.points > 0 for item in told)
+
+
 def scores_of(evidence: Iterable[Evidence]) -> dict[Weighting, float]:
     """Sum of points per weighting, at most 100."""
     scores = dict.fromkeys(Weighting, 0.0)
@@ -151,8 +157,6 @@ def _nulls_fluid(facts: Facts) -> bool:
     return (facts.ti or 0) >= 1500 or (facts.te or 0) >= 70
 
 
-_SINGLE_SHOT = (r"\bhaste\b|\bsingle ?shot\b|\bssfse\b|\bultra ?fast\b|\bfast ?brain\b",)
-_FAT_SUPPRESSED = (r"\bfs\b|\bfat ?sat\w*|\bspir\b|\bspair\b|\bfat ?suppr\w*|\bfettsat\w*",)
 _PROTON_DENSITY = (r"\bpd\b|\bproton\w*|\bdp\b|\bdensit\w*",)
 
 

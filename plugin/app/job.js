@@ -62,7 +62,7 @@ export class JobPage {
 
   async identify(job) {
     this.identified = true;
-    const said = job.error?.data?.series;
+    const said = job.error?.data?.series ?? job.result?.identification?.series;
     try {
       const { identification } = await get(`/glioloop/studies/${job.study}`);
       const series = said ?? identification.series;
