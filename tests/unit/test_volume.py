@@ -414,6 +414,43 @@ def test_enhanced_mr_with_two_echoes(tmp_path: Path) -> None:
     assert [s.frame_number for s in volume.slices] == list(range(16, 0, -2))
 
 
+def test_enhanced_mr_with_a_frame_missing(tmp_path: Path) -> None:
+    dataset = enhanced(9)
+    del dataset.PerFrameFunctionalGroupsSequence[4]
+    dataset.NumberOfFrames, dataset.PixelData = 8, dataset.PixelData[: 8 * ROWS * COLUMNS * 2]
+    assert code_of(saved(tmp_path, [dataset])).code == "GEOMETRY_INCOMPLETE"
+
+
+def test_enhanced_mr_with_a_frame_in_another_plane(tmp_path: Path) -> None:
+    dataset = enhanced()
+    orientation = Dataset()
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    dataset.PerFrameFunctionalGroupsSequence[3].PlaneOrientationSequence = Items([orientation])
+    assert code_of(saved(tmp_path, [dataset])).code == "GEOMETRY_MIXED"
+
+
+@pytest.mark.parametrize("keyword", ["StackID", "TemporalPositionIndex", "FrameAcquisitionNumber"])
+def test_enhanced_mr_with_two_volumes_at_one_place(tmp_path: Path, keyword: str) -> None:
+    """Frames of both volumes take turns, the later first; the first is taken."""
+    dataset = enhanced(echoes=(5.0, 5.0))
+    for number, item in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        content = Dataset()
+        value = 2 - number % 2
+        setattr(content, keyword, str(value) if keyword == "StackID" else value)
+        item.FrameContentSequence = Items([content])
+    volume = read_volume(saved(tmp_path, [dataset]))
+    assert [s.frame_number for s in volume.slices] == list(range(16, 0, -2))
+
+
+def test_enhanced_mr_compressed_reads_as_the_plain_one(tmp_path: Path) -> None:
+    dataset = enhanced()
+    dataset.PixelRepresentation = 0
+    plain = array_of(saved(tmp_path, [dataset]))
+    (tmp_path / "packed").mkdir()
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    assert np.array_equal(array_of(saved(tmp_path / "packed", [dataset])), plain)
+
+
 def test_multi_frame_without_functional_groups_is_refused(tmp_path: Path) -> None:
     dataset = instance(1, (0, 0, 0), NumberOfFrames=2)
     dataset.PixelData = dataset.PixelData * 2
