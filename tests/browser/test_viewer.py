@@ -1,13 +1,19 @@
 """The OHIF viewer beside the workstation: it opens the study and draws the structure set over the T1c."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from pydicom.filebase import DicomBytesIO
 
+from pipeline.objects import read_structure_set
+from pipeline.objects.rtstruct.planes import place
+from pipeline.objects.rtstruct.rasterise import rasterise
 from pipeline.viewer.ohif import viewer_url
+from pipeline.volume import read_volume
 from tests.browser.conftest import Browser, Site
 from tests.orthanc.conftest import wait_for
 
@@ -26,6 +32,21 @@ return false;
 PLACES = """
 const { left, top } = window.seen.canvas.getBoundingClientRect();
 return arguments[0].map((point) => window.seen.worldToCanvas(point)).map(([x, y]) => [x + left, y + top]);
+"""
+
+#: What the viewer holds of structure sets and draws: name of the ROI and points (LPS, mm) of every contour.
+HELD = """
+const tools = window.cornerstoneTools;
+const held = [];
+for (const segmentation of tools?.segmentation.state.getSegmentations() ?? []) {
+  for (const [index, uids] of segmentation.representationData.Contour?.annotationUIDsMap ?? []) {
+    for (const uid of uids) {
+      const contour = tools.annotation.state.getAnnotation(uid).data.contour;
+      held.push([segmentation.segments[index].label, Array.from(contour.polyline, (point) => Array.from(point))]);
+    }
+  }
+}
+return held;
 """
 
 
@@ -80,3 +101,33 @@ def test_viewer_draws_the_contours(chromium: Browser, site: Site, job: dict[str,
     places = np.array(chromium.script(PLACES, points.tolist()))
     assert share_near(np.asarray(chromium.picture()), places + 25, colours) < 0.5
     chromium.keep_picture("viewer")
+
+
+def test_viewer_holds_the_contours_that_were_written(
+    chromium: Browser, site: Site, job: dict[str, Any], sample_study: Path
+) -> None:
+    """The polygons that the viewer draws, filled by the even-odd rule, give our masks back: Dice 0.98 at least."""
+    if site.viewer is not None:
+        pytest.skip(f"no viewer: {site.viewer}")
+    rtstruct = job["result"]["rtstruct"]
+    dataset = structure_set_at_workstation(site, rtstruct["sop_instance_uid"])
+    volume = read_volume(sorted((sample_study / "t1c").iterdir()))
+    expected = {
+        roi.name: sitk.GetArrayFromImage(roi.mask) > 0
+        for roi in read_structure_set(dataset, volume)
+        if roi.contour_count
+    }
+    written = sum(len(roi.get("ContourSequence") or []) for roi in dataset.ROIContourSequence)
+
+    chromium.login(site.pair.workstation)
+    chromium.open(viewer_url(site.pair.workstation.url, job["study_instance_uid"], rtstruct["series_instance_uid"]))
+    chromium.until(lambda: len(chromium.script(HELD)) >= written, 120, "all contours in the viewer")
+    polygons: dict[str, list[np.ndarray]] = {}
+    for name, points in chromium.script(HELD):
+        polygons.setdefault(name, []).append(np.array(points))
+    assert set(polygons) == set(expected)
+    for name, mask in expected.items():
+        drawn = rasterise(place(polygons[name], volume).contours, mask.shape) > 0
+        dice = 2 * (drawn & mask).sum() / (drawn.sum() + mask.sum())
+        print(f"OHIF, {name}: {len(polygons[name])} contours, Dice {dice:.4f}")
+        assert dice >= 0.98
