@@ -120,6 +120,7 @@ def test_corrections_come_back(loop: Pair, sample_study: Path, tmp_path: Path) -
     assert case["source_sop_instance_uid"] == job["result"]["rtstruct"]["sop_instance_uid"]
     assert (case["kind"], case["trusted"], case["model"]) == ("corrected", True, job["model"])
     trail = AuditTrail(loop.node.configuration.state_folder)
+    wait_for(lambda: any(one.event == "corrected" for one in trail.entries()), 10, "the correction on record")
     (corrected,) = [one for one in trail.entries() if one.event == "corrected"]
     assert (corrected.subject, corrected.data["case"]) == (job["study"], case["id"])
     whole = case["regions"]["WT"]
