@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.environment import shared_data
+from pipeline.console import live_progress
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.feedback.store import CaseRecord, FeedbackStore, RegionDifference
 from pipeline.finetune.direct import plan_of, register, run_phases
@@ -109,7 +110,8 @@ def measure(options: argparse.Namespace, studies: list[RenderedStudy], shuffled:
     plan = plan.model_copy(update={"niceness": options.nice})
     plan.write()
     start = time.monotonic()
-    phases = run_phases(plan, lambda text: print(text, file=sys.stderr, flush=True))
+    with live_progress() as progress:
+        phases = run_phases(plan, progress.report)
     seconds = time.monotonic() - start
     outcome = register(plan, promote=False)
     return outcome | {

@@ -13,11 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from pipeline.console import AsJson, answer, live_progress
 
 #: Exit status of a benchmark that cannot run here, as automake has it.
 EXIT_SKIPPED = 77
@@ -51,7 +54,11 @@ def benchmarks_in(folder: Path) -> list[Benchmark]:
     return found
 
 
-def run_benchmark(name: str, as_json: bool, root: Path) -> dict[str, Any]:
+def _told(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def run_benchmark(name: str, as_json: bool, root: Path, note: Callable[[str], None] = _told) -> dict[str, Any]:
     """Run one benchmark in a process of its own.
 
     Parameters
@@ -62,6 +69,8 @@ def run_benchmark(name: str, as_json: bool, root: Path) -> dict[str, Any]:
         Take its results as JSON; otherwise what it prints goes to this process's stdout.
     root
         The repository.
+    note
+        Takes each line of its stderr.
 
     Returns
     -------
@@ -80,7 +89,7 @@ def run_benchmark(name: str, as_json: bool, root: Path) -> dict[str, Any]:
             stdout=kept if as_json else None,
             stderr=subprocess.PIPE,
         ) as process:
-            last = _passed_on(process)
+            last = _passed_on(process, note)
         kept.seek(0)
         output = kept.read()
     ended: dict[str, Any] = {"seconds": round(time.monotonic() - begin, 1)}
@@ -96,21 +105,21 @@ def run_benchmark(name: str, as_json: bool, root: Path) -> dict[str, Any]:
         return ended | {"failed": f"its output is not JSON: {error}"}
 
 
-def _passed_on(process: subprocess.Popen[bytes]) -> str:
+def _passed_on(process: subprocess.Popen[bytes], note: Callable[[str], None]) -> str:
     """Hand the lines of a process's stderr on while it runs, and return the last."""
     last = ""
     assert process.stderr is not None  # it was asked for
     for line in process.stderr:
         text = line.decode(errors="replace").rstrip()
         last = text or last
-        print(text, file=sys.stderr, flush=True)
+        note(text)
     return last
 
 
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Which; all of them where none is named.")] = None,
     only_list: Annotated[bool, typer.Option("--list", help="Say which there are, and run none.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the benchmarks, with peers side by side in the same run."""
     known = benchmarks_in(_ROOT / "benchmarks")
@@ -118,24 +127,23 @@ def bench(
     if unknown := sorted(set(names or ()) - set(titles)):
         raise typer.BadParameter(f"no benchmark {', '.join(unknown)}; there are: {', '.join(titles) or 'none here'}")
     if only_list:
-        if as_json:
-            typer.echo(json.dumps(titles, indent=1))
-        else:
-            for name, title in titles.items():
-                typer.echo(f"{name:16}{title}")
+        answer(titles, "\n".join(f"{name:16}{title}" for name, title in titles.items()), as_json)
         return
     ended: dict[str, dict[str, Any]] = {}
-    for name in names or titles:
-        typer.echo(f"== {name}: {titles[name]}", err=True)
-        ended[name] = run_benchmark(name, as_json, _ROOT)
-    failed = [name for name, one in ended.items() if "failed" in one]
-    if as_json:
-        typer.echo(json.dumps(_machine() | {"benchmarks": ended}, indent=1))
-    else:
-        for name, one in ended.items():
-            state = next((f"{word}: {one[word]}" for word in ("skipped", "failed") if word in one), "done")
-            typer.echo(f"{name:16}{one['seconds']:7.1f} s  {state}", err=True)
-    raise typer.Exit(1 if failed else 0)
+    with live_progress() as progress:
+        for name in names or titles:
+            # A bar would stand in the way of what the benchmark prints itself.
+            (progress.report if as_json else _headline)(f"{name}: {titles[name]}", None)
+            ended[name] = run_benchmark(name, as_json, _ROOT, progress.note)
+    answer(_machine() | {"benchmarks": ended}, "", as_json)
+    for name, one in ended.items():
+        state = next((f"{word}: {one[word]}" for word in ("skipped", "failed") if word in one), "done")
+        typer.echo(f"{name:16}{one['seconds']:7.1f} s  {state}", err=True)
+    raise typer.Exit(1 if any("failed" in one for one in ended.values()) else 0)
+
+
+def _headline(title: str, _fraction: float | None) -> None:
+    _told(f"== {title}")
 
 
 def _machine() -> dict[str, Any]:

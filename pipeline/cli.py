@@ -1,14 +1,15 @@
 """The commands of ``./glioloop``. Each imports what it needs when it runs: ``--help`` must be quick."""
 
-import json
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.audit.commands import app as audit
 from pipeline.bench import bench
+from pipeline.console import AsJson, answer, explain, live_progress, unforeseen
 from pipeline.demo.commands import demo
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.commands import evaluate
@@ -24,6 +25,7 @@ EXIT_REFUSED = 3
 app = typer.Typer(
     name="glioloop",
     help="Brain tumours on MRI, delineated as RT Structure Sets inside Orthanc. Research use only.",
+    epilog="The launcher script also knows: setup [dev] [train], test [pytest arguments], worker.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -45,20 +47,32 @@ def segment(
     study: Annotated[Path, typer.Argument(help="Folder with the DICOM files of one study.", exists=True)],
     out: Annotated[Path, typer.Option(help="Folder for rtstruct.dcm, seg.dcm, report.dcm, preview.png, result.json.")],
     model: Annotated[str, typer.Option(help="name@version; default: the promoted one.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print result.json on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the pipeline on a folder, with no server."""
     from pipeline.segment import segment_folder  # noqa: PLC0415 - SimpleITK and the rest take a second to import
 
-    result = segment_folder(study, out, model or None, lambda text: print(text, file=sys.stderr))
-    if as_json:
-        print(json.dumps(result, indent=2))
+    with live_progress() as progress:
+        result = segment_folder(study, out, model or None, progress.report)
+    answer(result, _summary(result, out), as_json)
+
+
+def _summary(result: dict[str, Any], out: Path) -> str:
+    volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in (result.get("volumes_ml") or {}).items())
+    found = volumes if result["tumour_found"] else "no tumour found by the network"
+    flags = "".join(f"\n{flag['code']}: {flag['message']} {flag['detail']}".rstrip() for flag in result["flags"])
+    return f"{found} ({result['model']}), in {out}{flags}"
 
 
 def main() -> None:
-    """Run the command line; a reasoned error is told in two lines, not as a traceback."""
+    """Run the command line; what goes wrong is told with its code and what to do, not as a traceback."""
+    as_json = "--json" in sys.argv
     try:
-        app()
+        # The name that completion is installed for, however this was started.
+        app(prog_name="glioloop")
     except GlioLoopError as error:
-        print(f"{error}\n  hint: {error.reason.hint}", file=sys.stderr)
+        explain(error, as_json)
         sys.exit(EXIT_REFUSED if error.reason.kind == "refusal" else 1)
+    except Exception as error:
+        explain(unforeseen(error, bool(os.environ.get("GLIOLOOP_TRACEBACK"))), as_json)
+        sys.exit(1)

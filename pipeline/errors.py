@@ -325,6 +325,11 @@ REASONS: dict[str, Reason] = {
         "The node's list of jobs is damaged; images and results in the archive are not touched.",
         "Stop Orthanc, move queue.sqlite* in the state folder aside, start; then reprocess (docs/faults.md).",
     ),
+    "COMMAND_FAILED": Reason(
+        Kind.FAILURE,
+        "An unexpected error ended the command.",
+        "GLIOLOOP_TRACEBACK=1 before the command shows where; please report it.",
+    ),
     "INTERNAL": Reason(
         Kind.FAILURE,
         "An unexpected error ended the job; no contours were made.",

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline import stages
 from pipeline.casefolder import CaseFolder
+from pipeline.console import Progress
 from pipeline.identify import Decision, IdentificationRules, headers_from_files, identify
 from pipeline.names import Stage
 from pipeline.registry import Registry
@@ -20,7 +21,7 @@ from pipeline.settings import load_settings
 _FILE_NAMES = {"rtstruct": "rtstruct.dcm", "seg": "seg.dcm", "sr": "report.dcm", "preview": "preview.dcm"}
 
 
-def segment_folder(study: Path, out: Path, model: str | None, tell: Callable[[str], None]) -> dict[str, Any]:
+def segment_folder(study: Path, out: Path, model: str | None, progress: Progress) -> dict[str, Any]:
     """Segment the study in a folder.
 
     Parameters
@@ -31,8 +32,8 @@ def segment_folder(study: Path, out: Path, model: str | None, tell: Callable[[st
         Gets rtstruct.dcm, seg.dcm, report.dcm, preview.dcm, preview.png and result.json.
     model
         ``name@version``; None takes the promoted one.
-    tell
-        Called with a line for each stage.
+    progress
+        Told the stage at work, and how far it is.
 
     Returns
     -------
@@ -48,24 +49,24 @@ def segment_folder(study: Path, out: Path, model: str | None, tell: Callable[[st
     installed = Registry(settings.models_folder, settings.state_folder).get(model or settings.model or None)
     outcomes: dict[str, dict[str, Any]] = {}
 
-    def run(stage: Stage, work: Callable[[], dict[str, Any]]) -> None:
+    def run(stage: Stage, work: Callable[[Callable[[float], None]], dict[str, Any]]) -> None:
         outcome: dict[str, Any] = {}
+        progress(stage.value, None)
         with stages.timed(outcome):
-            outcome |= work()
+            outcome |= work(lambda fraction: progress(stage.value, fraction))
         outcomes[stage.value] = outcome
-        tell(f"{stage.value}: {outcome['seconds']:.1f} s")
 
     with tempfile.TemporaryDirectory(prefix="glioloop-") as folder:
         case = CaseFolder(Path(folder))
-        run(Stage.IDENTIFY, lambda: _collect(study, case, settings.identification))
+        run(Stage.IDENTIFY, lambda _: _collect(study, case, settings.identification))
         decision = Decision.from_json(outcomes[Stage.IDENTIFY.value]["identification"])
-        run(Stage.LOAD, lambda: stages.load_stage(case, decision, _silent))
-        run(Stage.ALIGN, lambda: stages.align_stage(case, settings.reference))
-        run(Stage.INFER, lambda: stages.infer_stage(case, settings.reference, installed, _silent))
-        run(Stage.RESTORE, lambda: stages.restore_stage(case, settings.reference, installed.card))
+        run(Stage.LOAD, lambda report: stages.load_stage(case, decision, report))
+        run(Stage.ALIGN, lambda _: stages.align_stage(case, settings.reference))
+        run(Stage.INFER, lambda report: stages.infer_stage(case, settings.reference, installed, report))
+        run(Stage.RESTORE, lambda _: stages.restore_stage(case, settings.reference, installed.card))
         flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
         identity = hashlib.sha256(f"{study.resolve()} {installed.card.identity}".encode()).hexdigest()[:32]
-        run(Stage.WRITE, lambda: stages.write_stage(case, settings, installed, flags, identity, datetime.now(UTC)))
+        run(Stage.WRITE, lambda _: stages.write_stage(case, settings, installed, flags, identity, datetime.now(UTC)))
         out.mkdir(parents=True, exist_ok=True)
         for path in case.objects.iterdir():
             shutil.copyfile(
@@ -87,7 +88,3 @@ def _collect(study: Path, case: CaseFolder, rules: IdentificationRules) -> dict[
         for number, path in enumerate(files[uid]):
             shutil.copyfile(path, case.source(sequence) / f"{number:05d}.dcm")
     return {"identification": decision.as_json()}
-
-
-def _silent(_fraction: float) -> None:
-    pass

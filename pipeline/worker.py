@@ -23,6 +23,7 @@ from pipeline import PIPELINE_VERSION, jobs
 from pipeline.audit import AuditTrail
 from pipeline.deadline import DAMAGED_STATUS
 from pipeline.errors import GlioLoopError
+from pipeline.joblog import JobLog
 from pipeline.settings import Settings, load_settings
 from pipeline.watchdog import Watchdog, check_database
 
@@ -52,7 +53,7 @@ def run() -> None:
     _end_with_parent()
     os.umask(0o077)  # working files hold patients' images
     settings = load_settings()
-    configure_logging(settings.log_level)
+    configure_logging(settings)
     _limit_memory(settings)
     stop = threading.Event()
     _handle_signals(stop)
@@ -115,8 +116,8 @@ class _Log:
             sys.stderr.flush()
 
 
-def configure_logging(level: str) -> None:
-    """One JSON object a line on stderr, and no patient's name in it."""
+def configure_logging(settings: Settings) -> None:
+    """One JSON object a line on stderr, and no patient's name in it; a job's lines go to its folder too."""
     # DICOM libraries quote the value they wonder at, and that may be a name.
     warnings.simplefilter("ignore")
     structlog.configure(
@@ -124,9 +125,10 @@ def configure_logging(level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            JobLog(settings.jobs_folder),
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Log())),
     )
 

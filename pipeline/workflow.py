@@ -440,7 +440,9 @@ def _forward(identity: str, modality: str, resources: list[str], attempt: int) -
     except GlioLoopError as error:
         log.warning("forward failed", job=identity, modality=modality, attempt=attempt, detail=error.detail)
         return {"error": error.as_json(), "seconds": round(time.perf_counter() - start, 3)}
-    return {"error": None, "seconds": round(time.perf_counter() - start, 3)}
+    seconds = round(time.perf_counter() - start, 3)
+    log.info("forwarded", job=identity, modality=modality, attempt=attempt, seconds=seconds)
+    return {"error": None, "seconds": seconds}
 
 
 @_step("delivery-state")

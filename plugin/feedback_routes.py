@@ -54,6 +54,15 @@ class FeedbackRoutes(Handlers):
         headers = {"Content-Disposition": f'attachment; filename="{case.id}.zip"'}
         return 200, Content(export_archive(store, case), "application/zip", headers)
 
+    def contours(self, request: dict[str, Any]) -> tuple[int, Any]:
+        """Answer what was drawn, in pixels of the reference series' slices."""
+        store = self.corrections()
+        case = store.case(request["groups"][0])
+        path = store.path(case.id) / f"{case.id}_contours.json"
+        if not path.is_file():
+            raise GlioLoopError("FEEDBACK_UNKNOWN", "no contours to show")
+        return 200, Content(path.read_bytes(), "application/json")
+
     def delete(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Delete a correction for good; with ``{"patient": true}`` every one of the same patient."""
         body = body_of(request)

@@ -8,7 +8,8 @@ from sqlalchemy.exc import DatabaseError
 from pipeline import __version__, intake
 from pipeline.deadline import DAMAGED_STATUS
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.review import collect_metrics, review_of
+from pipeline.feedback.review import collect_metrics, review_of, reviews_of
+from pipeline.joblog import read_log
 from pipeline.jobs import JobQueue, ProcessOptions
 from pipeline.names import JobState
 from plugin.answers import number, user_of
@@ -40,7 +41,7 @@ class NodeRoutes(Handlers):
         prepared.decision.require()
         request_of_user = prepared.request.model_copy(update={"asked_by": user_of(request)})
         jobs.enqueue_job(prepared.identity, request_of_user, options.priority)
-        return 202, jobs.job(prepared.identity)
+        return 202, self._job(prepared.identity)
 
     def study(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Which series was taken for which sequence and why, and what came of it."""
@@ -56,7 +57,7 @@ class NodeRoutes(Handlers):
             "study_instance_uid": study.study_instance_uid,
             "stable": study.stable,
             "identification": decision,
-            "jobs": found,
+            "jobs": self._reviewed(found),
             "review": review_of(self.corrections(), study.study_instance_uid, found),
         }
 
@@ -70,11 +71,16 @@ class NodeRoutes(Handlers):
             number(request, "limit", 100, _MOST_JOBS),
             number(request, "offset", 0, 10**6),
         )
-        return 200, found
+        return 200, self._reviewed(found)
 
     def job(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Show one job."""
         return 200, self._job(request["groups"][0])
+
+    def log(self, request: dict[str, Any]) -> tuple[int, Any]:
+        """What the workers said of a job."""
+        job = self._job(request["groups"][0])
+        return 200, read_log(self._node.settings.jobs_folder / job["id"])
 
     def preview(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Picture of a job's result."""
@@ -103,7 +109,11 @@ class NodeRoutes(Handlers):
         job = self.queue().job(identity)
         if job is None:
             raise GlioLoopError("JOB_UNKNOWN", identity)
-        return job
+        return self._reviewed([job])[0]
+
+    def _reviewed(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        reviews = reviews_of(self.corrections(), jobs)
+        return [job | {"review": reviews[job["id"]]} for job in jobs]
 
     # --- models ---
 

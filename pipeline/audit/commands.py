@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.audit.trail import AuditTrail
+from pipeline.audit.trail import AuditTrail, Entry
+from pipeline.console import AsJson, answer
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,18 +23,16 @@ def _trail() -> AuditTrail:
 
 
 @app.command()
-def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+def verify(as_json: AsJson = False) -> None:
     """Check the chain of hashes; exit status 4 and the line's number where it is broken."""
     trail = _trail()
     faults = trail.verify()
     count = sum(1 for _ in trail.file.open("rb")) if trail.file.exists() else 0
-    if as_json:
-        print(json.dumps({"lines": count, "head": trail.head(), "faults": [asdict(one) for one in faults]}))
-    elif not faults:
-        print(f"whole: {count} entries, head {trail.head()}")
-    for fault in [] if as_json else faults:
-        print(f"line {fault.line}: {fault.what}", file=sys.stderr)
+    text = "" if faults else f"whole: {count} entries, head {trail.head()}"
+    answer({"lines": count, "head": trail.head(), "faults": [asdict(one) for one in faults]}, text, as_json)
     if faults:
+        for fault in faults:
+            print(f"line {fault.line}: {fault.what}", file=sys.stderr)
         raise typer.Exit(TAMPERED)
 
 
@@ -41,12 +40,13 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 def show(
     subject: Annotated[str, typer.Argument(help="A job, study or model; empty: everything.")] = "",
     last: Annotated[int, typer.Option(min=1, help="How many, from the end.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the latest entries."""
     found = [one for one in _trail().entries() if not subject or subject in (one.subject, one.data.get("study"))]
-    for entry in found[-last:]:
-        facts = json.dumps(entry.data, separators=(",", ":"))
-        print(
-            json.dumps(asdict(entry)) if as_json else f"{entry.at} {entry.event} {entry.subject} by {entry.who} {facts}"
-        )
+    answer([asdict(entry) for entry in found[-last:]], "\n".join(map(_line, found[-last:])), as_json)
+
+
+def _line(entry: Entry) -> str:
+    facts = json.dumps(entry.data, separators=(",", ":"))
+    return f"{entry.at} {entry.event} {entry.subject} by {entry.who} {facts}"

@@ -1,10 +1,11 @@
 """Command ``demo``: the whole loop on this machine, told as it happens."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pipeline.console import AsJson, answer, live_progress
 
 if TYPE_CHECKING:
     from pipeline.demo.loop import Outcome
@@ -23,36 +24,30 @@ def demo(
         Path, typer.Option(exists=True, file_okay=False, help="Folder with the DICOM files of a study.")
     ] = SAMPLE_STUDY,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything up until interrupted.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: AsJson = False,
     timeout: Annotated[float, typer.Option(min=1, help="Longest time for the job, in seconds.")] = 3600,
 ) -> None:
     """Send a study through a node and a workstation on this machine, and show what comes out."""
     # Imported here: `--help` should not pay for them.
     from pipeline.demo.loop import run, servers  # noqa: PLC0415
     from pipeline.demo.sender import study_in_folder  # noqa: PLC0415
-    from pipeline.demo.show import live_progress, on_termination, show, viewer_for, wait_for_interrupt  # noqa: PLC0415
-    from pipeline.errors import GlioLoopError  # noqa: PLC0415
+    from pipeline.demo.show import on_termination, show, viewer_for, wait_for_interrupt  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
 
     try:
         with on_termination(), live_progress() as progress:
             files = study_in_folder(study)
             state_root = load_settings().state_folder
-            viewer = viewer_for(state_root, progress.report, fetch=keep)
+            viewer = viewer_for(state_root, progress, fetch=keep)
             with servers(state_root, progress.report, viewer) as loop:
                 outcome = run(loop, files, timeout)
                 progress.finish()
                 show(outcome, loop)
-                if as_json:
-                    typer.echo(json.dumps(outcome.as_json(), indent=2))
+                answer(outcome.as_json(), "", as_json)
                 if keep:
                     wait_for_interrupt(loop)
             if outcome.at_workstation:
                 loop.remove_images()
-    except GlioLoopError as error:
-        if as_json:
-            typer.echo(json.dumps({"error": error.as_json()}, indent=2))
-        raise  # the command line tells it and picks the exit status
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from None

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -13,21 +13,13 @@ from typing import Any
 import httpx
 import pydicom
 
+from pipeline.console import Progress
 from pipeline.demo.sender import StudyFile, send_study
 from pipeline.errors import GlioLoopError
 from pipeline.names import JobState, Stage
-from pipeline.node import (
-    LOOPBACK,
-    Modality,
-    OrthancProcess,
-    free_port,
-    write_configuration,
-    write_workstation_configuration,
-)
-from pipeline.viewer.ohif import viewer_template, viewer_url
+from pipeline.node import LOOPBACK, SCANNER, WORKSTATION, OrthancProcess, write_pair
+from pipeline.viewer.ohif import viewer_url
 
-WORKSTATION = "workstation"
-_SCANNER = Modality(aet="SCANNER", port=104)
 _ENDED = {JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED}
 _POLL_SECONDS = 0.25
 
@@ -37,9 +29,6 @@ _GRACE_SECONDS = 3
 #: A job is asked for at the latest this long after the study must have become stable.
 _JOB_PATIENCE_SECONDS = 60
 _DELIVERY_PATIENCE_SECONDS = 120
-
-#: What happened, for whoever shows progress: step, fraction done (None: unknown).
-Progress = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True)
@@ -122,7 +111,7 @@ class Loop:
             files,
             LOOPBACK,
             configuration.dicom_port,
-            calling_aet=_SCANNER.aet,
+            calling_aet=SCANNER,
             called_aet=configuration.aet,
             progress=lambda sent: self.progress(f"send {len(files)} images by C-STORE", sent / len(files)),
         )
@@ -238,33 +227,22 @@ def servers(state_root: Path, progress: Progress, viewer: Path | None = None) ->
     progress("start the processing node and the workstation", None)
     state_root.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = Path(tempfile.mkdtemp(prefix="demo-", dir=state_root))
-    workstation_port, node_port = free_port(), free_port()
-    workstation = write_workstation_configuration(
-        folder / WORKSTATION,
-        http_port=free_port(),
-        dicom_port=workstation_port,
-        modalities={"glioloop": Modality("GLIOLOOP", node_port)},
-        viewer=viewer,
-    )
-    node = write_configuration(
-        folder / "node",
-        http_port=free_port(),
-        dicom_port=node_port,
-        modalities={"scanner": _SCANNER, WORKSTATION: Modality("WORKSTATION", workstation_port)},
+    pair = write_pair(
+        folder,
         settings={
             "GraceSeconds": _GRACE_SECONDS,
             "ForwardRetrySeconds": [2, 5, 10],
             # The images too: contours show only over images that the workstation has.
             "Destinations": [{"Modality": WORKSTATION, "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
-            "ViewerUrl": viewer_template(workstation.url) if viewer else "",
         },
         overrides={"StableAge": _STABLE_SECONDS},
+        viewer=viewer,
     )
     with ExitStack() as stack:
         loop = Loop(
             folder,
-            stack.enter_context(OrthancProcess(node)),
-            stack.enter_context(OrthancProcess(workstation)),
+            stack.enter_context(OrthancProcess(pair.node)),
+            stack.enter_context(OrthancProcess(pair.workstation)),
             progress,
             viewer is not None,
         )

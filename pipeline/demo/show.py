@@ -1,61 +1,20 @@
-"""What the demo says on stderr: progress as it happens, then the outcome."""
+"""What the demo says on stderr: the outcome, and where to look."""
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline.console import LiveProgress, stderr
 from pipeline.demo.loop import Loop, Outcome
 from pipeline.errors import GlioLoopError
 from pipeline.viewer.ohif import ohif_folder, prepare_ohif
 
-_console = Console(stderr=True, soft_wrap=True)
-
-
-class LiveProgress:
-    """One line per step, the current one with a bar; plain lines where stderr is no terminal."""
-
-    def __init__(self, display: Progress) -> None:
-        self._display = display
-        self._step = ""
-        self._task: TaskID | None = None
-
-    def report(self, step: str, fraction: float | None) -> None:
-        """Show how far a step is; a new step ends the one before."""
-        if step != self._step:
-            self.end()
-            self._step = step
-            self._task = self._display.add_task(step, total=None)
-            if not _console.is_terminal:
-                _console.print(step)
-        if self._task is not None and fraction is not None:
-            self._display.update(self._task, total=1.0, completed=fraction)
-
-    def finish(self) -> None:
-        """End the last step and leave the terminal to others."""
-        self.end()
-        self._display.stop()
-
-    def end(self) -> None:
-        """End the current step."""
-        if self._task is not None:
-            self._display.update(self._task, total=1.0, completed=1.0)
-            self._display.stop_task(self._task)
-            self._task = None
-
-
-@contextmanager
-def live_progress() -> Iterator[LiveProgress]:
-    """Show progress on stderr while the block runs."""
-    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_console, disable=not _console.is_terminal) as display:
-        yield LiveProgress(display)
+_console = stderr()
 
 
 @contextmanager
@@ -73,17 +32,17 @@ def on_termination() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def viewer_for(state_root: Path, report: Callable[[str, float | None], None], fetch: bool) -> Path | None:
+def viewer_for(state_root: Path, progress: LiveProgress, fetch: bool) -> Path | None:
     """Return the folder of the OHIF viewer; None where it is not there, or cannot be fetched."""
     if ohif_folder(state_root).is_dir():
         return ohif_folder(state_root)
     if not fetch:
         return None
-    report("fetch the OHIF viewer", None)
+    progress.report("fetch the OHIF viewer", None)
     try:
         return prepare_ohif(state_root)
     except GlioLoopError as error:
-        _console.print(f"No viewer: {error.detail}. The demo goes on without.", style="yellow", markup=False)
+        progress.note(f"No viewer: {error.detail}. The demo goes on without.")
         return None
 
 

@@ -1,27 +1,25 @@
 """Command ``evaluate``."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer()
+from pipeline.console import AsJson, answer, live_progress
 
 
-@app.command()
 def evaluate(
     cases: Annotated[Path, typer.Option(help="Folder of BraTS-layout cases.", exists=True, file_okay=False)],
     model: Annotated[str, typer.Option(help="name@version; default: the promoted one.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for report.md, evaluation.json and a PNG per case.")] = None,
     labels: Annotated[str, typer.Option(help="brats, brats2023 or brats2013; default: guessed per case.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a network: Dice, HD95, surface Dice, volume error and lesions per region, with intervals."""
     # Imported here: `--help` should not pay for SimpleITK and onnxruntime.
     from pipeline.evaluation.cases import SCHEMES  # noqa: PLC0415
     from pipeline.evaluation.evaluate import evaluate as run  # noqa: PLC0415
+    from pipeline.evaluation.report import means_table  # noqa: PLC0415
     from pipeline.registry import Registry  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
 
@@ -29,6 +27,6 @@ def evaluate(
         raise typer.BadParameter(f"--labels is one of {', '.join(SCHEMES)}")
     settings = load_settings()
     installed = Registry(settings.models_folder, settings.state_folder).get(model or settings.model or None)
-    summary = run(cases, installed, out, SCHEMES.get(labels), lambda text: print(text, file=sys.stderr))
-    if as_json:
-        print(json.dumps(summary))
+    with live_progress() as progress:
+        summary = run(cases, installed, out, SCHEMES.get(labels), progress.note, progress.report)
+    answer(summary, "\n".join(means_table(summary)), as_json)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pipeline.align import Alignment
+from pipeline.console import Progress, silent
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.evaluation.cases import Case, LabelScheme, find_cases
 from pipeline.evaluation.metrics import RegionScore, bootstrap_interval, score_region
@@ -139,6 +140,7 @@ def evaluate(
     out: Path | None = None,
     scheme: LabelScheme | None = None,
     say: Callable[[str], None] = lambda text: None,
+    progress: Progress = silent,
 ) -> dict[str, object]:
     """Measure a network on a folder of cases.
 
@@ -153,7 +155,9 @@ def evaluate(
     scheme
         Meaning of the labels; guessed per case when None.
     say
-        Takes progress messages.
+        Takes a line a case.
+    progress
+        Told the case at work, and how many are done.
 
     Returns
     -------
@@ -162,7 +166,9 @@ def evaluate(
     """
     results: list[CaseResult] = []
     refused: list[Refused] = []
-    for case in find_cases(cases):
+    found = find_cases(cases)
+    for number, case in enumerate(found):
+        progress(f"{len(found)} cases", number / len(found))
         if case.segmentation is None:
             say(f"{case.name}: no segmentation, left out")
             continue

@@ -1,18 +1,15 @@
 """Commands ``feedback list | export | trust | delete``."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.console import AsJson, answer, live_progress
 from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.store import FeedbackStore
+from pipeline.feedback.store import CaseRecord, FeedbackStore
 
 app = typer.Typer(no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 def _store() -> FeedbackStore:
@@ -28,13 +25,13 @@ def list_cases(as_json: AsJson = False) -> None:
     from pipeline.feedback.review import case_view  # noqa: PLC0415 - see above
 
     cases = _store().cases()
-    if as_json:
-        print(json.dumps([case_view(case) for case in cases]))
-        return
-    for case in cases:
-        changes = "  ".join(f"{name} {one.dice:.3f}" for name, one in case.regions.items() if one.drawn)
-        trusted = "trusted" if case.trusted else "not trusted"
-        print(f"{case.id}  {case.received}  {case.kind}, {trusted}, {case.role}  {case.model}  Dice {changes}")
+    answer([case_view(case) for case in cases], "\n".join(map(_line, cases)) or "no corrections", as_json)
+
+
+def _line(case: CaseRecord) -> str:
+    changes = "  ".join(f"{name} {one.dice:.3f}" for name, one in case.regions.items() if one.drawn)
+    trusted = "trusted" if case.trusted else "not trusted"
+    return f"{case.id}  {case.received}  {case.kind}, {trusted}, {case.role}  {case.model}  Dice {changes}"
 
 
 @app.command()
@@ -46,8 +43,10 @@ def export(
     """Copy the corrections as BraTS-layout cases, with their records, under their pseudonyms."""
     from pipeline.feedback.export import export_cases  # noqa: PLC0415 - see above
 
-    exported = export_cases(_store(), out, every)
-    print(json.dumps({"exported": exported}) if as_json else f"{len(exported)} cases in {out}")
+    with live_progress() as progress:
+        progress.report("copy", None)
+        exported = export_cases(_store(), out, every)
+    answer({"exported": exported}, f"{len(exported)} cases in {out}", as_json)
 
 
 @app.command()
@@ -57,7 +56,7 @@ def trust(
 ) -> None:
     """Mark a correction as one to learn from, although nobody approved it at the workstation."""
     record = _store().trust(case)
-    print(json.dumps({"trusted": record.id}) if as_json else f"{record.id} is trusted")
+    answer({"trusted": record.id}, f"{record.id} is trusted", as_json)
 
 
 @app.command()
@@ -68,12 +67,11 @@ def delete(
 ) -> None:
     """Delete a correction, or all of a patient; what was deleted is not taken up again."""
     if bool(case) == bool(patient):
-        print("Name a case or --patient, not both.", file=sys.stderr)
-        raise typer.Exit(2)
+        raise typer.BadParameter("name a case or --patient, not both")
     store = _store()
     if case:
         deleted = [store.delete(case).id]
     else:
         pseudonym = Pseudonyms.of_installation(store.folder).patient(patient)
         deleted = [record.id for record in store.delete_patient(pseudonym)]
-    print(json.dumps({"deleted": deleted}) if as_json else "\n".join(deleted) or "nothing to delete")
+    answer({"deleted": deleted}, "\n".join(deleted) or "nothing to delete", as_json)

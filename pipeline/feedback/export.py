@@ -11,8 +11,8 @@ from pipeline.feedback.review import case_view
 from pipeline.feedback.store import CaseRecord, FeedbackStore
 
 _RECORD = "case.json"
-#: Tools for this layout would not know what it is.
-_STAYS = "_auto.nii.gz"
+#: Tools for this layout would not know what the one is; the other names the archive's images.
+_STAYS = ("_auto.nii.gz", "_contours.json")
 
 
 def export_cases(store: FeedbackStore, out: Path, every: bool = False) -> list[str]:
@@ -30,7 +30,7 @@ def export_cases(store: FeedbackStore, out: Path, every: bool = False) -> list[s
     Returns
     -------
     list
-        Ids of the cases that were copied. ``<id>_auto.nii.gz`` stays behind.
+        Ids of the cases that were copied. ``<id>_auto.nii.gz`` and ``<id>_contours.json`` stay behind.
 
     Raises
     ------

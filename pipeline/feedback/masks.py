@@ -101,11 +101,7 @@ def read_drawn(dataset: Dataset, study: Study, names: RegionNames) -> Drawn:
 
 
 def _read_structure_set(dataset: Dataset, study: Study, names: RegionNames, sequences: tuple[Sequence, ...]) -> Drawn:
-    rois = [
-        NamedRoi(int(item.ROINumber), str(item.get("ROIName", "") or ""), _is_automatic(item))
-        for item in dataset.get("StructureSetROISequence") or []
-    ]
-    chosen, unknown = names.assign(rois)
+    chosen, unknown = names.assign(named_rois(dataset))
     places = _sequence_of_roi(dataset, study, sequences)
     masks = {}
     for sequence in sequences:
@@ -117,6 +113,14 @@ def _read_structure_set(dataset: Dataset, study: Study, names: RegionNames, sequ
             masks[wanted[roi.number]] = _onto_reference(roi.mask, study, sequence)
     used = tuple(dict.fromkeys(places.get(roi.number, sequences[0]) for roi in chosen.values()))
     return Drawn(masks, used, unknown)
+
+
+def named_rois(structure_set: Dataset) -> list[NamedRoi]:
+    """Return the ROIs of a structure set as far as their names are concerned."""
+    return [
+        NamedRoi(int(item.ROINumber), str(item.get("ROIName", "") or ""), _is_automatic(item))
+        for item in structure_set.get("StructureSetROISequence") or []
+    ]
 
 
 def _is_automatic(item: Dataset) -> bool:

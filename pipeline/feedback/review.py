@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from pipeline.errors import GlioLoopError
 from pipeline.feedback.pseudonyms import Pseudonyms
 from pipeline.feedback.store import CaseRecord, FeedbackStore
 from pipeline.names import TUMOUR_REGIONS
@@ -71,8 +72,49 @@ def review_of(store: FeedbackStore, study_instance_uid: str, jobs: Ordered[Mappi
 def _cases_of(store: FeedbackStore, study_instance_uid: str) -> list[CaseRecord]:
     if not store.cases_folder.is_dir():
         return []
-    pseudonym = Pseudonyms.of_installation(store.folder).study(study_instance_uid)
-    return [case for case in store.cases() if case.study == pseudonym]
+    return store.of_study(Pseudonyms.of_installation(store.folder).study(study_instance_uid))
+
+
+def reviews_of(store: FeedbackStore, jobs: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Derive how far the contours of each of many jobs have come, for lists.
+
+    Parameters
+    ----------
+    store
+        The store of corrections; only cases of these jobs' studies are read.
+    jobs
+        As :func:`pipeline.jobs.job_view` shows them.
+
+    Returns
+    -------
+    dict
+        ``state`` and ``trusted`` by job id. A correction counts for the job that drew what it corrects.
+    """
+    versions = store.versions()
+    pseudonyms = Pseudonyms.of_installation(store.folder) if versions else None
+    found: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        if not (job["result"] and job["result"].get("objects")):
+            found[job["id"]] = {"state": ReviewState.NONE.value, "trusted": None}
+            continue
+        sent = any(delivery["state"] == "done" for delivery in job["deliveries"].values())
+        found[job["id"]] = {"state": (ReviewState.SENT if sent else ReviewState.AUTOMATIC).value, "trusted": None}
+        study = pseudonyms.study(str(job["study_instance_uid"])) if pseudonyms else ""
+        case = _correction(store, versions.get(study, ()), job["id"])
+        if case is not None:
+            found[job["id"]] = {"state": case.kind, "trusted": case.trusted}
+    return found
+
+
+def _correction(store: FeedbackStore, identities: Iterable[str], job: str) -> CaseRecord | None:
+    for identity in identities:
+        try:
+            case = store.case(identity)
+        except (GlioLoopError, OSError, ValueError):
+            continue  # deleted a moment ago, or damaged: the list of jobs goes on without it
+        if case.job == job:
+            return case
+    return None
 
 
 def _after(one: str, other: str) -> bool:

@@ -7,6 +7,7 @@
       cases/<id>/case.json    the record, with a digest of every file
                  <id>_t1.nii.gz … <id>_seg.nii.gz   what BraTS tools read
                  <id>_auto.nii.gz                   what the network had drawn
+                 <id>_contours.json                 what was drawn, for the dashboard
       seen.jsonl              what was decided about which object, last line counts
       ledger.jsonl            what was dropped or deleted, when and why
 
@@ -155,6 +156,22 @@ class FeedbackStore:
                 records.append(self._read(folder))
         return sorted(records, key=lambda one: (one.received, one.id), reverse=True)
 
+    def of_study(self, study: str) -> list[CaseRecord]:
+        """The cases of one study, by its pseudonym, newest first; the others are not read."""
+        records = [self._read(path.parent) for path in self.cases_folder.glob(f"{study}-v*/{CASE}")]
+        return sorted(records, key=lambda one: (one.received, one.id), reverse=True)
+
+    def versions(self) -> dict[str, list[str]]:
+        """Ids of the cases of each study, by its pseudonym, newest version first; no case is read."""
+        found: dict[str, list[str]] = {}
+        for path in self.cases_folder.iterdir() if self.cases_folder.is_dir() else ():
+            if re.fullmatch(CASE_ID, path.name):
+                found.setdefault(path.name.partition("-v")[0], []).append(path.name)
+        return {
+            study: sorted(names, key=lambda one: int(one.rpartition("-v")[2]), reverse=True)
+            for study, names in found.items()
+        }
+
     def case(self, identity: str) -> CaseRecord:
         """One case.
 
@@ -242,7 +259,7 @@ class FeedbackStore:
         record
             ``id``, ``role`` and ``files`` are decided here.
         files
-            Folder with the case's files, named ``<suffix>.nii.gz``; moved from there.
+            Folder with the case's files, named ``<suffix>.nii.gz`` and ``contours.json``; copied from there.
 
         Returns
         -------
@@ -257,7 +274,7 @@ class FeedbackStore:
             part = self.cases_folder / f".{identity}.part"
             part.mkdir(parents=True)
             digests = {}
-            for path in sorted(files.glob("*.nii.gz")):
+            for path in sorted(files.iterdir()):
                 name = f"{identity}_{path.name}"
                 shutil.copyfile(path, part / name)
                 digests[name] = _digest_and_sync(part / name)

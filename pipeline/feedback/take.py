@@ -10,6 +10,7 @@ from pipeline.align import Alignment, align
 from pipeline.casefolder import CaseFolder
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.compare import difference
+from pipeline.feedback.contours import write_contours
 from pipeline.feedback.images import SPACING_MM, write_images
 from pipeline.feedback.masks import Drawn, Mask, Study, complete, read_drawn
 from pipeline.feedback.pseudonyms import Pseudonyms
@@ -171,6 +172,7 @@ def take(
     files = work / "files"
     shutil.rmtree(files, ignore_errors=True)
     write_images(files, study, corrected, automatic)
+    write_contours(files, dataset, drawn, study, names)
     record = _record(path, processed, drawn, trust, regions, changed, Pseudonyms.of_installation(store.folder))
     return Outcome(Verdict(record.kind), store.keep(record, files))
 

@@ -1,11 +1,11 @@
 """Command ``finetune``: learn from the corrections now, in this process's own time."""
 
-import json
-import sys
 import time
 from typing import Annotated
 
 import typer
+
+from pipeline.console import AsJson, answer, live_progress
 
 
 def finetune(
@@ -13,7 +13,7 @@ def finetune(
     steps: Annotated[int, typer.Option(help="Optimiser steps; 0: as configured.", min=0)] = 0,
     every: Annotated[bool, typer.Option("--all", help="Learn also from corrections nobody approved.")] = False,
     promote: Annotated[bool, typer.Option("--promote", help="Put it to use if the guard lets it pass.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fine-tune the network on the corrections in the store, and judge what comes out.
 
@@ -24,17 +24,12 @@ def finetune(
     asked = {"steps": steps} if steps else {}
     if every:
         asked["learn_from"] = "all"  # type: ignore[assignment]
-    result = finetune_now(f"command-{time.time_ns()}", model or None, asked, promote, _say)
-    if as_json:
-        print(json.dumps(result, indent=2))
-        return
+    with live_progress() as progress:
+        result = finetune_now(f"command-{time.time_ns()}", model or None, asked, promote, progress.report)
     decision = result["decision"]
-    print(f"{result['model']}: {'passed' if decision['passed'] else 'not passed'}. {decision['reason']}")
+    lines = [f"{result['model']}: {'passed' if decision['passed'] else 'not passed'}. {decision['reason']}"]
     if result["promoted"]:
-        print("It is in use from the next job on; `glioloop models rollback` goes back.")
+        lines.append("It is in use from the next job on; `glioloop models rollback` goes back.")
     elif decision["passed"]:
-        print(f"`glioloop models promote {result['model']}` puts it to use.")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+        lines.append(f"`glioloop models promote {result['model']}` puts it to use.")
+    answer(result, "\n".join(lines), as_json)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipeline.console import Progress
 from pipeline.feedback.store import FeedbackStore
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan, make_plan
@@ -14,7 +15,7 @@ from pipeline.settings import ROOT, Settings, load_settings
 
 
 def finetune_now(
-    event: str, model: str | None, asked: Mapping[str, object], promote: bool, say: Callable[[str], None]
+    event: str, model: str | None, asked: Mapping[str, object], promote: bool, progress: Progress
 ) -> dict[str, Any]:
     """Fine-tune with this installation's settings and corrections, and wait for the end.
 
@@ -26,7 +27,7 @@ def finetune_now(
     settings = load_settings()
     identity = f"finetune-{hashlib.sha256(event.encode()).hexdigest()[:12]}"
     plan = plan_of(settings, identity, model, asked)
-    phases = run_phases(plan, say)
+    phases = run_phases(plan, progress)
     return register(plan, promote) | {"phases": phases, "learn": plan.learn, "held_back": plan.held_back}
 
 
@@ -47,15 +48,23 @@ def plan_of(settings: Settings, identity: str, model: str | None, asked: Mapping
     return plan
 
 
-def run_phases(plan: FinetunePlan, say: Callable[[str], None]) -> dict[str, Any]:
+def run_phases(plan: FinetunePlan, progress: Progress) -> dict[str, Any]:
     """Run every phase; returns seconds and peak memory of each."""
     outcome = {}
     for phase in Phase:
+        progress(phase.value, None)
         outcome[phase.value] = run_phase(
-            plan.folder, phase, busy=lambda: False, cancelled=lambda: False, report=lambda **_: None
+            plan.folder, phase, busy=lambda: False, cancelled=lambda: False, report=_reporter(phase, progress)
         )
-        say(f"{phase.value}: {outcome[phase.value]['seconds']:.0f} s")
     return outcome
+
+
+def _reporter(phase: Phase, progress: Progress) -> Callable[..., None]:
+    def report(**values: Any) -> None:
+        if "progress" in values:
+            progress(phase.value, values["progress"])
+
+    return report
 
 
 def register(plan: FinetunePlan, promote: bool) -> dict[str, Any]:

@@ -18,23 +18,32 @@ if TYPE_CHECKING:
         write_configuration,
         write_workstation_configuration,
     )
+    from pipeline.node.pair import SCANNER, WORKSTATION, PairConfiguration, write_pair
     from pipeline.node.process import OrthancProcess
 
 __all__ = [
     "LOOPBACK",
+    "SCANNER",
+    "WORKSTATION",
     "Modality",
     "NodeConfiguration",
     "OrthancProcess",
+    "PairConfiguration",
     "free_port",
     "read_commented_json",
     "state_folder_of",
     "write_configuration",
+    "write_pair",
     "write_workstation_configuration",
 ]
+
+
+_MODULES = {"OrthancProcess": "process"} | dict.fromkeys(
+    ("SCANNER", "WORKSTATION", "PairConfiguration", "write_pair"), "pair"
+)
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "pipeline.node.process" if name == "OrthancProcess" else "pipeline.node.configuration"
-    return getattr(import_module(module), name)
+    return getattr(import_module(f"pipeline.node.{_MODULES.get(name, 'configuration')}"), name)

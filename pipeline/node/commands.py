@@ -1,10 +1,11 @@
 """Command ``serve``: the node in the foreground."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from pipeline.console import AsJson, answer
 
 
 def serve(
@@ -13,7 +14,7 @@ def serve(
     ] = None,
     http_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of the configuration's.")] = None,
     dicom_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of the configuration's.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print where the node listens, once it does.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the node (Orthanc with the plugin and its worker) until interrupted."""
     # Imported here: `--help` should not pay for them.
@@ -22,7 +23,6 @@ def serve(
 
     def announce(facts: dict[str, object]) -> None:
         typer.echo("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()), err=True)
-        if as_json:
-            typer.echo(json.dumps(facts))
+        answer(facts, "", as_json)
 
     run_until_interrupted(configuration or NODE_CONFIGURATION, http_port, dicom_port, announce)

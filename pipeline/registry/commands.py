@@ -1,17 +1,15 @@
 """Commands ``models list | show | import | promote | rollback``."""
 
 import getpass
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.registry.registry import Registry
+from pipeline.console import AsJson, answer
+from pipeline.registry.registry import InstalledModel, Registry
 
 app = typer.Typer(no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 def _registry() -> Registry:
@@ -27,11 +25,9 @@ def list_models(as_json: AsJson = False) -> None:
     registry = _registry()
     current = registry.get(None).card.identity
     cards = [model.card for model in registry.installed()]
-    if as_json:
-        print(json.dumps([card.model_dump(mode="json") | {"current": card.identity == current} for card in cards]))
-        return
-    for card in cards:
-        print(f"{'*' if card.identity == current else ' '} {card.identity}  {card.description}")
+    listed = [card.model_dump(mode="json") | {"current": card.identity == current} for card in cards]
+    lines = [f"{'*' if card.identity == current else ' '} {card.identity}  {card.description}" for card in cards]
+    answer(listed, "\n".join(lines), as_json)
 
 
 def _user() -> str:
@@ -42,7 +38,7 @@ def _user() -> str:
 def show(model: Annotated[str, typer.Argument(help="name@version, or a name")], as_json: AsJson = False) -> None:
     """Show a network's card."""
     card = _registry().get(model).card
-    print(card.model_dump_json(indent=None if as_json else 2))
+    answer(card.model_dump(mode="json"), card.model_dump_json(indent=2), as_json)
 
 
 @app.command("import")
@@ -51,20 +47,21 @@ def import_model(
     as_json: AsJson = False,
 ) -> None:
     """Install a network of your own; it is not put to use before it is promoted."""
-    _tell("imported", _registry().import_model(folder).card.identity, as_json)
+    imported = _registry().import_model(folder).card.identity
+    answer({"imported": imported}, f"imported: {imported}", as_json)
 
 
 @app.command()
 def promote(model: Annotated[str, typer.Argument(help="name@version")], as_json: AsJson = False) -> None:
     """Make a network the one that the next job uses."""
-    _tell("current", _registry().promote(model, _user()).card.identity, as_json)
+    _in_use(_registry().promote(model, _user()), as_json)
 
 
 @app.command()
 def rollback(as_json: AsJson = False) -> None:
     """Go back to the network that was in use before."""
-    _tell("current", _registry().rollback(_user()).card.identity, as_json)
+    _in_use(_registry().rollback(_user()), as_json)
 
 
-def _tell(what: str, identity: str, as_json: bool) -> None:
-    print(json.dumps({what: identity}) if as_json else f"{what}: {identity}")
+def _in_use(model: InstalledModel, as_json: bool) -> None:
+    answer({"current": model.card.identity}, f"in use from the next job on: {model.card.identity}", as_json)

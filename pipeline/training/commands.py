@@ -1,20 +1,14 @@
 """Commands ``train | export | sample``; torch is imported only when one runs."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True)
+from pipeline.console import AsJson, answer, live_progress
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-@app.command()
 def train(
     heads: Annotated[Path, typer.Option(help="Folder of head label maps (NIfTI, 1 mm).", exists=True)],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log.csv, curves.png and rendered samples.")],
@@ -33,7 +27,7 @@ def train(
     patience: Annotated[
         int, typer.Option(min=0, help="Validations without gain until the rate is halved; after the third, stop.")
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a network on synthetic studies of label maps, real cases mixed in where given."""
     from pipeline.training.loop import TrainingPlan  # noqa: PLC0415 - torch takes seconds to import
@@ -55,12 +49,12 @@ def train(
         start=start,
         patience=patience,
     )
-    state = run(plan, resume, _say)
-    if as_json:
-        print(json.dumps({"stage": stage, "step": state.step, "best_dice": state.best, "out": str(out)}))
+    with live_progress() as progress:
+        state = run(plan, resume, progress.note, progress.report)
+    outcome = {"stage": stage, "step": state.step, "best_dice": state.best, "out": str(out)}
+    answer(outcome, f"step {state.step}, best Dice {state.best:.3f}; checkpoints in {out}", as_json)
 
 
-@app.command()
 def export(
     tumour: Annotated[Path, typer.Option(help="Checkpoint of the tumour network.", exists=True)],
     brain: Annotated[Path, typer.Option(help="Checkpoint of the brain network.", exists=True)],
@@ -68,30 +62,29 @@ def export(
     name: Annotated[str, typer.Option(help="Name on the card.")] = "gliounet",
     version: Annotated[str, typer.Option(help="Version on the card.")] = "0.1.0",
     metrics: Annotated[Path | None, typer.Option(help="JSON list of the card's metrics.", exists=True)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the card on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Export checkpoints to ONNX with a parity check and a model card."""
     from pipeline.registry import Metric  # noqa: PLC0415
     from pipeline.training.export import CardFacts, write_model  # noqa: PLC0415 - torch takes seconds to import
 
     measured = [Metric.model_validate(m) for m in json.loads(metrics.read_text())] if metrics else []
-    card = write_model(tumour, brain, out, CardFacts(name=name, version=version, metrics=measured))
-    if as_json:
-        print(card.model_dump_json())
-    else:
-        _say(f"{card.identity} in {out}")
+    with live_progress() as progress:
+        progress.report("export, and compare with PyTorch", None)
+        card = write_model(tumour, brain, out, CardFacts(name=name, version=version, metrics=measured))
+    answer(card.model_dump(mode="json"), f"{card.identity} in {out}", as_json)
 
 
-@app.command()
 def sample(
     head: Annotated[Path, typer.Option(help="Head label map to render.", exists=True)],
     out: Annotated[Path, typer.Option(help="Folder for t1, t1c, t2, flair and the truth.")],
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 7,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the truth on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Render a synthetic DICOM study with a tumour."""
     from pipeline.training.synthesis.study import write_study  # noqa: PLC0415 - torch takes seconds to import
 
-    truth = write_study(head, out, seed)
-    if as_json:
-        print(json.dumps(truth))
+    with live_progress() as progress:
+        progress.report("render", None)
+        truth = write_study(head, out, seed)
+    answer(truth, f"a study and its truth in {out}", as_json)

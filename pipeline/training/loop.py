@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.console import Progress, silent
 from pipeline.training.cases import CaseSource
 from pipeline.training.checkpoints import load_checkpoint, save_checkpoint, update_average
 from pipeline.training.curves import draw_curves
@@ -245,7 +246,9 @@ def _log(plan: TrainingPlan, row: dict[str, float]) -> None:
     draw_curves(path, plan.out / "curves.png")
 
 
-def train(plan: TrainingPlan, resume: bool = False, say: Callable[[str], None] = print) -> TrainingState:
+def train(
+    plan: TrainingPlan, resume: bool = False, say: Callable[[str], None] = print, progress: Progress = silent
+) -> TrainingState:
     """Train until the schedule or the time ends.
 
     Parameters
@@ -255,7 +258,9 @@ def train(plan: TrainingPlan, resume: bool = False, say: Callable[[str], None] =
     resume
         Go on from ``plan.out/last.pt``.
     say
-        Takes progress messages.
+        Takes a line a validation.
+    progress
+        Told how much of the schedule is done.
 
     Returns
     -------
@@ -272,6 +277,7 @@ def train(plan: TrainingPlan, resume: bool = False, say: Callable[[str], None] =
     pool.start(state.step)
     began = time.monotonic()
     try:
+        progress("render what is validated with", None)
         held = validation_samples(plan, plan.out / "cache" / "heads")
         while state.step < plan.steps and state.halvings <= HALVINGS and time.monotonic() - began < plan.minutes * 60:
             rng = np.random.default_rng([plan.seed, 1, state.step])
@@ -279,6 +285,7 @@ def train(plan: TrainingPlan, resume: bool = False, say: Callable[[str], None] =
             sample = cases.get(rng) if cases is not None and real else pool.get(state.step, rng)
             state.losses.append(train_step(plan, state, sample, rng))
             state.step += 1
+            progress(f"train, {plan.steps} steps", state.step / plan.steps)
             if state.step % plan.validate_every == 0 or state.step == plan.steps:
                 _checkpoint(plan, state, held, time.monotonic() - began, say)
     finally:

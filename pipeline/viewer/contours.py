@@ -1,6 +1,6 @@
 """The structure set's contours in pixels of the reference series' slices, for the dashboard."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from pipeline.names import REGION_MEANING, Region
 from pipeline.volume.records import SourceVolume
 
 #: A tenth of a pixel is finer than any screen draws it.
-_DECIMALS: Final = 1
+DECIMALS: Final = 1
 
 _LETTERS: Final = (("L", "R"), ("P", "A"), ("H", "F"))
 
@@ -39,26 +39,43 @@ def contours_on_slices(
         (name, meaning, colour), ``contours`` (by slice: ROI by its place in ``rois``, and column and row of
         each point in turn, 0 being the centre of the first pixel).
     """
-    image = reference.image
     rois = _rois(structure_set, roi_names)
     numbers = {roi.pop("number"): place for place, roi in enumerate(rois)}
-    places = {one.sop_instance_uid: k for k, one in enumerate(reference.slices)}
-    to_pixels = _to_pixels(image)
     contours: dict[str, list[dict[str, Any]]] = {}
-    for item in structure_set.get("ROIContourSequence", []) if structure_set is not None else ():
-        for contour in item.get("ContourSequence", []):
-            pixels = to_pixels(np.array(contour.ContourData, float).reshape(-1, 3))
-            k = _slice_of(contour, places, pixels)
-            flat = np.round(pixels[:, :2], _DECIMALS).ravel().tolist()
-            contours.setdefault(str(k), []).append({"roi": numbers[int(item.ReferencedROINumber)], "points": flat})
+    for number, k, points in contours_of(structure_set, reference) if structure_set is not None else ():
+        contours.setdefault(str(k), []).append({"roi": numbers[number], "points": points})
     return {
-        "size": list(image.GetSize()),
-        "spacing_mm": [round(one, 4) for one in image.GetSpacing()],
-        "edges": _edges(image),
+        "size": list(reference.image.GetSize()),
+        "spacing_mm": [round(one, 4) for one in reference.image.GetSpacing()],
+        "edges": _edges(reference.image),
         "slices": [one.sop_instance_uid for one in reference.slices],
         "rois": rois,
         "contours": contours,
     }
+
+
+def contours_of(structure_set: pydicom.Dataset, reference: SourceVolume) -> Iterator[tuple[int, int, list[float]]]:
+    """Give the contours of a structure set in pixels of the series that they are drawn on.
+
+    Parameters
+    ----------
+    structure_set
+        RT Structure Set.
+    reference
+        The series.
+
+    Yields
+    ------
+    tuple
+        ROI Number, slice, and column and row of each point in turn, 0 being the centre of the first pixel.
+    """
+    to_pixels = _to_pixels(reference.image)
+    places = {one.sop_instance_uid: k for k, one in enumerate(reference.slices)}
+    for item in structure_set.get("ROIContourSequence") or ():
+        for contour in item.get("ContourSequence") or ():
+            pixels = to_pixels(np.array(contour.ContourData, float).reshape(-1, 3))
+            points = np.round(pixels[:, :2], DECIMALS).ravel().tolist()
+            yield int(item.ReferencedROINumber), _slice_of(contour, places, pixels), points
 
 
 def _rois(structure_set: pydicom.Dataset | None, roi_names: Mapping[Region, str]) -> list[dict[str, Any]]:

@@ -79,5 +79,19 @@ export function personName(value) {
   return [family, [given, middle].filter(Boolean).join(" ")].filter(Boolean).join(", ");
 }
 
+export const REGIONS = ["WT", "TC", "ET"];
+export const REGION_LABELS = { WT: "Whole tumour", TC: "Tumour core", ET: "Enhancing" };
+
+export const REVIEW_LABELS = {
+  none: "",
+  automatic: "not sent",
+  sent: "sent, not reviewed",
+  corrected: "corrected",
+  accepted: "accepted",
+};
+
+/** Millilitres with their sign: what a correction added or took away. */
+export const signed = (value, sign) => (value ? `${sign}${millilitres(value)}` : "0");
+
 /** Millilitres. */
 export const millilitres = (value) => (value === null || value === undefined ? "" : `${value < 10 ? value.toFixed(2) : value.toFixed(1)} ml`);

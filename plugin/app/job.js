@@ -15,8 +15,9 @@ export class JobPage {
     this.head = h("div", { class: "head" });
     this.main = h("div", { class: "stack" });
     this.side = h("div", { class: "stack" });
+    this.log = h("div");
     this.series = h("div");
-    this.element = h("div", { class: "page" }, this.head, this.progress.element, h("div", { class: "columns" }, this.main, this.side), this.series);
+    this.element = h("div", { class: "page" }, this.head, this.progress.element, h("div", { class: "columns" }, this.main, this.side), h("div", { class: "stack" }, this.series, this.log));
   }
 
   async refresh() {
@@ -25,6 +26,7 @@ export class JobPage {
     if (this.shown !== job.updated + job.state + job.stage + job.progress) {
       if (this.state && this.state !== job.state) say(`The job is ${STATE_LABELS[job.state].toLowerCase()}`);
       this.show(job);
+      fill(this.log, logCard(await get(`/glioloop/jobs/${this.id}/log`)));
       this.shown = job.updated + job.state + job.stage + job.progress;
       this.state = job.state;
     }
@@ -104,6 +106,20 @@ function about(job) {
     ["Computed by", job.result?.provider],
     ["Id", h("code", { class: "small" }, job.id)],
   ));
+}
+
+const LEVELS = { warning: "refused", error: "failed", info: "done" };
+
+/** The workers' lines about this job; what is not known here by name follows as it was written. */
+function logCard(lines) {
+  if (!lines.length) return null;
+  const rows = lines.map(({ timestamp, level, event, stage, seconds, ...rest }) => h("tr", { "data-level": LEVELS[level] ?? "done" },
+    h("td", { class: "number muted" }, moment(timestamp)),
+    h("th", { scope: "row" }, [event, STAGE_LABELS[stage]?.toLowerCase()].filter(Boolean).join(": ")),
+    h("td", { class: "number" }, seconds === undefined ? "" : duration(seconds)),
+    h("td", { class: "small break" }, Object.entries(rest).filter(([, value]) => value !== "" && value !== null).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", "))));
+  return card("Log", h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Log of the job" },
+    h("table", { class: "log", "aria-label": "Log" }, h("thead", {}, h("tr", {}, ["Time", "What", "Took", "Detail"].map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, rows))));
 }
 
 function deliveries(job) {

@@ -1,9 +1,8 @@
 // The networks: their cards, what was measured on them, and which one is in use.
 
 import { get, post } from "./api.js";
-import { fill, h, say } from "./dom.js";
+import { facts, fill, h, say } from "./dom.js";
 import { SEQUENCE_LABELS } from "./format.js";
-import { facts } from "./dom.js";
 import { action, plainTable } from "./parts.js";
 
 const USES = { tuning: "tuning: choices were made by it", validation: "validation", synthetic: "synthetic cases" };
@@ -12,7 +11,9 @@ const USES = { tuning: "tuning: choices were made by it", validation: "validatio
 export class ModelsPage {
   constructor() {
     this.list = h("div", { class: "stack" });
-    this.element = h("div", { class: "page" }, h("h1", {}, "Networks"), h("p", { class: "muted" }, "The next job uses the network in use; every object names the one that made it. Going back is using the earlier one again."), this.list);
+    this.element = h("div", { class: "page" },
+      h("div", { class: "title-row" }, h("h1", {}, "Networks"), h("span", { class: "spring" }), action("Go back to the one before", () => this.rollback())),
+      h("p", { class: "muted" }, "The next job uses the network in use; every object names the one that made it."), this.list);
   }
 
   async refresh() {
@@ -29,8 +30,10 @@ export class ModelsPage {
     const title = `model-${card.identity.replace(/[^A-Za-z0-9]+/g, "-")}`;
     return h("article", { class: "card model", "aria-labelledby": title, "data-current": card.current },
       h("div", { class: "title-row" }, h("h2", { id: title }, card.identity),
+        card.lineage && !card.current ? h("span", { class: "pill", "data-state": "queued" }, "Candidate") : null, h("span", { class: "spring" }),
         card.current ? h("span", { class: "pill", "data-state": "done" }, "In use") : action("Use this one", () => this.promote(card), { class: "primary" })),
       h("p", {}, card.description),
+      card.lineage ? h("p", {}, h("strong", {}, "Guard: "), card.lineage.decision || "has not judged it.", h("span", { class: "muted small" }, ` Fine-tuned from ${card.lineage.parent} on ${card.lineage.cases?.length ?? 0} corrections.`)) : null,
       metrics(card.metrics ?? []),
       card.limitations?.length ? h("div", { class: "limits" }, h("h3", {}, "What it cannot do"), h("ul", {}, card.limitations.map((one) => h("li", {}, one)))) : null,
       h("details", {}, h("summary", {}, "Card"), details(card)));
@@ -38,7 +41,15 @@ export class ModelsPage {
 
   async promote(card) {
     const [name, version] = card.identity.split("@");
-    const { current } = await post(`/glioloop/models/${encodeURIComponent(name)}/${encodeURIComponent(version)}/promote`);
+    await this.use(`/glioloop/models/${encodeURIComponent(name)}/${encodeURIComponent(version)}/promote`);
+  }
+
+  async rollback() {
+    await this.use("/glioloop/models/rollback");
+  }
+
+  async use(path) {
+    const { current } = await post(path);
     say(`${current} is in use now`);
     await this.refresh();
   }
@@ -69,8 +80,7 @@ function details(card) {
       ["Window", grid.window?.join(" × ")],
       ["Normalisation", grid.normalisation],
       ["Brain first", card.brain ? card.brain.file.name : "no"],
-      ["Parent", card.lineage?.parent],
-      ["Guard", card.lineage?.decision],
+      ["Learnt from", card.lineage?.cases?.join(", ")],
       ["ONNX opset", String(card.opset ?? "")],
       ["sha256", h("code", { class: "small break" }, card.file?.sha256 ?? "")],
     ),

@@ -108,9 +108,15 @@ export function plainTable(label, head, rows) {
   );
 }
 
+/** One choice out of few, side by side. */
+export function segments(name, label, options, value, choose) {
+  return h("div", { class: "segments", role: "radiogroup", "aria-label": label }, options.map(([key, words]) =>
+    h("label", {}, h("input", { type: "radio", name, value: key, checked: key === value, onchange: () => choose(key) }), h("span", {}, words))));
+}
+
 /** A button that waits for what it started, and says what came of it. */
 export function action(label, run, options = {}) {
-  const button = h("button", { type: "button", class: options.class, onclick: start }, label);
+  const button = h("button", { type: "button", onclick: start, ...options }, label);
   async function start() {
     button.disabled = true;
     try {
@@ -122,6 +128,20 @@ export function action(label, run, options = {}) {
     }
   }
   return button;
+}
+
+/** Ask before something that cannot be taken back. */
+export function confirm(question, detail, label, run) {
+  const go = action(label, async () => {
+    await run();
+    box.close();
+  }, { class: "primary" });
+  const box = h("dialog", { class: "notice", "aria-label": question },
+    h("p", { class: "error-message" }, question), h("p", {}, detail),
+    h("div", { class: "actions end" }, h("button", { type: "button", onclick: () => box.close() }, "Keep it"), go));
+  box.addEventListener("close", () => box.remove());
+  document.body.append(box);
+  box.showModal();
 }
 
 /** A message that stays until it is read. */

@@ -1,16 +1,24 @@
 // The slice browser: the aligned sequences on the reference series' slices, with the contours over them.
 
 import { get, root } from "./api.js";
-import { h, text } from "./dom.js";
+import { h, s, text } from "./dom.js";
 import { SEQUENCES, SEQUENCE_LABELS } from "./format.js";
+import { segments } from "./parts.js";
 
 const FOUR = "four";
+const AUTOMATIC = "automatic";
+const CORRECTED = "corrected";
+/** Whose contours X shows, in turn. */
+const TURNS = [[AUTOMATIC, CORRECTED], [AUTOMATIC], [CORRECTED]];
 
 /** Slices of one job's result. */
 export class SliceBrowser {
-  constructor(job, content) {
+  /** content: the job's contours; corrected: those of a correction on the same slices, or null. */
+  constructor(job, content, corrected) {
     this.job = job;
     this.content = content;
+    this.corrected = corrected && onContent(corrected, content);
+    this.sources = new Set([AUTOMATIC, CORRECTED]);
     this.sheets = new Map();
     this.hidden = new Set();
     this.zoomed = false;
@@ -20,8 +28,12 @@ export class SliceBrowser {
     this.build();
   }
 
-  static async of(job) {
-    return new SliceBrowser(job, await get(`/glioloop/jobs/${job.id}/contours`));
+  static async of(job, correction) {
+    const [content, corrected] = await Promise.all([
+      get(`/glioloop/jobs/${job.id}/contours`),
+      // A correction that cannot be shown leaves the automatic contours as they are.
+      correction ? get(`/glioloop/feedback/${correction.id}/contours`).catch(() => null) : null]);
+    return new SliceBrowser(job, content, corrected);
   }
 
   build() {
@@ -31,10 +43,10 @@ export class SliceBrowser {
     this.place = h("output", { class: "number slice-number", "aria-live": "polite" });
     this.strip = h("canvas", { class: "profile", "aria-hidden": "true", height: 22 });
     this.element = h("div", { class: "browser", onkeydown: (event) => this.key(event) },
-      h("div", { class: "toolbar" }, this.viewPicker(), this.roiSwitches(), this.zoomButton()),
+      h("div", { class: "toolbar" }, this.viewPicker(), this.roiSwitches(), this.sourceSwitches(), this.zoomButton()),
       this.panes,
       h("div", { class: "slider-row" }, h("div", { class: "slider" }, this.strip, this.slider), this.place),
-      h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, 1–4 for a sequence, 5 for all four, C for the contours, Z to zoom. For orientation only, not for diagnosis."));
+      h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, 1–4 for a sequence, 5 for all four, C for the contours, ", this.corrected ? "X for automatic and corrected in turn, " : "", "Z to zoom. For orientation only, not for diagnosis."));
     this.panes.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.resize = new ResizeObserver(() => this.draw());
     this.resize.observe(this.panes);
@@ -42,12 +54,8 @@ export class SliceBrowser {
   }
 
   viewPicker() {
-    const options = [...SEQUENCES.map((name) => [name, SEQUENCE_LABELS[name]]), [FOUR, "All four"]];
-    this.views = new Map(options.map(([value, label]) => {
-      const input = h("input", { type: "radio", name: "view", value, checked: value === this.view, onchange: () => this.setView(value) });
-      return [value, { input, label: h("label", {}, input, h("span", {}, label)) }];
-    }));
-    return h("div", { class: "segments", role: "radiogroup", "aria-label": "Sequence" }, [...this.views.values()].map((one) => one.label));
+    this.views = segments("view", "Sequence", [...SEQUENCES.map((name) => [name, SEQUENCE_LABELS[name]]), [FOUR, "All four"]], this.view, (value) => this.setView(value));
+    return this.views;
   }
 
   roiSwitches() {
@@ -58,6 +66,17 @@ export class SliceBrowser {
       return { box, label: h("label", { class: "roi", title: roi.meaning, "data-roi": roi.name }, box, swatch, roi.name) };
     });
     return h("div", { class: "rois", role: "group", "aria-label": "Contours" }, this.switches.map((one) => one.label));
+  }
+
+  /** Automatic and corrected contours, each with the line it is drawn with. */
+  sourceSwitches() {
+    if (!this.corrected) return null;
+    this.lines = new Map([[AUTOMATIC, "Automatic"], [CORRECTED, "Corrected"]].map(([source, label]) => {
+      const box = h("input", { type: "checkbox", checked: true, onchange: () => this.showSource(source, box.checked) });
+      const sample = s("svg", { class: `line ${source}`, width: 26, height: 8, "aria-hidden": "true" }, s("line", { x1: 1, y1: 4, x2: 25, y2: 4 }));
+      return [source, { box, label: h("label", { class: "roi", "data-source": source }, box, sample, label) }];
+    }));
+    return h("div", { class: "rois", role: "group", "aria-label": "Whose contours" }, [...this.lines.values()].map((one) => one.label));
   }
 
   zoomButton() {
@@ -77,7 +96,7 @@ export class SliceBrowser {
 
   setView(view) {
     this.view = view;
-    this.views.get(view).input.checked = true;
+    this.views.querySelector(`input[value=${view}]`).checked = true;
     this.panes.dataset.view = view;
     this.showPanes();
   }
@@ -87,6 +106,20 @@ export class SliceBrowser {
     else this.hidden.delete(number);
     this.switches[number].box.checked = !hide;
     this.draw();
+  }
+
+  showSource(source, on) {
+    if (on) this.sources.add(source);
+    else this.sources.delete(source);
+    this.lines.get(source).box.checked = on;
+    this.draw();
+  }
+
+  /** Both, the automatic ones, the corrected ones, both … */
+  turnSources() {
+    const now = TURNS.findIndex((turn) => turn.length === this.sources.size && turn.every((one) => this.sources.has(one)));
+    const next = TURNS[(now + 1) % TURNS.length];
+    for (const source of this.lines.keys()) this.showSource(source, next.includes(source));
   }
 
   setZoom(on) {
@@ -109,7 +142,8 @@ export class SliceBrowser {
     else if (event.key === "c") {
       const hide = this.hidden.size < this.content.rois.length;
       this.content.rois.forEach((_, number) => this.toggle(number, hide));
-    } else if (event.key === "z") this.setZoom(!this.zoomed);
+    } else if (event.key === "x" && this.corrected) this.turnSources();
+    else if (event.key === "z") this.setZoom(!this.zoomed);
     else return;
     event.preventDefault();
   }
@@ -146,7 +180,9 @@ export class SliceBrowser {
 
   draw() {
     const count = this.content.size[2];
-    const here = this.content.contours[this.k] ?? [];
+    const here = [
+      ...(this.sources.has(AUTOMATIC) ? this.content.contours[this.k] ?? [] : []),
+      ...(this.corrected && this.sources.has(CORRECTED) ? this.corrected[this.k] ?? [] : [])];
     const names = [...new Set(here.map((one) => this.content.rois[one.roi].name))];
     text(this.place, `${this.k + 1} / ${count}`);
     for (const [name, canvas] of this.canvases) {
@@ -185,19 +221,21 @@ export class SliceBrowser {
     const x = context.canvas.width / width;
     const y = context.canvas.height / height;
     context.lineJoin = "round";
-    for (const { roi, points } of contours) {
+    for (const { roi, points, dashed } of contours) {
       if (this.hidden.has(roi)) continue;
       const path = new Path2D();
       // A pixel's centre is its whole number; its corner, where the canvas begins, lies half a pixel before.
       for (let i = 0; i < points.length; i += 2) path.lineTo((points[i] + 0.5 - left) * x, (points[i + 1] + 0.5 - top) * y);
       path.closePath();
+      context.setLineDash(dashed ? [5 * density, 4 * density] : []);
       context.strokeStyle = "rgba(0, 0, 0, 0.55)";
       context.lineWidth = 3.2 * density;
       context.stroke(path);
       context.strokeStyle = colour(this.content.rois[roi]);
-      context.lineWidth = 1.6 * density;
+      context.lineWidth = (dashed ? 2 : 1.6) * density;
       context.stroke(path);
     }
+    context.setLineDash([]);
   }
 
   drawEdges(context, density) {
@@ -232,6 +270,14 @@ export class SliceBrowser {
       context.fillRect(inset + k * step - Math.min(step * 0.35, 4), 22 - tall, Math.max(1, Math.min(step * 0.7, 8)), tall);
     });
   }
+}
+
+/** Contours of a correction by slice with the ROIs' places in `content`; null where it lies on other slices. */
+function onContent(corrected, content) {
+  if (corrected.slices.join() !== content.slices.join()) return null;
+  const places = new Map(content.rois.map((roi, place) => [roi.region, place]));
+  return Object.fromEntries(Object.entries(corrected.contours).map(([k, contours]) => [k,
+    contours.filter((one) => places.has(one.region)).map((one) => ({ roi: places.get(one.region), points: one.points, dashed: true }))]));
 }
 
 const colour = (roi) => `rgb(${roi.colour.join(", ")})`;

@@ -2,8 +2,9 @@
 
 import { explorer, get, post, root } from "./api.js";
 import { card, facts, fill, h, say } from "./dom.js";
-import { ACTIVE, STATE_LABELS, duration, jobSeconds, millilitres, moment } from "./format.js";
-import { ProgressLine, action, errorBox, flagList, seriesTable, statePill } from "./parts.js";
+import { difference } from "./feedback.js";
+import { ACTIVE, REGIONS, REGION_LABELS, REVIEW_LABELS, STATE_LABELS, duration, jobSeconds, millilitres, moment } from "./format.js";
+import { ProgressLine, action, errorBox, flagList, plainTable, seriesTable, statePill } from "./parts.js";
 import { patient, studyLine } from "./patients.js";
 import { reprocess } from "./reprocess.js";
 import { SliceBrowser } from "./slices.js";
@@ -40,12 +41,15 @@ export class StudyPage {
 
   async show(found, result) {
     fill(this.head, ...this.headOf(found, viewerLink(await this.viewer(), found, result)));
-    fill(this.side, result ? volumes(result) : null, result ? card("Quality flags", flagList(result.result.flags)) : null, review(found), runs(found.jobs, result?.id));
+    fill(this.side, result ? volumes(result) : null, result ? card("Quality flags", flagList(result.result.flags)) : null, this.review(found, result), runs(found.jobs, result?.id));
     const { series, error } = found.identification;
     fill(this.below, card("Series", series ? seriesTable(series) : errorBox(error)));
-    if (result?.id !== this.result?.id || !result) {
-      this.result = result;
-      fill(this.main, result ? await picture(result) : noResult(found.jobs));
+    const correction = correctionOf(found, result);
+    // The slice browser keeps its place while nothing that it shows has changed.
+    const drawn = `${result?.id} ${correction?.id}`;
+    if (drawn !== this.drawn || !result) {
+      this.drawn = drawn;
+      fill(this.main, result ? await picture(result, correction) : noResult(found.jobs));
     }
   }
 
@@ -64,6 +68,24 @@ export class StudyPage {
     ];
   }
 
+  /** Review state of the result that is shown, and what a correction changed. */
+  review(found, result) {
+    if (!result) return null;
+    const correction = correctionOf(found, result);
+    if (!correction) return card("Review", facts(["State", REVIEW_LABELS[result.review?.state] ?? "not reviewed"]));
+    const rows = REGIONS.filter((name) => correction.regions[name]).map((name) => [
+      REGION_LABELS[name], millilitres(correction.regions[name].automatic_ml), millilitres(correction.regions[name].corrected_ml), difference(correction.regions[name])]);
+    return card("Review",
+      facts(["State", REVIEW_LABELS[correction.kind]], ["Received", moment(correction.received)], ["Approval", correction.approval?.toLowerCase()],
+        ["Trusted", correction.trusted ? "yes" : "no: not learnt from"], ["Drawn on", correction.drawn_on?.join(", ")]),
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Automatic and corrected" },
+        plainTable("Automatic and corrected", ["Region", "Automatic", "Corrected", "Difference"], rows)),
+      correction.trusted ? null : h("div", { class: "actions" }, action("Trust this correction", async () => {
+        await post(`/glioloop/feedback/${correction.id}/trust`);
+        await this.refresh();
+      })));
+  }
+
   async segment() {
     await post(`/glioloop/studies/${this.study}/process`);
     await this.refresh();
@@ -77,9 +99,12 @@ function viewerLink(template, found, result) {
     .replace("{rtstruct}", encodeURIComponent(result?.result.rtstruct?.series_instance_uid ?? ""));
 }
 
-async function picture(job) {
+/** The latest correction of a result's contours. */
+const correctionOf = (found, result) => found.review?.feedback?.find((one) => one.job === result?.id);
+
+async function picture(job, correction) {
   try {
-    return card("Contours", (await SliceBrowser.of(job)).element);
+    return card("Contours", (await SliceBrowser.of(job, correction)).element);
   } catch (error) {
     if (error.code !== "JOB_UNKNOWN") return card("Contours", errorBox(error));
     const image = h("img", { class: "preview", src: `${root}/glioloop/jobs/${job.id}/preview.png`, alt: "Picture of the result with its contours" });
@@ -96,7 +121,7 @@ function noResult(jobs) {
 function volumes(job) {
   const { result } = job;
   const preview = h("a", { href: `${root}/glioloop/jobs/${job.id}/preview.png`, target: "_blank", rel: "noopener" }, "Picture for the record");
-  const rows = ["WT", "TC", "ET"].filter((region) => region in (result.volumes_ml ?? {})).map((region) => volumeRow(region, result));
+  const rows = REGIONS.filter((region) => region in (result.volumes_ml ?? {})).map((region) => volumeRow(region, result));
   return card("Volumes",
     result.tumour_found
       ? h("table", { class: "volumes" }, h("thead", {}, h("tr", {}, ["Region", "Volume", "In plane"].map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, rows))
@@ -105,22 +130,11 @@ function volumes(job) {
     h("p", { class: "small" }, preview, " · ", h("a", { href: `#/jobs/${job.id}` }, "Job")));
 }
 
-const REGIONS = { WT: "Whole tumour", TC: "Tumour core", ET: "Enhancing" };
-
 function volumeRow(region, result) {
   const size = result.sizes?.[region] ?? {};
-  return h("tr", {}, h("th", { scope: "row" }, h("span", { class: "swatch", "data-region": region }), REGIONS[region]),
+  return h("tr", {}, h("th", { scope: "row" }, h("span", { class: "swatch", "data-region": region }), REGION_LABELS[region]),
     h("td", { class: "number" }, millilitres(result.volumes_ml[region])),
     h("td", { class: "number" }, size.long_axis_mm ? `${Math.round(size.long_axis_mm)} × ${Math.round(size.short_axis_mm)} mm` : "—"));
-}
-
-const REVIEWS = { none: "none", automatic: "automatic, not sent", sent: "sent, no answer yet", corrected: "corrected", accepted: "accepted unchanged" };
-
-function review(found) {
-  if (!found.review || found.review.state === "none") return null;
-  const { state, since, trusted } = found.review;
-  const trust = trusted === true ? "yes" : trusted === false ? "no" : null;
-  return card("Review", facts(["State", REVIEWS[state] ?? state], ["Since", moment(since)], ["Trusted", trust]));
 }
 
 function runs(jobs, shown) {

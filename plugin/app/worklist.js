@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { fill, h, say, text } from "./dom.js";
-import { ACTIVE, STATE_LABELS, duration, jobSeconds, millilitres, moment } from "./format.js";
+import { ACTIVE, REVIEW_LABELS, STATE_LABELS, duration, jobSeconds, millilitres, moment } from "./format.js";
 import { ProgressLine, sequenceChips, statePill } from "./parts.js";
 import { patient, studyLine } from "./patients.js";
 
@@ -37,11 +37,12 @@ class Row {
       fill(this.sequences, sequenceChips(job.sequences));
       text(this.tumour, tumour(job));
       fill(this.flags, flagCell(job));
-      text(this.review, job.state === "done" ? reviewLabel(job) : "");
       this.shown = `${job.state} ${job.updated}`;
     }
     this.job = job;
     this.progress.update(job);
+    text(this.review, REVIEW_LABELS[job.review?.state] ?? "");
+    this.review.dataset.review = job.review?.state ?? "none";
     text(this.time, duration(jobSeconds(job)));
   }
 }
@@ -56,11 +57,6 @@ function flagCell(job) {
   if (!flags.length) return "";
   const words = flags.map((flag) => flag.message).join("\n");
   return h("span", { class: "flag-count", title: words }, `⚑ ${flags.length}`, h("span", { class: "unseen" }, ` flags: ${words}`));
-}
-
-function reviewLabel(job) {
-  const verdict = job.review?.verdict ?? job.review?.state ?? job.review;
-  return typeof verdict === "string" ? verdict.replaceAll("_", " ") : "not approved";
 }
 
 /** The worklist's page. */

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import GlioLoopError
-from pipeline.node import Modality, OrthancProcess, free_port, write_configuration, write_workstation_configuration
+from pipeline.node import WORKSTATION, Modality, OrthancProcess, free_port
 from pipeline.settings import ROOT
-from pipeline.viewer.ohif import prepare_ohif, viewer_template
-from tests.orthanc.conftest import SCANNER, Pair, send, wait_for
+from pipeline.viewer.ohif import prepare_ohif
+from tests.orthanc.conftest import PATIENCE, Pair, make_pair, send, wait_for
 
 selenium = pytest.importorskip("selenium")
 
@@ -27,7 +27,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-SCREENSHOTS = ROOT / "docs"
 #: Fetched things (viewer, axe-core) outlive a test run, and lie outside of what git sees.
 CACHE = ROOT / ".state"
 AXE = "axe-core@4.10.3"
@@ -74,7 +73,7 @@ class Browser:
         from selenium.common.exceptions import StaleElementReferenceException  # noqa: PLC0415
 
         waiting = WebDriverWait(
-            self.driver, seconds, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException]
+            self.driver, seconds * PATIENCE, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException]
         )
         return waiting.until(
             lambda _: condition(), f"waited {seconds:g} s for {what}; the page says: {self.words()[:600]}"
@@ -101,11 +100,6 @@ class Browser:
     def picture(self) -> Image.Image:
         """Return a screenshot."""
         return Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
-
-    def keep_picture(self, name: str) -> None:
-        """Save a screenshot for the documentation, where that is asked for."""
-        if os.environ.get("GLIOLOOP_SCREENSHOTS"):
-            self.picture().save(SCREENSHOTS / f"{name}.png", optimize=True)
 
     def canvas(self, element: WebElement) -> Image.Image:
         """Return what a canvas holds, in its own pixels."""
@@ -165,33 +159,16 @@ def site(tmp_path_factory: pytest.TempPathFactory, network: Path) -> Iterator[Si
         viewer, reason = prepare_ohif(CACHE), None
     except GlioLoopError as error:
         viewer, reason = None, str(error)
-    node_dicom, workstation_dicom = free_port(), free_port()
-    workstation = write_workstation_configuration(
-        folder / "workstation",
-        http_port=free_port(),
-        dicom_port=workstation_dicom,
-        modalities={"node": Modality("GLIOLOOP", node_dicom)},
+    pair = make_pair(
+        folder,
+        stable_age=1,
+        modalities={UNREACHABLE: Modality("NOBODY", free_port())},
         viewer=viewer,
+        Automatic=False,
+        ModelsFolder=str(models),
+        Destinations=[{"Modality": WORKSTATION, "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
+        ForwardRetrySeconds=[0.5],
     )
-    node = write_configuration(
-        folder / "node",
-        http_port=free_port(),
-        dicom_port=node_dicom,
-        modalities={
-            "workstation": Modality("WORKSTATION", workstation_dicom),
-            "scanner": Modality(SCANNER, free_port()),
-            UNREACHABLE: Modality("NOBODY", free_port()),
-        },
-        settings={
-            "Automatic": False,
-            "ModelsFolder": str(models),
-            "Destinations": [{"Modality": "workstation", "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
-            "ForwardRetrySeconds": [0.5],
-            "ViewerUrl": "" if viewer is None else viewer_template(workstation.url),
-        },
-        overrides={"StableAge": 1, "DicomScuTimeout": 2},
-    )
-    pair = Pair(OrthancProcess(node), OrthancProcess(workstation))
     with pair.workstation, pair.node:
         pair.wait_ready()
         yield Site(pair, reason)

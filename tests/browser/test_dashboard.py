@@ -1,6 +1,5 @@
 """The dashboard in Chromium: contours where they belong, reasons, promotion, names, other origins."""
 
-import io
 import time
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from pydicom.filebase import DicomBytesIO
 from pydicom.uid import generate_uid
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.conftest import UNREACHABLE, Browser, Site
+from tests.browser.pixels import expected_points, reference_slices, share_in_colour, structure_set
 from tests.orthanc.conftest import copy_study, send
 
 MARKUP = "<img src=x onerror=window.broken=1>"
@@ -20,56 +19,10 @@ MARKUP = "<img src=x onerror=window.broken=1>"
 NAME = "<h6>broken</h6>"
 
 
-def structure_set(site: Site, job: dict[str, Any]) -> pydicom.Dataset:
-    with site.pair.node.client() as client:
-        identity = job["result"]["stored"]["rtstruct"]
-        return pydicom.dcmread(DicomBytesIO(client.get(f"/instances/{identity}/file").raise_for_status().content))
-
-
-def reference_slices(site: Site, job: dict[str, Any]) -> list[pydicom.Dataset]:
-    """Headers of the reference series, along its normal."""
-    with site.pair.node.client() as client:
-        chosen = client.get(f"/glioloop/studies/{job['study']}").json()["identification"]["chosen"]["t1c"]
-        found = client.post("/tools/lookup", content=chosen).json()[0]["ID"]
-        files = [
-            client.get(f"/instances/{one}/file").content for one in client.get(f"/series/{found}").json()["Instances"]
-        ]
-    headers = [pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True) for file in files]
-    rows, columns = np.array(headers[0].ImageOrientationPatient, float).reshape(2, 3)
-    return sorted(
-        headers, key=lambda one: float(np.dot(np.cross(rows, columns), np.array(one.ImagePositionPatient, float)))
-    )
-
-
-def expected_points(header: pydicom.Dataset, contours: pydicom.Sequence) -> np.ndarray:
-    """Contour points of one slice as (column, row), by PS3.3 C.7.6.2.1.1; independent of the product's code."""
-    rows, columns = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
-    down, across = (float(value) for value in header.PixelSpacing)
-    points = [
-        np.array(contour.ContourData, float).reshape(-1, 3)
-        for contour in contours
-        if contour.ContourImageSequence[0].ReferencedSOPInstanceUID == header.SOPInstanceUID
-    ]
-    offset = np.concatenate(points) - np.array(header.ImagePositionPatient, float)
-    return np.stack([offset @ rows / across, offset @ columns / down], axis=1)
-
-
-def share_in_colour(picture: np.ndarray, points: np.ndarray, size: tuple[int, int], colour: list[int]) -> float:
-    """Share of the points at which the picture has the colour, within a pixel around."""
-    height, width = picture.shape[:2]
-    hit = 0
-    for column, row in points:
-        x, y = round((column + 0.5) * width / size[0] - 0.5), round((row + 0.5) * height / size[1] - 0.5)
-        patch = picture[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].reshape(-1, 3).astype(int)
-        hit += bool((np.abs(patch - colour).max(axis=1) < 70).any())
-    return hit / len(points)
-
-
 def test_contours_lie_where_the_structure_set_says(browser: Browser, site: Site, job: dict[str, Any]) -> None:
     browser.open(f"{site.app}#/studies/{job['study']}/{job['id']}")
     canvas = browser.find("canvas[data-sequence=t1c]")
     browser.until(lambda: np.asarray(browser.canvas(canvas)).std() > 20, what="the slices")
-    browser.keep_picture("study")
     assert browser.errors() == []
 
     headers = reference_slices(site, job)
@@ -112,7 +65,9 @@ def test_job_page_shows_why_and_how_long(browser: Browser, site: Site, job: dict
     assert chosen == ["T1", "T1c", "T2", "FLAIR"]
     done = [row.get_attribute("data-status") for row in browser.all(".stages li")]
     assert done == ["done"] * 8
-    browser.keep_picture("job")
+    lines = [row.text for row in browser.all(".log tbody tr")]
+    assert any("stage done: delineate" in line and "s" in line for line in lines), lines
+    assert "forwarded" in lines[-1] and "workstation" in lines[-1]
     assert browser.errors() == []
 
 
@@ -138,12 +93,10 @@ def test_failed_job_and_a_name_with_markup(browser: Browser, site: Site, sample_
     assert NAME not in browser.words()  # hidden until asked for
     browser.find(".switch").click()
     browser.until(lambda: NAME in browser.words() and MARKUP in browser.words(), what="the patient's name")
-    browser.keep_picture("worklist")
     browser.open(f"{site.app}#/jobs/{failed['id']}")
     reason = browser.find(".error-box").text
     assert failed["error"]["message"] in reason and failed["error"]["hint"] in reason
     assert browser.button("Retry").is_enabled()
-    browser.keep_picture("job-failed")
     browser.open(f"{site.app}#/studies/{identity}")
     browser.find("canvas")
     browser.open(site.explorer(identity))
@@ -158,19 +111,20 @@ def test_promote_and_back(browser: Browser, site: Site) -> None:
     before = current()
     browser.open(f"{site.app}#/models")
     browser.find(".model[data-current=true]")
-    browser.keep_picture("models")
     browser.button("Use this one").click()
     browser.until(lambda: current() != before, what="the promotion")
     browser.until(lambda: before not in browser.find(".model[data-current=true]").text, what="the page to follow")
-    browser.button("Use this one").click()
+    browser.button("Go back to the one before").click()
     browser.until(lambda: current() == before, what="the way back")
+    browser.until(lambda: before in browser.find(".model[data-current=true]").text, what="the page to follow")
+    browser.button("Go back to the one before").click()
+    browser.until(lambda: "nothing was promoted" in browser.find("dialog[open]").text, what="why not further")
 
 
 def test_reprocess_dialog_names_a_series(browser: Browser, site: Site, job: dict[str, Any]) -> None:
     browser.open(f"{site.app}#/jobs/{job['id']}")
     browser.button("Reprocess…").click()
     browser.find("dialog[open] #series-flair")
-    browser.keep_picture("reprocess")
     browser.script("const s = document.getElementById('series-flair'); s.selectedIndex = 0")
     browser.button("Start").click()
     browser.until(lambda: job["id"] not in browser.driver.current_url, what="the new job's page")
@@ -208,12 +162,11 @@ def test_other_origins_command_nothing(browser: Browser, site: Site) -> None:
 def test_node_page(browser: Browser, site: Site) -> None:
     browser.open(f"{site.app}#/node")
     browser.until(lambda: "Well" in browser.words() and "workstation" in browser.words(), what="the node's state")
-    browser.keep_picture("node")
     browser.open(site.app.rstrip("/"))  # Orthanc cannot tell the two apart; both must work
     browser.find(".worklist")
 
 
-PAGES = ["#/", "#/jobs/{id}", "#/studies/{study}", "#/models", "#/node"]
+PAGES = ["#/", "#/jobs/{id}", "#/studies/{study}", "#/feedback", "#/models", "#/node"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -233,6 +186,4 @@ def test_no_serious_barrier(browser: Browser, site: Site, job: dict[str, Any], a
                 found[f"{page} {one['id']}"] = [
                     node["html"][:160] + str(node["any"][:1])[:200] for node in one["nodes"]
                 ][:3]
-        if scheme == "dark" and page.startswith("#/studies"):
-            browser.keep_picture("study-dark")
     assert found == {}

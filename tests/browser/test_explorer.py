@@ -20,9 +20,6 @@ def test_button_on_the_study_page_starts_a_job(browser: Browser, site: Site, stu
         line = browser.find(".worklist tbody tr .state").text.splitlines()
         seen.add(line[0])
         seen.update(line[1:])
-        if "Align sequences" in line[-1] and "aligning" not in seen:
-            browser.keep_picture("worklist-running")
-            seen.add("aligning")
         return line[0] in ("Done", "Failed", "Refused")
 
     browser.until(ended, 240, "the end of the job")
@@ -38,7 +35,6 @@ def test_button_on_the_study_page_starts_a_job(browser: Browser, site: Site, stu
     assert f"WT {job['result']['volumes_ml']['WT']:.1f} ml" in browser.find("#glioloop-state").text
     preview = browser.find("#glioloop-preview")
     browser.until(lambda: browser.script("return arguments[0].naturalWidth", preview) > 100, what="the preview")
-    browser.keep_picture("orthanc-explorer")
 
 
 def test_reprocess_with_a_chosen_network(browser: Browser, site: Site, job: dict[str, object]) -> None:

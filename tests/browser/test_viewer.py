@@ -100,7 +100,6 @@ def test_viewer_draws_the_contours(chromium: Browser, site: Site, job: dict[str,
     chromium.until(drawn, 60, "the contours in the viewer")
     places = np.array(chromium.script(PLACES, points.tolist()))
     assert share_near(np.asarray(chromium.picture()), places + 25, colours) < 0.5
-    chromium.keep_picture("viewer")
 
 
 def test_viewer_holds_the_contours_that_were_written(

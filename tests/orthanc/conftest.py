@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,8 @@ import pytest
 from pydicom.uid import generate_uid
 
 from pipeline.demo.sender import send_study, study_in_folder
-from pipeline.node import (
-    LOOPBACK,
-    Modality,
-    OrthancProcess,
-    free_port,
-    write_configuration,
-    write_workstation_configuration,
-)
+from pipeline.node import LOOPBACK, SCANNER, Modality, OrthancProcess, write_pair
 
-SCANNER = "SCANNER"
 STABLE_AGE = 2
 GRACE = 3
 #: How much longer than usual to wait for things to happen: for a machine that others use, too.
@@ -85,32 +77,23 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
     pytest.fail(f"waited {seconds * PATIENCE:g} s for {what}")
 
 
-def make_pair(folder: Path, **settings: object) -> Pair:
+def make_pair(
+    folder: Path,
+    *,
+    stable_age: int = STABLE_AGE,
+    modalities: Mapping[str, Modality] | None = None,
+    viewer: Path | None = None,
+    **settings: object,
+) -> Pair:
     """Configure a node and a workstation on free ports of the loopback interface; nothing runs yet."""
-    node_dicom, workstation_dicom = free_port(), free_port()
-    workstation = write_workstation_configuration(
-        folder / "workstation",
-        http_port=free_port(),
-        dicom_port=workstation_dicom,
-        modalities={"node": Modality("GLIOLOOP", node_dicom), "scanner": Modality(SCANNER, free_port())},
+    configuration = write_pair(
+        folder,
+        settings={"GraceSeconds": GRACE, "ForwardRetrySeconds": [1, 2, 4], **settings},
+        overrides={"StableAge": stable_age},
+        modalities=modalities,
+        viewer=viewer,
     )
-    node = write_configuration(
-        folder / "node",
-        http_port=free_port(),
-        dicom_port=node_dicom,
-        modalities={
-            "workstation": Modality("WORKSTATION", workstation_dicom),
-            "scanner": Modality(SCANNER, free_port()),
-        },
-        settings={
-            "GraceSeconds": GRACE,
-            "Destinations": [{"Modality": "workstation"}],
-            "ForwardRetrySeconds": [1, 2, 4],
-            **settings,
-        },
-        overrides={"StableAge": STABLE_AGE},
-    )
-    return Pair(OrthancProcess(node), OrthancProcess(workstation))
+    return Pair(OrthancProcess(configuration.node), OrthancProcess(configuration.workstation))
 
 
 @pytest.fixture

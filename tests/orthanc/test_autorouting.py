@@ -12,31 +12,19 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, RTStructureSetSt
 
 from pipeline.demo.sender import StudyFile, send_study
 from pipeline.names import MANUFACTURER
-from pipeline.node import LOOPBACK, Modality, OrthancProcess, free_port, write_configuration
-from pipeline.node.configuration import write_workstation_configuration
+from pipeline.node import LOOPBACK, OrthancProcess, write_pair
 from pipeline.settings import ROOT
 
 
 @pytest.fixture(scope="module")
 def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OrthancProcess, OrthancProcess]]:
     """A node that forwards nothing itself but runs the Lua script, and a workstation."""
-    folder = tmp_path_factory.mktemp("autorouting")
-    workstation_port = free_port()
-    node = write_configuration(
-        folder / "node",
-        http_port=free_port(),
-        dicom_port=free_port(),
-        modalities={"scanner": Modality("SCANNER", 104), "workstation": Modality("WORKSTATION", workstation_port)},
+    pair = write_pair(
+        tmp_path_factory.mktemp("autorouting"),
         settings={"Workers": 0, "Automatic": False, "Destinations": []},
         overrides={"LuaScripts": [str(ROOT / "deploy" / "autorouting.lua")]},
     )
-    workstation = write_workstation_configuration(
-        folder / "workstation",
-        http_port=free_port(),
-        dicom_port=workstation_port,
-        modalities={"glioloop": Modality("GLIOLOOP", node.dicom_port)},
-    )
-    with OrthancProcess(workstation) as receiver, OrthancProcess(node) as sender:
+    with OrthancProcess(pair.workstation) as receiver, OrthancProcess(pair.node) as sender:
         yield sender, receiver
 
 

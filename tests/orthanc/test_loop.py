@@ -6,16 +6,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydicom
 import pytest
-from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import generate_uid
-from scipy.spatial import ConvexHull
 
 from pipeline.audit import AuditTrail
 from tests.orthanc.conftest import STABLE_AGE, Pair, make_pair, send, wait_for
+from tests.orthanc.corrections import from_workstation, grow, send_back
 from tests.unit.feedback_phantom import write_threshold_model
 
 GROWTH_MM = 2.0
@@ -30,52 +28,6 @@ def loop(tmp_path: Path) -> Iterator[Pair]:
     with pair.workstation, pair.node:
         pair.wait_ready()
         yield pair
-
-
-def _from_workstation(pair: Pair) -> tuple[str, Dataset]:
-    """The structure set that arrived at the workstation: Orthanc's id there, and the dataset."""
-    wait_for(lambda: bool(pair.workstation_structure_sets()), 60, "the structure set at the workstation")
-    (identity,) = pair.workstation_structure_sets()
-    with pair.workstation.client() as client:
-        content = client.get(f"/instances/{identity}/file").raise_for_status().content
-    return identity, pydicom.dcmread(BytesIO(content))
-
-
-def _send_back(pair: Pair, dataset: Dataset) -> str:
-    """Store a dataset at the workstation, as its user saves it, and send it to the node by C-STORE."""
-    content = BytesIO()
-    dataset.save_as(content, enforce_file_format=True)
-    with pair.workstation.client() as client:
-        stored = client.post("/instances", content=content.getvalue()).raise_for_status().json()["ID"]
-        client.post("/modalities/node/store", content=str(stored)).raise_for_status()
-    return str(stored)
-
-
-def grow(structure_set: Dataset, name: str, mm: float) -> None:
-    """Move every contour of an ROI outwards, as a radiologist's margin does."""
-    (number,) = [roi.ROINumber for roi in structure_set.StructureSetROISequence if roi.ROIName == name]
-    for item in structure_set.ROIContourSequence:
-        if item.ReferencedROINumber != number:
-            continue
-        for contour in item.ContourSequence:
-            points = np.array([float(value) for value in contour.ContourData]).reshape(-1, 3)
-            if not _round(points):
-                continue
-            centre = points.mean(axis=0)
-            away = points - centre
-            distance = np.linalg.norm(away, axis=1, keepdims=True)
-            points = centre + away * (1 + mm / np.maximum(distance, mm))
-            contour.ContourData = [f"{value:.3f}" for value in points.ravel()]
-
-
-def _round(points: NDArray[np.float64]) -> bool:
-    """Whether a contour is nearly convex: only then does moving it away from its middle grow it."""
-    flat = points[:, :2]
-    if len(flat) < 8:
-        return False
-    x, y = flat.T
-    area = 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
-    return bool(area > 0.9 * ConvexHull(flat).volume)
 
 
 def _feedback(pair: Pair) -> dict[str, Any]:
@@ -100,7 +52,7 @@ def test_corrections_come_back(loop: Pair, sample_study: Path, tmp_path: Path) -
     study = send(loop, sample_study)
     job = loop.wait_job("done", "failed", "refused")
     assert job["state"] == "done", job["error"]
-    stored, structure_set = _from_workstation(loop)
+    stored, structure_set = from_workstation(loop)
     assert loop.get(f"/glioloop/studies/{study}")["review"]["state"] == "sent"
 
     # Our own copy, echoed back.
@@ -115,7 +67,7 @@ def test_corrections_come_back(loop: Pair, sample_study: Path, tmp_path: Path) -
     structure_set.ReviewDate, structure_set.ReviewTime, structure_set.ReviewerName = "20260102", "101112", "Roe^Ann"
     with loop.workstation.client() as client:
         client.delete(f"/instances/{stored}").raise_for_status()
-    _send_back(loop, structure_set)
+    send_back(loop, structure_set)
     (case,) = _wait_cases(loop, 1)
     assert case["source_sop_instance_uid"] == job["result"]["rtstruct"]["sop_instance_uid"]
     assert (case["kind"], case["trusted"], case["model"]) == ("corrected", True, job["model"])
@@ -137,7 +89,7 @@ def test_corrections_come_back(loop: Pair, sample_study: Path, tmp_path: Path) -
     assert review["state"] == "corrected"
 
     # The same once more, by a restudy of the sender: kept once.
-    _send_back(loop, structure_set)
+    send_back(loop, structure_set)
     _wait_looked_at(loop, "known")
     assert _feedback(loop)["total"] == 1
 
@@ -161,7 +113,7 @@ def _check_partial(loop: Pair, structure_set: Dataset, case: str) -> None:
     first.ROIName = "Whole tumour edited"
     for keyword in ("StructureSetROISequence", "ROIContourSequence", "RTROIObservationsSequence"):
         setattr(structure_set, keyword, getattr(structure_set, keyword)[:1])
-    _send_back(loop, structure_set)
+    send_back(loop, structure_set)
     newest = _wait_cases(loop, 2)[0]
     assert newest["id"] == case.replace("-v1", "-v2")
     assert [name for name, region in newest["regions"].items() if region["drawn"]] == ["WT"]
@@ -170,11 +122,11 @@ def _check_partial(loop: Pair, structure_set: Dataset, case: str) -> None:
 def _check_foreign(loop: Pair, structure_set: Dataset) -> None:
     """Of other images, though filed in this study; and of another patient."""
     foreign = _foreign(structure_set)
-    _send_back(loop, foreign)
+    send_back(loop, foreign)
     _wait_looked_at(loop, "foreign")
     foreign.PatientID = "SOMEONE-ELSE"
     foreign.SOPInstanceUID = foreign.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    _send_back(loop, foreign)
+    send_back(loop, foreign)
     time.sleep(STABLE_AGE + 3)
     assert _feedback(loop)["total"] == 2
 

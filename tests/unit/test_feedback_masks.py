@@ -1,6 +1,8 @@
 """Objects read back on the reference grid: segmentations, structure sets, on other sequences; and recognised."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -12,6 +14,7 @@ from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 
 from pipeline.align import Alignment
 from pipeline.errors import GlioLoopError
+from pipeline.feedback.contours import write_contours
 from pipeline.feedback.masks import Study, read_drawn
 from pipeline.feedback.policy import FeedbackPolicy
 from pipeline.feedback.recognise import OwnObject, check_identity, content_hash, own_copy, read_object
@@ -85,6 +88,47 @@ def test_contours_on_another_sequence_are_carried_over(kind: str) -> None:
     expected = sitk.GetArrayViewFromImage(_ball(reference, 9.0, centre - np.array(SHIFT))).astype(bool)
     found = drawn.masks[Region.WT]
     assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.97
+
+
+def _contours(dataset: Dataset, study: Study, folder: Path) -> dict[str, Any]:
+    write_contours(folder, dataset, read_drawn(dataset, study, NAMES), study, NAMES)
+    return dict(json.loads((folder / "contours.json").read_text()))
+
+
+def test_what_was_drawn_on_the_reference_is_shown_as_it_is(tmp_path: Path) -> None:
+    headers, volume = phantom_series(orientation=SAGITTAL)
+    objects, _ = _objects(headers, volume, _middle(volume))
+    shown = _contours(objects["rtstruct"], _study(volume, phantom_series()[1]), tmp_path)
+    assert shown["slices"] == [one.sop_instance_uid for one in volume.slices]
+    assert shown["regions"] == ["WT", "TC", "ET"]
+    for number, item in enumerate(objects["rtstruct"].ROIContourSequence):
+        for contour in item.ContourSequence:
+            k = shown["slices"].index(contour.ContourImageSequence[0].ReferencedSOPInstanceUID)
+            points = np.array(contour.ContourData, float).reshape(-1, 3)
+            pixels = [volume.image.TransformPhysicalPointToContinuousIndex(point)[:2] for point in points]
+            found = [np.reshape(one["points"], (-1, 2)) for one in shown["contours"][str(k)]
+                     if one["region"] == ("WT", "TC", "ET")[number]]  # fmt: skip
+            assert any(len(one) == len(pixels) and np.allclose(one, pixels, atol=0.051) for one in found)
+
+
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_anything_else_is_shown_by_its_outline(kind: str, tmp_path: Path) -> None:
+    """A segmentation, and contours on another sequence: on the reference's slices, around the same area."""
+    _, reference = phantom_series(spacing=(1.0, 1.0, 1.5), shape=(20, 32, 40))
+    headers, other = phantom_series(spacing=(1.0, 1.0, 1.5), shape=(20, 32, 40))
+    objects, _ = _objects(headers, other, _middle(other))
+    study = _study(reference, other)
+    shown = _contours(objects[kind], study, tmp_path)
+    assert shown["slices"] == [one.sop_instance_uid for one in reference.slices]
+    mask = read_drawn(objects[kind], study, NAMES).masks[Region.WT]
+    assert set(shown["contours"]) == {str(k) for k in np.flatnonzero(mask.any(axis=(1, 2)))}
+    for k, contours in shown["contours"].items():
+        (outline,) = [np.reshape(one["points"], (-1, 2)) for one in contours if one["region"] == "WT"]
+        x, y = outline.T
+        area = 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
+        # The outline at half height cuts an eighth of a pixel off each corner.
+        assert area == pytest.approx(mask[int(k)].sum(), rel=0.06, abs=4)
+        assert outline.mean(axis=0) == pytest.approx(np.argwhere(mask[int(k)]).mean(axis=0)[::-1], abs=0.6)
 
 
 def test_objects_on_other_images_are_foreign() -> None:

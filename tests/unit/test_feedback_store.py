@@ -14,7 +14,7 @@ from pipeline.evaluation.cases import find_cases
 from pipeline.feedback.export import export_archive, export_cases
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.review import agreement, collect_metrics, review_of
+from pipeline.feedback.review import agreement, collect_metrics, review_of, reviews_of
 from pipeline.feedback.store import FeedbackStore
 from pipeline.feedback.verdicts import Verdict
 from pipeline.finetune.runs import due
@@ -182,6 +182,26 @@ def test_review_state(store: FeedbackStore, tmp_path: Path) -> None:
     assert review_of(store, uid, [first])["state"] == "corrected"
     later = _job("1" * 32, "2026-02-01T00:00:00+00:00", True)
     assert review_of(store, uid, [later, first])["state"] == "sent"
+
+
+def test_review_of_every_job_in_a_list(store: FeedbackStore, tmp_path: Path) -> None:
+    """A correction counts for the job that drew what it corrects; a damaged case spoils no list."""
+    jobs = [
+        _job(digit * 32, "2026-01-01T00:00:00+00:00", digit == "1") | {"study_instance_uid": "1.2.3"} for digit in "012"
+    ]
+    jobs.append(_job("3" * 32, "2026-01-01T00:00:00+00:00") | {"study_instance_uid": "1.2.4", "result": None})
+    assert [one["state"] for one in reviews_of(store, jobs).values()] == ["automatic", "sent", "automatic", "none"]
+    pseudonym = Pseudonyms.of_installation(store.folder).study("1.2.3")
+    store.keep(record(1, study=pseudonym, job="0" * 32, trusted=False), _files(tmp_path))
+    store.keep(record(2, study=pseudonym, job="1" * 32, kind="accepted"), _files(tmp_path))
+    store.keep(record(3), _files(tmp_path))
+    found = reviews_of(store, jobs)
+    assert found["0" * 32] == {"state": "corrected", "trusted": False}
+    assert found["1" * 32] == {"state": "accepted", "trusted": True}
+    assert found["2" * 32] == {"state": "automatic", "trusted": None}
+    assert store.versions()[pseudonym] == [f"{pseudonym}-v2", f"{pseudonym}-v1"]
+    (store.path(f"{pseudonym}-v2") / "case.json").write_text("{")
+    assert reviews_of(store, jobs)["1" * 32]["state"] == "sent"
 
 
 def test_agreement_counts_what_was_drawn(store: FeedbackStore, tmp_path: Path) -> None:

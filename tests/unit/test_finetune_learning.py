@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from pipeline.console import silent
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.feedback.store import FeedbackStore
@@ -66,7 +67,7 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
     fill_store(settings.feedback_folder, site)
     plan = _plan(settings, grow=1)
     assert (len(plan.learn), len(plan.held_back)) == (3, 3)
-    run_phases(plan, print)
+    run_phases(plan, silent)
     outcome = register(plan, promote=True)
     assert outcome["decision"]["passed"], outcome["decision"]["reason"]
     assert outcome["decision"]["corrections"]["change"] >= 0.05
@@ -96,7 +97,7 @@ def test_shuffled_masks_do_not_pass(site: Path) -> None:
     for number in range(CASES):
         keep_phantom(store, number, site, phantom((number + 1) % CASES)[1])
     plan = _plan(settings, grow=0)
-    run_phases(plan, print)
+    run_phases(plan, silent)
     outcome = register(plan, promote=True)
     assert not outcome["decision"]["passed"]
     assert not outcome["promoted"]

@@ -106,3 +106,11 @@ def test_two_first_starts_at_once_wait_for_each_other(clone: Path) -> None:
     assert [start.returncode for start in starts] == [0, 0, 0]
     assert sum("making .venv" in text for text in told) == 1
     assert sum("waiting for it" in text for text in told) == 2
+
+
+def test_its_own_commands_help_without_setting_anything_up(clone: Path) -> None:
+    for command in ("setup", "test", "worker"):
+        answer = _run(command, "--help", folder=clone)
+        assert answer.returncode == 0
+        assert answer.stdout.startswith(f"Usage: glioloop {command}")
+    assert not (clone / ".venv").exists()

@@ -1,0 +1,130 @@
+"""The loop in Chromium: a real correction on the feedback page, beside the automatic contours, and in the worklist."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from selenium.webdriver.common.by import By
+
+from tests.browser.conftest import Browser, Site
+from tests.browser.pixels import expected_points, reference_slices, share_in_colour
+from tests.orthanc.conftest import wait_for
+from tests.orthanc.corrections import from_workstation, grow, send_back
+from tests.unit.feedback_phantom import write_threshold_model
+
+GROWTH_MM = 4.0
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network made for the test: the loop is what is tested here, and this one is done in a second."""
+    folder = tmp_path_factory.mktemp("networks")
+    card = write_threshold_model(folder, whole_tumour=2.0, core=2.0, brain=False)
+    return folder / card.name / card.version
+
+
+@pytest.fixture(scope="module")
+def corrected(site: Site, job: dict[str, Any]) -> pydicom.Dataset:
+    """A structure set with a wider whole tumour, saved at the workstation and sent back, approved by nobody."""
+    stored, dataset = from_workstation(site.pair)
+    grow(dataset, "GTV_WT", GROWTH_MM)
+    with site.pair.workstation.client() as client:
+        client.delete(f"/instances/{stored}").raise_for_status()
+    send_back(site.pair, dataset)
+    assert site.pair.post(f"/glioloop/studies/{job['study']}/feedback").status_code == 202
+    wait_for(lambda: site.pair.get("/glioloop/feedback")["total"] == 1, 60, "the correction")
+    return dataset
+
+
+def the_case(site: Site) -> dict[str, Any]:
+    (case,) = site.pair.get("/glioloop/feedback")["cases"]
+    return dict(case)
+
+
+def test_page_shows_the_correction(browser: Browser, site: Site, corrected: pydicom.Dataset) -> None:
+    """Difference figures, a mark in the plot where the Dice says, the same as a table, and the review state."""
+    case = the_case(site)
+    whole = case["regions"]["WT"]
+    assert whole["added_ml"] > 0.5
+    browser.open(f"{site.app}#/feedback")
+    row = browser.find(".corrections tbody tr").text
+    assert f"Dice {whole['dice']:.3f}" in row and f"+{_ml(whole['added_ml'])}" in row
+    assert "Corrected" in row and "not trusted" in row and "unchanged" in row  # the core was left alone
+    assert f"Dice {whole['dice']:.3f}" in browser.script(
+        "return document.querySelector('.plot .series circle title').textContent"
+    )
+    low, high = (_height(browser, dice) for dice in ("0.8", "1.0"))
+    middle = float(browser.script("return document.querySelector('.plot circle').cy.baseVal.value"))
+    assert middle == pytest.approx(high + (low - high) * (1 - whole["dice"]) / 0.2, abs=1)
+    browser.find("details summary").click()
+    table = browser.find("table[aria-label='Agreement, Whole tumour'] tbody tr").text
+    assert f"{whole['dice']:.3f}" in table and _ml(whole["added_ml"]) in table
+    browser.script("document.querySelector('input[name=region][value=TC]').click()")
+    browser.until(lambda: "Dice 1.000" in str(browser.script(
+        "return document.querySelector('.plot circle title')?.textContent")), what="the core's plot")  # fmt: skip
+    browser.open(f"{site.app}#/")
+    assert browser.find("td[data-review=corrected]").text == "corrected"
+    assert browser.errors() == []
+
+
+def _height(browser: Browser, dice: str) -> float:
+    """Where the axis has a Dice: the line beside its label."""
+    ticks = [one for one in browser.all(".plot .tick") if one.text == dice]
+    return float(ticks[0].get_attribute("y") or "nan") - 4
+
+
+def _ml(value: float) -> str:
+    return f"{value:.2f} ml" if value < 10 else f"{value:.1f} ml"
+
+
+def test_both_contours_over_the_slices(
+    browser: Browser, site: Site, job: dict[str, Any], corrected: pydicom.Dataset
+) -> None:
+    """The corrected contour lies where its points say, dashed; each of the two can be switched off."""
+    browser.open(f"{site.app}#/studies/{job['study']}/{job['id']}")
+    canvas = browser.find("canvas[data-sequence=t1c]")
+    browser.until(lambda: np.asarray(browser.canvas(canvas)).std() > 20, what="the slices")
+    headers = reference_slices(site, job)
+    shown = int(browser.find(".slice-number").text.split("/")[0]) - 1
+    size = (headers[0].Columns, headers[0].Rows)
+    (item,) = [one for one in corrected.ROIContourSequence if one.ReferencedROINumber == 1]
+    points = expected_points(headers[shown], item.ContourSequence)
+    colour = [int(part) for part in item.ROIDisplayColor]
+
+    def share(*, automatic: bool, drawn: bool) -> float:
+        for source, on in (("automatic", automatic), ("corrected", drawn)):
+            box = browser.find(f"label[data-source={source}]").find_element(By.TAG_NAME, "input")
+            if box.is_selected() != on:
+                box.click()
+        return share_in_colour(np.asarray(browser.canvas(canvas)), points, size, colour)
+
+    for name in ("GTV_TC", "GTV_ET"):
+        browser.find(f"label.roi[data-roi={name}] input").click()
+    only = share(automatic=False, drawn=True)
+    assert 0.4 < only < 0.95  # dashed: there are gaps
+    assert share(automatic=False, drawn=False) < 0.05
+    assert share(automatic=True, drawn=False) < only - 0.2
+    figures = browser.find("table[aria-label='Automatic and corrected']").text
+    assert f"Dice {the_case(site)['regions']['WT']['dice']:.3f}" in figures
+    browser.find("canvas").send_keys("x")  # from the automatic ones to the corrected ones
+    assert share_in_colour(np.asarray(browser.canvas(canvas)), points, size, colour) == pytest.approx(only, abs=0.02)
+
+
+def test_learning_trust_and_deletion(browser: Browser, site: Site, corrected: pydicom.Dataset) -> None:
+    """What nobody approved is not learnt from, and the page says so; trust it; delete it after asking."""
+    browser.open(f"{site.app}#/feedback")
+    browser.button("Fine-tune now").click()
+    reason = browser.find(".learnt .error-box", 60).text
+    (run,) = site.pair.get("/glioloop/finetune")
+    assert run["error"]["code"] == "NOTHING_TO_LEARN" and run["error"]["message"] in reason
+    browser.button("Trust").click()
+    browser.until(lambda: the_case(site)["trusted"], what="the trust")
+    browser.until(lambda: "not trusted" not in browser.find(".corrections tbody tr").text, what="the page to follow")
+    browser.button("Delete…").click()
+    assert site.pair.get("/glioloop/feedback")["total"] == 1
+    browser.find("dialog[open] button.primary").click()
+    browser.until(lambda: site.pair.get("/glioloop/feedback")["total"] == 0, what="the deletion")
+    browser.until(lambda: not browser.all(".corrections tbody tr"), what="the page to follow")
+    assert site.pair.get("/glioloop/feedback")["dropped"][0]["why"] == "deleted"

@@ -1,0 +1,57 @@
+"""A radiologist at the workstation: takes the structure set, draws, sends it back to the node."""
+
+from io import BytesIO
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import Dataset
+from scipy.spatial import ConvexHull
+
+from tests.orthanc.conftest import Pair, wait_for
+
+
+def from_workstation(pair: Pair) -> tuple[str, Dataset]:
+    """The structure set that arrived at the workstation: Orthanc's id there, and the dataset."""
+    wait_for(lambda: bool(pair.workstation_structure_sets()), 60, "the structure set at the workstation")
+    (identity,) = pair.workstation_structure_sets()
+    with pair.workstation.client() as client:
+        content = client.get(f"/instances/{identity}/file").raise_for_status().content
+    return identity, pydicom.dcmread(BytesIO(content))
+
+
+def send_back(pair: Pair, dataset: Dataset) -> str:
+    """Store a dataset at the workstation, as its user saves it, and send it to the node by C-STORE."""
+    content = BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    with pair.workstation.client() as client:
+        stored = client.post("/instances", content=content.getvalue()).raise_for_status().json()["ID"]
+        client.post("/modalities/node/store", content=str(stored)).raise_for_status()
+    return str(stored)
+
+
+def grow(structure_set: Dataset, name: str, mm: float) -> None:
+    """Move every contour of an ROI outwards, as a radiologist's margin does."""
+    (number,) = [roi.ROINumber for roi in structure_set.StructureSetROISequence if roi.ROIName == name]
+    for item in structure_set.ROIContourSequence:
+        if item.ReferencedROINumber != number:
+            continue
+        for contour in item.ContourSequence:
+            points = np.array([float(value) for value in contour.ContourData]).reshape(-1, 3)
+            if not _round(points):
+                continue
+            centre = points.mean(axis=0)
+            away = points - centre
+            distance = np.linalg.norm(away, axis=1, keepdims=True)
+            points = centre + away * (1 + mm / np.maximum(distance, mm))
+            contour.ContourData = [f"{value:.3f}" for value in points.ravel()]
+
+
+def _round(points: NDArray[np.float64]) -> bool:
+    """Whether a contour is nearly convex: only then does moving it away from its middle grow it."""
+    flat = points[:, :2]
+    if len(flat) < 8:
+        return False
+    x, y = flat.T
+    area = 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
+    return bool(area > 0.9 * ConvexHull(flat).volume)
