@@ -1,5 +1,7 @@
 """The loop in Chromium: a real correction on the feedback page, beside the automatic contours, and in the worklist."""
 
+import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +27,26 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / card.name / card.version
 
 
+@dataclass(frozen=True)
+class Correction:
+    """A structure set as it was sent out, and as it came back."""
+
+    before: pydicom.Dataset
+    after: pydicom.Dataset
+
+
 @pytest.fixture(scope="module")
-def corrected(site: Site, job: dict[str, Any]) -> pydicom.Dataset:
+def corrected(site: Site, job: dict[str, Any]) -> Correction:
     """A structure set with a wider whole tumour, saved at the workstation and sent back, approved by nobody."""
     stored, dataset = from_workstation(site.pair)
+    before = copy.deepcopy(dataset)
     grow(dataset, "GTV_WT", GROWTH_MM)
     with site.pair.workstation.client() as client:
         client.delete(f"/instances/{stored}").raise_for_status()
     send_back(site.pair, dataset)
     assert site.pair.post(f"/glioloop/studies/{job['study']}/feedback").status_code == 202
     wait_for(lambda: site.pair.get("/glioloop/feedback")["total"] == 1, 60, "the correction")
-    return dataset
+    return Correction(before, dataset)
 
 
 def the_case(site: Site) -> dict[str, Any]:
@@ -43,7 +54,7 @@ def the_case(site: Site) -> dict[str, Any]:
     return dict(case)
 
 
-def test_page_shows_the_correction(browser: Browser, site: Site, corrected: pydicom.Dataset) -> None:
+def test_page_shows_the_correction(browser: Browser, site: Site, corrected: Correction) -> None:
     """Difference figures, a mark in the plot where the Dice says, the same as a table, and the review state."""
     case = the_case(site)
     whole = case["regions"]["WT"]
@@ -69,6 +80,17 @@ def test_page_shows_the_correction(browser: Browser, site: Site, corrected: pydi
     assert browser.errors() == []
 
 
+def moved_points(correction: Correction, header: pydicom.Dataset) -> tuple[np.ndarray, list[int]]:
+    """Points (column, row) of the corrected whole tumour on a slice, where it is off the automatic one; its colour."""
+    items = [
+        next(one for one in dataset.ROIContourSequence if one.ReferencedROINumber == 1)
+        for dataset in (correction.before, correction.after)
+    ]
+    before, after = (expected_points(header, item.ContourSequence) for item in items)
+    distance = np.linalg.norm(after[:, None] - before[None], axis=2).min(axis=1)
+    return after[distance > 2.5], [int(part) for part in items[1].ROIDisplayColor]
+
+
 def _height(browser: Browser, dice: str) -> float:
     """Where the axis has a Dice: the line beside its label."""
     ticks = [one for one in browser.all(".plot .tick") if one.text == dice]
@@ -89,9 +111,7 @@ def test_both_contours_over_the_slices(
     headers = reference_slices(site, job)
     shown = int(browser.find(".slice-number").text.split("/")[0]) - 1
     size = (headers[0].Columns, headers[0].Rows)
-    (item,) = [one for one in corrected.ROIContourSequence if one.ReferencedROINumber == 1]
-    points = expected_points(headers[shown], item.ContourSequence)
-    colour = [int(part) for part in item.ROIDisplayColor]
+    points, colour = moved_points(corrected, headers[shown])
 
     def share(*, automatic: bool, drawn: bool) -> float:
         for source, on in (("automatic", automatic), ("corrected", drawn)):
@@ -105,14 +125,14 @@ def test_both_contours_over_the_slices(
     only = share(automatic=False, drawn=True)
     assert 0.4 < only < 0.95  # dashed: there are gaps
     assert share(automatic=False, drawn=False) < 0.05
-    assert share(automatic=True, drawn=False) < only - 0.2
+    assert share(automatic=True, drawn=False) < 0.1
     figures = browser.find("table[aria-label='Automatic and corrected']").text
     assert f"Dice {the_case(site)['regions']['WT']['dice']:.3f}" in figures
     browser.find("canvas").send_keys("x")  # from the automatic ones to the corrected ones
     assert share_in_colour(np.asarray(browser.canvas(canvas)), points, size, colour) == pytest.approx(only, abs=0.02)
 
 
-def test_learning_trust_and_deletion(browser: Browser, site: Site, corrected: pydicom.Dataset) -> None:
+def test_learning_trust_and_deletion(browser: Browser, site: Site, corrected: Correction) -> None:
     """What nobody approved is not learnt from, and the page says so; trust it; delete it after asking."""
     browser.open(f"{site.app}#/feedback")
     browser.button("Fine-tune now").click()
