@@ -67,6 +67,10 @@ def export(
         list[str] | None, typer.Option(help="REGION=PROBABILITY of the card, repeatable; else 0.5.")
     ] = None,
     parent: Annotated[str, typer.Option(help="name@version that the training went on from.")] = "",
+    start: Annotated[Path | None, typer.Option(help="ONNX file of that network, for --share.", exists=True)] = None,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="How far from there to the trained weights the exported ones lie.")
+    ] = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Export checkpoints to ONNX with a parity check and a model card."""
@@ -84,7 +88,7 @@ def export(
     )
     with live_progress() as progress:
         progress.report("export, and compare with PyTorch", None)
-        card = write_model(tumour, brain, out, facts)
+        card = write_model(tumour, brain, out, facts, start, share)
     answer(card.model_dump(mode="json"), f"{card.identity} in {out}", as_json)
 
 
