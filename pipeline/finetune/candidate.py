@@ -11,8 +11,8 @@ from typing import Any, Final
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import Case, find_cases
 from pipeline.evaluation.evaluate import evaluate_case
-from pipeline.finetune.guard import Change, Decision, decide
-from pipeline.finetune.learn import LEARNT
+from pipeline.finetune.blend import BLENDED
+from pipeline.finetune.guard import Change, Decision, decide, scored
 from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.reference import reference_set
 from pipeline.names import TUMOUR_REGIONS, Region
@@ -27,7 +27,7 @@ Scores = dict[str, dict[str, float]]
 
 
 def export(plan: FinetunePlan, between: Callable[[float], None]) -> None:
-    """Write the learnt weights as ONNX, checked against PyTorch, with the card of a descendant."""
+    """Write the chosen weights as ONNX, checked against PyTorch, with the card of a descendant."""
     between(0.0)
     parent = plan.parent_model()
     folder = plan.candidate_folder
@@ -35,7 +35,7 @@ def export(plan: FinetunePlan, between: Callable[[float], None]) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     name = parent.card.file.name
-    export_network(averaged_network(plan.folder / LEARNT), len(parent.card.grid.order), folder / name)
+    export_network(averaged_network(plan.folder / BLENDED), len(parent.card.grid.order), folder / name)
     for file in parent.card.files:
         if file.name != name:
             shutil.copyfile(parent.path(file), folder / file.name)
@@ -91,7 +91,7 @@ def judge(plan: FinetunePlan, between: Callable[[float], None]) -> None:
     decision = decide(
         plan.policy,
         (scores["corrections"][0], scores["corrections"][1]),
-        _drawn(plan, scores["corrections"][0]),
+        _drawn(plan, (scores["corrections"][0], scores["corrections"][1])),
         (scores["reference"][0], scores["reference"][1]),
     )
     _write_card(plan.candidate_folder, _judged(candidate.card, decision, len(reference)))
@@ -105,15 +105,13 @@ def _held_back(plan: FinetunePlan) -> list[Case]:
     return [case for identity in plan.held_back for case in find_cases(store.check(store.case(identity)))]
 
 
-def _drawn(plan: FinetunePlan, scores: Scores) -> dict[str, frozenset[str]]:
+def _drawn(plan: FinetunePlan, scores: tuple[Scores, Scores]) -> dict[str, frozenset[str]]:
     """Regions of each held-back case that a person drew and that can be scored."""
     drawn = {}
-    for identity in list(scores):
+    for identity, names in scored(scores).items():
         regions = plan.store().case(identity).regions
-        drawn[identity] = frozenset(name for name in scores[identity] if regions[name].drawn)
-        if not drawn[identity]:
-            # Emptied by the reviewer: every region counts, and what is still found counts against it.
-            drawn[identity] = frozenset(scores[identity])
+        # Emptied by the reviewer: every region counts, and what is still found counts against it.
+        drawn[identity] = frozenset(name for name in names if regions[name].drawn) or names
     return drawn
 
 

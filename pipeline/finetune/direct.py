@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.console import Progress
 from pipeline.feedback.store import FeedbackStore
 from pipeline.finetune.phases import Phase
-from pipeline.finetune.plan import FinetunePlan, make_plan
+from pipeline.finetune.plan import FinetunePlan, make_plan, tidy
 from pipeline.finetune.supervise import run_phase
 from pipeline.registry import CARD, ModelCard, Registry
 from pipeline.settings import ROOT, Settings, load_settings
@@ -27,7 +27,10 @@ def finetune_now(
     settings = load_settings()
     identity = f"finetune-{hashlib.sha256(event.encode()).hexdigest()[:12]}"
     plan = plan_of(settings, identity, model, asked)
-    phases = run_phases(plan, progress)
+    try:
+        phases = run_phases(plan, progress)
+    finally:
+        tidy(plan.folder)
     return register(plan, promote) | {"phases": phases, "learn": plan.learn, "held_back": plan.held_back}
 
 

@@ -14,7 +14,7 @@ from pipeline.errors import GlioLoopError, Kind
 from pipeline.exhaustion import coded
 from pipeline.finetune.direct import plan_of, register
 from pipeline.finetune.phases import Phase
-from pipeline.finetune.plan import FinetunePlan
+from pipeline.finetune.plan import FinetunePlan, tidy
 from pipeline.finetune.runs import FinetuneOptions, FinetuneRuns
 from pipeline.finetune.supervise import run_phase
 from pipeline.names import JobState
@@ -79,4 +79,7 @@ def finetune(options_json: dict[str, Any]) -> dict[str, Any]:
         if error.reason.kind is not Kind.REFUSAL:
             raise
         return {"state": JobState.REFUSED.value, "error": error.as_json()}
+    finally:
+        # Not reached where the worker dies: that run goes on, and needs them.
+        tidy(_folder(identity))
     return {"state": JobState.DONE.value, "result": plan | registered | {"phases": seconds}}

@@ -96,35 +96,46 @@ def decide(
     policy
         Margin, least gain, least number of held-back corrections.
     corrections
-        Scores on the held-back corrections with the network in use, and with the candidate.
+        Scores on the held-back corrections with the network in use, and with the candidate. A network that
+        refused a case (no brain found) has no scores there, which count as 0.
     drawn
-        Regions that were drawn in each of them; others say nothing, since the automatic result filled them.
+        Regions that were drawn in each case that can be judged; others say nothing, since the automatic result
+        filled them.
     reference
         Scores on the reference set, likewise.
     """
+    drawn = {case: names for case, names in drawn.items() if case in corrections[0]}
     per_case = [
-        [float(np.mean([scores[case][region] for region in sorted(drawn[case])])) for case in sorted(scores)]
+        [float(np.mean([scores[case].get(region, 0.0) for region in sorted(drawn[case])])) for case in sorted(drawn)]
         for scores in corrections
     ]
     gained = paired_change(per_case[0], per_case[1])
     per_region = _by_region(corrections, drawn)
-    kept = _by_region(reference, {case: frozenset(scores) for case, scores in reference[0].items()})
+    kept = _by_region(reference, scored(reference))
     objection = _objection(policy, gained, kept)
     reason = objection or (
         f"Better on {gained.n} held-back corrections ({gained.change:+.3f} Dice, 95 % interval "
-        f"{gained.ci95[0]:+.3f} to {gained.ci95[1]:+.3f}) and within {policy.margin:g} on the reference set."
+        f"{gained.ci95[0]:+.3f} to {gained.ci95[1]:+.3f}) and within {policy.margin:g} on the reference set "
+        f"of {len(reference[0])}."
         if gained
         else ""
     )
     return Decision(not objection, reason, gained, per_region, kept)
 
 
+def scored(scores: tuple[Scores, Scores]) -> dict[str, frozenset[str]]:
+    """Regions of each case that either network has scores of; cases that both refused are left out."""
+    before, after = scores
+    regions = {case: frozenset(before[case]) | frozenset(after[case]) for case in before}
+    return {case: names for case, names in regions.items() if names}
+
+
 def _by_region(scores: tuple[Scores, Scores], regions: Mapping[str, frozenset[str]]) -> dict[str, Change]:
-    names = sorted({region for case in scores[0] for region in regions[case]})
     changes = {}
-    for region in names:
-        cases = [case for case in sorted(scores[0]) if region in regions[case]]
-        change = paired_change([scores[0][c][region] for c in cases], [scores[1][c][region] for c in cases])
+    for region in sorted(frozenset().union(*regions.values())):
+        cases = [case for case in sorted(regions) if region in regions[case]]
+        before, after = ([one[case].get(region, 0.0) for case in cases] for one in scores)
+        change = paired_change(before, after)
         if change is not None:
             changes[region] = change
     return changes

@@ -16,7 +16,7 @@ import torch
 
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.plan import FinetunePlan
-from pipeline.finetune.prepare import CORRECTION, REPLAY, read_samples
+from pipeline.finetune.prepare import CORRECTION, REPLAY, read_samples, rehearsed
 from pipeline.training.checkpoints import load_checkpoint, save_checkpoint, update_average
 from pipeline.training.losses import dice_and_cross_entropy
 from pipeline.training.network import HalfResolutionUNet
@@ -70,7 +70,7 @@ def learn(plan: FinetunePlan, between: Callable[[float], None]) -> None:
     steps = plan.policy.steps
     if (plan.folder / LEARNT).exists():
         return
-    corrections, replayed = read_samples(plan, CORRECTION), read_samples(plan, REPLAY)
+    corrections, replayed = read_samples(plan, CORRECTION), rehearsed(read_samples(plan, REPLAY))
     if not corrections:
         raise GlioLoopError("NOTHING_TO_LEARN", "no sample could be made")
     state = _state(plan)

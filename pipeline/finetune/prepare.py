@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from pipeline.evaluation.cases import find_cases
-from pipeline.finetune.plan import FinetunePlan
+from pipeline.finetune.plan import SAMPLES, FinetunePlan
 from pipeline.finetune.reference import sample_case
 from pipeline.finetune.studies import sample_of, study_of
 from pipeline.training.pool import make_sample
@@ -18,6 +18,8 @@ from pipeline.training.synthesis.heads import Head, head_paths
 PER_CASE: Final = 3
 CORRECTION: Final = "case"
 REPLAY: Final = "replay"
+#: One of so many replayed samples is not learnt from, but chosen by.
+_SET_ASIDE: Final = 3
 
 
 def prepare(plan: FinetunePlan, between: Callable[[float], None]) -> None:
@@ -30,7 +32,7 @@ def prepare(plan: FinetunePlan, between: Callable[[float], None]) -> None:
     between
         Called between two pieces of work with the fraction done; may raise to stop.
     """
-    (plan.folder / "samples").mkdir(parents=True, exist_ok=True)
+    (plan.folder / SAMPLES).mkdir(parents=True, exist_ok=True)
     pieces = list(_pieces(plan))
     for done, piece in enumerate(pieces):
         between(done / len(pieces))
@@ -76,7 +78,7 @@ def _sample_study(plan: FinetunePlan) -> None:
 
 
 def _path(plan: FinetunePlan, kind: str, number: int) -> Path:
-    return plan.folder / "samples" / f"{kind}-{number:04d}.npz"
+    return plan.folder / SAMPLES / f"{kind}-{number:04d}.npz"
 
 
 def _write(path: Path, sample: Sample) -> None:
@@ -88,7 +90,17 @@ def _write(path: Path, sample: Sample) -> None:
 def read_samples(plan: FinetunePlan, kind: str) -> list[Sample]:
     """Return the samples that :func:`prepare` wrote."""
     samples = []
-    for path in sorted((plan.folder / "samples").glob(f"{kind}-[0-9][0-9][0-9][0-9].npz")):
+    for path in sorted((plan.folder / SAMPLES).glob(f"{kind}-[0-9][0-9][0-9][0-9].npz")):
         with np.load(path, allow_pickle=False) as data:
             samples.append(Sample(data["images"], data["regions"]))
     return samples
+
+
+def rehearsed(replayed: list[Sample]) -> list[Sample]:
+    """The replayed samples that are learnt from."""
+    return [sample for number, sample in enumerate(replayed) if (number + 1) % _SET_ASIDE]
+
+
+def set_aside(replayed: list[Sample]) -> list[Sample]:
+    """The other replayed samples: what is decided after learning is decided by them."""
+    return [sample for number, sample in enumerate(replayed) if not (number + 1) % _SET_ASIDE]

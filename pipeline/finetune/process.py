@@ -77,7 +77,7 @@ def _work(phase: Phase) -> Callable[[FinetunePlan, Callable[[float], None]], Non
         case Phase.PREPARE:
             from pipeline.finetune.prepare import prepare as work  # noqa: PLC0415
         case Phase.LEARN:
-            from pipeline.finetune.learn import learn as work  # noqa: PLC0415
+            from pipeline.finetune.blend import learn_and_blend as work  # noqa: PLC0415
         case Phase.EXPORT:
             from pipeline.finetune.candidate import export as work  # noqa: PLC0415
         case Phase.JUDGE:

@@ -72,7 +72,7 @@ def reference_set(
     return find_cases(folder) if any(folder.iterdir()) else []
 
 
-def write_study(study: RenderedStudy, target: Path, whole: NDArray[np.bool_] | None = None) -> None:
+def write_study(study: RenderedStudy, target: Path) -> None:
     """Write a rendered study as a BraTS-layout case, its skull stripped as in research data.
 
     Parameters
@@ -81,8 +81,6 @@ def write_study(study: RenderedStudy, target: Path, whole: NDArray[np.bool_] | N
         On a grid of 2 mm, axes (z, y, x).
     target
         The case's folder; made whole or not at all.
-    whole
-        Taken for the whole tumour instead of the study's own.
     """
     part = target.with_name(f".{target.name}.part")
     part.mkdir(parents=True, exist_ok=True)
@@ -95,8 +93,7 @@ def write_study(study: RenderedStudy, target: Path, whole: NDArray[np.bool_] | N
         scaled = np.clip(image * mask * 1000, 0, 32767).astype(np.int16)
         _write(scaled, part / f"{target.name}_{_SUFFIXES[sequence]}.nii.gz")
     labels = np.zeros(brain.shape, np.uint8)
-    tumour = study.regions[1] if whole is None else whole
-    for region, label in ((tumour, 2), (study.regions[2] & tumour, 1), (study.regions[3] & tumour, 4)):
+    for region, label in zip(study.regions[1:], (2, 1, 4), strict=True):
         labels[region] = label
     _write(labels, part / f"{target.name}_seg.nii.gz")
     part.rename(target)

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.feedback.policy import FinetunePolicy
-from pipeline.finetune.guard import decide, paired_change
+from pipeline.finetune.guard import decide, paired_change, scored
 from pipeline.finetune.plan import next_version
 
 POLICY = FinetunePolicy()
@@ -47,6 +47,18 @@ def test_too_few_held_back_do_not_pass() -> None:
     few = {name: BEFORE[name] for name in ("c0", "c1")}, {name: BETTER[name] for name in ("c0", "c1")}
     assert "Only 2" in decide(POLICY, few, DRAWN, SAME).reason
     assert "Only 0" in decide(POLICY, ({}, {}), DRAWN, SAME).reason
+
+
+def test_a_candidate_that_refuses_a_case_scores_nothing_there() -> None:
+    refusing = BETTER | {"c0": {}}
+    decision = decide(POLICY, (BEFORE, refusing), DRAWN, SAME)
+    assert decision.corrections is not None
+    assert decision.corrections.after == pytest.approx((0.80 + 0.77 + 0.79 + 0.78) / 5, abs=1e-3)
+    assert not decision.passed
+    assert not decide(POLICY, (BEFORE, BETTER), DRAWN, (SAME[0], SAME[1] | {"c0": {}})).passed
+    helped = decide(POLICY, (BEFORE | {"c0": {}}, BETTER), DRAWN, SAME)
+    assert helped.passed, "the network in use refused it, the candidate does not"
+    assert scored((BEFORE | {"c0": {}}, BETTER | {"c0": {}})).keys() == DRAWN.keys() - {"c0"}
 
 
 def test_regions_nobody_drew_do_not_count() -> None:

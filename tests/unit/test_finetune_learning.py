@@ -14,7 +14,7 @@ from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.feedback.store import FeedbackStore
 from pipeline.finetune.candidate import judge
 from pipeline.finetune.direct import plan_of, register, run_phases
-from pipeline.finetune.plan import FinetunePlan
+from pipeline.finetune.plan import SAMPLES, FinetunePlan, tidy
 from pipeline.names import Region
 from pipeline.registry import Registry
 from pipeline.settings import Settings
@@ -68,6 +68,9 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
     plan = _plan(settings, grow=1)
     assert (len(plan.learn), len(plan.held_back)) == (3, 3)
     run_phases(plan, silent)
+    tidy(plan.folder)
+    assert not (plan.folder / SAMPLES).exists(), "patients' images do not outlive the run"
+    assert not list(plan.folder.glob("*.pt"))
     outcome = register(plan, promote=True)
     assert outcome["decision"]["passed"], outcome["decision"]["reason"]
     assert outcome["decision"]["corrections"]["change"] >= 0.05

@@ -1,0 +1,141 @@
+"""The end of phase ``learn``: how much of what was learnt is taken over.
+
+Between the weights of the network in use and those that were learnt lie networks that keep most of the old
+and have most of the new (WiSE-FT: Wortsman et al., CVPR 2022). Which of them is taken is chosen on the
+corrections that were learnt from and on replayed cases that were not: never on what the guard judges by.
+"""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.finetune.learn import LEARNT, learn
+from pipeline.finetune.plan import FinetunePlan
+from pipeline.finetune.prepare import CORRECTION, PER_CASE, REPLAY, read_samples, set_aside
+from pipeline.names import TUMOUR_REGIONS
+from pipeline.registry import ModelCard
+from pipeline.training.checkpoints import averaged_network, save_checkpoint
+from pipeline.training.network import HalfResolutionUNet
+from pipeline.training.samples import Sample
+from pipeline.training.weights import network_from_onnx, shape_of
+
+BLENDED: Final = "blended.pt"
+REPORT: Final = "blend.json"
+#: Shares of the learnt weights that are tried.
+_SHARES: Final = (1.0, 0.75, 0.5, 0.25)
+#: Dice per sample and region; not a number where the truth says nothing.
+Scores = NDArray[np.float64]
+#: Of the phase's time, roughly.
+_STEPS_SHARE: Final = 0.85
+#: Smaller regions say nothing: a few voxels decide between a Dice of 0 and 1.
+_LEAST_VOXELS: Final = 12
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A network between the one in use and the learnt one.
+
+    Attributes
+    ----------
+    share
+        Of the learnt weights.
+    gain
+        Change of mean Dice on the corrections that were learnt from.
+    loss
+        How much mean Dice the region that lost most did lose on replayed cases that were not learnt from.
+    """
+
+    share: float
+    gain: float
+    loss: float
+
+
+def choose(tried: list[Blend], tolerance: float) -> Blend:
+    """Return the blend that gains most among those that lose no more than ``tolerance``.
+
+    Where every one loses more, the one that loses least: the guard has the last word.
+    """
+    kept = [one for one in tried if one.loss <= tolerance]
+    return max(kept, key=lambda one: one.gain) if kept else min(tried, key=lambda one: one.loss)
+
+
+def learn_and_blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
+    """Phase ``learn``: the steps, then the blend."""
+    learn(plan, lambda fraction: between(_STEPS_SHARE * fraction))
+    blend(plan, lambda fraction: between(_STEPS_SHARE + (1 - _STEPS_SHARE) * fraction))
+
+
+def blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
+    """Choose a blend and keep its weights; ``blend.json`` tells what was tried.
+
+    Parameters
+    ----------
+    plan
+        The fine-tuning, with what it learnt.
+    between
+        Called between two blends with the fraction done; may raise to stop.
+    """
+    if (plan.folder / BLENDED).exists():
+        return
+    if plan.policy.threads:
+        torch.set_num_threads(plan.policy.threads)
+    model = plan.parent_model()
+    parent, learnt = network_from_onnx(model.path(model.card.file)), averaged_network(plan.folder / LEARNT)
+    corrections, tuning = read_samples(plan, CORRECTION)[::PER_CASE], set_aside(read_samples(plan, REPLAY))
+    chosen = Blend(1.0, 0.0, 0.0)
+    tried: list[Blend] = []
+    if tuning:
+        sets = (corrections, tuning)
+        before = [_dice(parent, samples, model.card) for samples in sets]
+        for number, share in enumerate(_SHARES):
+            between(number / len(_SHARES))
+            after = [_dice(mix(parent, learnt, share), samples, model.card) for samples in sets]
+            gained, kept = (new - old for new, old in zip(after, before, strict=True))
+            tried.append(Blend(share, _mean(gained), -_worst(kept)))
+        chosen = choose(tried, plan.policy.margin / 2)
+    taken = mix(parent, learnt, chosen.share)
+    report: dict[str, Any] = {"share": chosen.share, "tried": [asdict(one) for one in tried], "tuning": len(tuning)}
+    (plan.folder / REPORT).write_text(json.dumps(report, indent=1))
+    save_checkpoint(plan.folder / BLENDED, {"average": taken.state_dict(), "shape": asdict(shape_of(taken))})
+
+
+def mix(parent: HalfResolutionUNet, learnt: HalfResolutionUNet, share: float) -> HalfResolutionUNet:
+    """Return the network whose every weight lies ``share`` of the way from parent to learnt."""
+    mixed = copy.deepcopy(parent)
+    with torch.no_grad():
+        for weight, other in zip(mixed.parameters(), learnt.parameters(), strict=True):
+            weight.lerp_(other, share)
+    return mixed.eval()
+
+
+@torch.no_grad()
+def _dice(network: HalfResolutionUNet, samples: list[Sample], card: ModelCard) -> Scores:
+    """Dice of WT, TC and ET, shape (samples, 3); not a number where the truth is (nearly) empty."""
+    channels = {one.region: (one.channels[0], one.threshold) for one in card.outputs}
+    rows = []
+    for sample in samples:
+        found = torch.sigmoid(network(torch.from_numpy(sample.images.astype(np.float32))[None]))[0].numpy()
+        row = []
+        for region in TUMOUR_REGIONS:
+            channel, threshold = channels[region]
+            mask, truth = found[channel] >= threshold, sample.regions[channel] > 0
+            enough = truth.sum() >= _LEAST_VOXELS
+            row.append(2 * (mask & truth).sum() / (mask.sum() + truth.sum()) if enough else np.nan)
+        rows.append(row)
+    return np.array(rows, dtype=np.float64)
+
+
+def _mean(change: Scores) -> float:
+    return round(float(np.nanmean(change)), 5) if np.isfinite(change).any() else 0.0
+
+
+def _worst(change: Scores) -> float:
+    """Mean change of the region that lost most, of those that occur at all; 0 where none does."""
+    there = [column[np.isfinite(column)] for column in change.T if np.isfinite(column).any()]
+    return round(min((float(column.mean()) for column in there), default=0.0), 5)
