@@ -24,7 +24,7 @@ from pipeline.lookalikes import settle
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.registry import InstalledModel, ModelCard
-from pipeline.restore import cleaning, restore
+from pipeline.restore import Cleaning, restore
 from pipeline.settings import Settings
 from pipeline.volume import SourceVolume, read_volume
 
@@ -126,6 +126,15 @@ def restore_stage(case: CaseFolder, reference: Sequence, card: ModelCard) -> dic
     }
 
 
+def cleaning(card: ModelCard) -> Cleaning:
+    """Return the clean-up rules of a model card."""
+    return Cleaning(
+        thresholds={region: card.threshold(region) for region in TUMOUR_REGIONS},
+        minimum_component_ml=card.postprocessing.minimum_component_ml,
+        fill_holes=card.postprocessing.fill_holes,
+    )
+
+
 def write_stage(
     case: CaseFolder,
     settings: Settings,
@@ -161,6 +170,7 @@ def write_stage(
             model_sha256=card.sha256,
             software_version=__version__,
             created=created,
+            options=_lineage(card),
         ),
         flags=[Flag(one["code"], one["detail"]) for one in flags],
         roi_names=settings.roi_names,
@@ -169,6 +179,13 @@ def write_stage(
         predecessor=predecessor,
     )
     return _keep(case, objects)
+
+
+def _lineage(card: ModelCard) -> dict[str, str]:
+    """What a fine-tuned network came from, for the objects; nothing for one that was trained from the start."""
+    if card.lineage is None:
+        return {}
+    return {"fine-tuned from": card.lineage.parent, "corrections learnt": str(len(card.lineage.cases))}
 
 
 def _headers(case: CaseFolder, reference: Sequence) -> list[pydicom.Dataset]:

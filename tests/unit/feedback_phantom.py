@@ -1,5 +1,6 @@
 """Phantom heads, a network that thresholds them, and corrections of them: for the tests of the loop."""
 
+import shutil
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,7 @@ torch = pytest.importorskip("torch")  # whoever imports this module is skipped w
 
 from pipeline.feedback.store import CaseRecord, FeedbackStore, RegionDifference
 from pipeline.names import Region, Sequence
-from pipeline.registry import CARD, InputGrid, ModelCard, NetworkFile, Output
+from pipeline.registry import CARD, InputGrid, InstalledModel, ModelCard, NetworkFile, Output
 from pipeline.training.export import OPSET, export_network
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
 
@@ -25,7 +26,12 @@ _SUFFIXES = {Sequence.T1: "t1", Sequence.T1C: "t1ce", Sequence.T2: "t2", Sequenc
 
 
 def write_threshold_model(
-    folder: Path, whole_tumour: float = 4.0, core: float = 4.0, brain: bool = True, version: str = "1.0.0"
+    folder: Path,
+    whole_tumour: float = 4.0,
+    core: float = 4.0,
+    brain: bool = True,
+    version: str = "1.0.0",
+    finder: InstalledModel | None = None,
 ) -> ModelCard:
     """Write a model whose whole tumour is what is bright on FLAIR, whose core what is bright on T1c.
 
@@ -37,6 +43,8 @@ def write_threshold_model(
         Standard deviations above the mean of all that is not zero.
     brain
         Whether the card gives the brain (as all that is not zero), which then must be of a brain's size.
+    finder
+        A network whose first stage is to find the brain in whole heads for this one, too.
     """
     torch.manual_seed(1)
     network = HalfResolutionUNet(NetworkShape(features=(6, 12), refine=6))
@@ -58,6 +66,9 @@ def write_threshold_model(
     target.mkdir(parents=True)
     export_network(network.eval(), 4, target / "model.onnx")
     regions = [Region.BRAIN, Region.WT, Region.TC, Region.ET]
+    stage = finder.card.brain if finder is not None else None
+    if finder is not None and stage is not None:
+        shutil.copyfile(finder.path(stage.file), target / stage.file.name)
     card = ModelCard(
         name="threshold",
         version=version,
@@ -68,6 +79,7 @@ def write_threshold_model(
         opset=OPSET,
         file=NetworkFile(name="model.onnx", sha256=sha256((target / "model.onnx").read_bytes()).hexdigest()),
         grid=InputGrid(order=tuple(Sequence), spacing_mm=_SPACING, window=(96, 96, 96)),
+        brain=stage,
         outputs=tuple(
             Output(region=region, channels=(number,))
             for number, region in enumerate(regions)
