@@ -145,7 +145,7 @@ function corrections(feedback, models, page) {
         () => page.command(`/glioloop/feedback/${one.id}/delete`, "The correction is deleted")), { class: "danger", "aria-label": `Delete the correction of ${moment(one.received)}` }))));
   const head = ["Received", "Review", "Network", ...REGIONS.map((name) => REGION_LABELS[name]), ""];
   return card(total > cases.length ? `Corrections (the latest ${cases.length} of ${total})` : "Corrections",
-    scrolling("Corrections", h("table", { class: "corrections" },
+    scrolling("Table of corrections", h("table", { class: "corrections" },
       h("thead", {}, h("tr", {}, head.map((one) => (one ? h("th", { scope: "col" }, one) : h("td", {}))))), h("tbody", {}, rows))));
 }
 
