@@ -26,9 +26,8 @@ from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.registry import Registry
-from pipeline.restore import restore
+from pipeline.restore import cleaning, restore
 from pipeline.settings import load_settings
-from pipeline.stages import cleaning
 from pipeline.volume import read_volume
 from pipeline.volume.records import SourceVolume
 
@@ -86,7 +85,9 @@ def measure(model_name: str | None, out: Path | None) -> dict[str, object]:
     }
     spacing = reference.image.GetSpacing()[::-1]
     scored = {name: _scores(masks, majority, spacing) for name, masks in {"ours": ours, **peers}.items()}
-    outside = ours[Region.WT] & (_on(found.probabilities[Region.BRAIN], reference.image) < 0.5)
+    outside = ours[Region.WT] & (
+        _on(found.probabilities[Region.BRAIN], reference.image) < model.card.threshold(Region.BRAIN)
+    )
     if out is not None:
         images = {
             s: sitk.GetArrayFromImage(

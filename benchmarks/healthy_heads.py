@@ -23,9 +23,8 @@ from pipeline.evaluation.metrics import dice
 from pipeline.inference import delineate
 from pipeline.names import Region, Sequence
 from pipeline.registry import InstalledModel, Registry
-from pipeline.restore import restore
+from pipeline.restore import cleaning, restore
 from pipeline.settings import load_settings
-from pipeline.stages import cleaning
 from pipeline.training.synthesis.heads import head_paths, load_head
 from pipeline.training.synthesis.render import Placement, draw_study
 from pipeline.training.synthesis.tumour import TumourKind
@@ -58,7 +57,9 @@ def measure_head(number: int, paths: list[Path], model: InstalledModel, cache: P
     )
     return row | {
         "false_ml": round(restored.volumes_ml[Region.WT], 2),
-        "brain_dice": round(dice(sitk.GetArrayFromImage(brain) >= 0.5, study.regions[0]), 3),
+        "brain_dice": round(
+            dice(sitk.GetArrayFromImage(brain) >= model.card.threshold(Region.BRAIN), study.regions[0]), 3
+        ),
         "brain_ml": round(found.brain_ml),
     }
 

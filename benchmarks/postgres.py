@@ -64,7 +64,12 @@ def running_postgres(folder: Path) -> Iterator[str]:
     options = ["-c", f"port={port}", "-c", f"listen_addresses={LOOPBACK}", "-c", "unix_socket_directories="]
     with data.with_suffix(".log").open("wb") as log:
         server = subprocess.Popen(
-            [_program("postgres"), "-D", data, *options], stdout=log, stderr=log, cwd="/", **identity
+            # It ends with this process, however that ends.
+            ["setpriv", "--pdeathsig", "INT", _program("postgres"), "-D", data, *options],
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            **identity,
         )
     try:
         url = f"postgresql://glioloop:{password}@{LOOPBACK}:{port}"

@@ -15,7 +15,6 @@ Three parts, on the reference series of a real study (folders t1, t1c, t2, flair
 import argparse
 import copy
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from pydicom import Dataset
 
 from benchmarks.environment import peers_python, shared_data
 from benchmarks.peer_readers import Masks, Reader, Scores, dice, peer, peer_readers, scores
+from pipeline.console import live_progress
 from pipeline.objects import HoleEncodings, Provenance, RegionOfInterest, RTStructureSet, read_structure_set
 from pipeline.objects.rtstruct.isocontour import Contours
 from pipeline.objects.rtstruct.planes import to_index
@@ -100,8 +100,8 @@ def made_up(peers: Path, files: Sequence[Path]) -> dict[str, dict[str, Scores]]:
 def of_the_network(peers: Path, study: Path, files: Sequence[Path]) -> dict[str, dict[str, Scores]]:
     """Return Dice of each reader to the segmentation of the same result."""
     volume = read_volume(files)
-    with tempfile.TemporaryDirectory() as folder:
-        segment_folder(study, Path(folder), None, lambda text: print(text, file=sys.stderr, flush=True))
+    with tempfile.TemporaryDirectory() as folder, live_progress() as progress:
+        segment_folder(study, Path(folder), None, progress.report)
         segmentation = highdicom.seg.segread(Path(folder) / "seg.dcm")
         pixels = segmentation.get_pixels_by_source_instance(
             [item.sop_instance_uid for item in volume.slices],

@@ -187,6 +187,11 @@ REASONS: dict[str, Reason] = {
         "The patient moved much between sequences; check the contours on each.",
         "Rotation or displacement beyond the flag limits; the check of the alignment passed.",
     ),
+    "DOUBTFUL_PART_LEFT_OUT": Reason(
+        Kind.FLAG,
+        "A part that might be tumour was left out, because the network is nowhere certain of it; look there.",
+        "Its probabilities stay below `least_certainty` of the model card; the detail names volume and slice.",
+    ),
     "MODEL_UNCERTAIN": Reason(
         Kind.FLAG,
         "The network is uncertain about this tumour; check every contour.",

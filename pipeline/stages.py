@@ -24,7 +24,7 @@ from pipeline.lookalikes import settle
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.registry import InstalledModel, ModelCard
-from pipeline.restore import Cleaning, restore
+from pipeline.restore import cleaning, restore
 from pipeline.settings import Settings
 from pipeline.volume import SourceVolume, read_volume
 
@@ -124,15 +124,6 @@ def restore_stage(case: CaseFolder, reference: Sequence, card: ModelCard) -> dic
         "volumes_ml": {region.value: round(volume, 2) for region, volume in restored.volumes_ml.items()},
         "flags": [flag.as_json() for flag in restored.flags],
     }
-
-
-def cleaning(card: ModelCard) -> Cleaning:
-    """Return the clean-up rules of a model card."""
-    return Cleaning(
-        thresholds={region: card.threshold(region) for region in TUMOUR_REGIONS},
-        minimum_component_ml=card.postprocessing.minimum_component_ml,
-        fill_holes=card.postprocessing.fill_holes,
-    )
 
 
 def write_stage(

@@ -20,7 +20,7 @@ from pipeline.evaluation.report import write_report
 from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.registry import InstalledModel
-from pipeline.restore import Cleaning, restore
+from pipeline.restore import cleaning, restore
 from pipeline.volume.records import SourceVolume
 
 Masks = dict[Region, npt.NDArray[np.bool_]]
@@ -88,13 +88,7 @@ def segment_case(images: dict[Sequence, sitk.Image], model: InstalledModel) -> t
     volumes = {s: as_source(image, s.value) for s, image in images.items()}
     reference = Sequence.T1C if Sequence.T1C in volumes else next(iter(volumes))
     found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), reference, model)
-    card = model.card
-    cleaning = Cleaning(
-        {region: card.threshold(region) for region in TUMOUR_REGIONS},
-        card.postprocessing.minimum_component_ml,
-        card.postprocessing.fill_holes,
-    )
-    restored = restore(found.probabilities, volumes[reference], cleaning)
+    restored = restore(found.probabilities, volumes[reference], cleaning(model.card))
     masks = {r: sitk.GetArrayFromImage(mask).astype(bool) for r, mask in restored.masks.items()}
     return masks, found.uncertainty, found.brain_ml
 

@@ -108,18 +108,17 @@ def delineate(
     if brain is not None and card.brain is not None:
         mask &= _near(brain, grid, card.brain)
     network = load_network(model, card.file)
-    probabilities = _probabilities(_normalise(images, mask, card.grid), network, card, progress)
-    regions = _regions(probabilities, mask, card)
+    regions = _regions(_channels(_normalise(images, mask, card.grid), network, card, progress), mask, card)
     if brain is not None:
         regions = _drop_outside(regions, brain, grid, card)
-    brain_ml = _brain_volume(brain, regions, mask, grid)
+    brain_ml = _brain_volume(brain, regions, mask, grid, card)
     doubt = _uncertainty(regions[Region.WT])
     flags = (Flag("MODEL_UNCERTAIN", f"{doubt:.2f}"),) if doubt > card.uncertainty_limit else ()
     found = {region: like(array, grid) for region, array in regions.items()}
     return Delineation(found, brain_ml, doubt, flags, network.provider)
 
 
-def _probabilities(images: Array, network: Network, card: ModelCard, progress: Progress) -> Array:
+def _channels(images: Array, network: Network, card: ModelCard, progress: Progress) -> Array:
     """Probabilities of every output channel, where the card asks for it averaged with the mirrored picture's."""
     left_right = -1 - next(k for k, letter in enumerate(card.grid.orientation) if letter in "LR")
     passes = (False, True) if card.mirror else (False,)
@@ -262,10 +261,12 @@ def _drop_outside(
     return {region: array if region is Region.BRAIN else array * kept for region, array in regions.items()}
 
 
-def _brain_volume(brain: _Brain | None, regions: Mapping[Region, Array], mask: Mask, grid: sitk.Image) -> float:
+def _brain_volume(
+    brain: _Brain | None, regions: Mapping[Region, Array], mask: Mask, grid: sitk.Image, card: ModelCard
+) -> float:
     if brain is not None:
         return brain.volume_ml
-    found = regions[Region.BRAIN] >= 0.5 if Region.BRAIN in regions else mask
+    found = regions[Region.BRAIN] >= card.threshold(Region.BRAIN) if Region.BRAIN in regions else mask
     volume_ml = float(found.sum()) * float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
     if Region.BRAIN in regions:
         _check_brain(volume_ml)

@@ -123,11 +123,15 @@ class Postprocessing(_Record):
     ----------
     minimum_component_ml
         Connected parts smaller than this are dropped, per region.
+    least_certainty
+        Parts are dropped, and flagged, of whose probabilities the 95th percentile stays below this, per region: a
+        tumour is certain somewhere, a bias field or a flow artefact nowhere.
     fill_holes
         Whether holes in WT and TC are filled slice by slice.
     """
 
     minimum_component_ml: dict[Region, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    least_certainty: dict[Region, Annotated[float, Field(ge=0, lt=1)]] = Field(default_factory=dict)
     fill_holes: bool = True
 
 

@@ -4,7 +4,7 @@ Probabilities are resampled, not labels, and once: a label resampled twice loses
 border and small regions altogether.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
@@ -13,9 +13,12 @@ from scipy import ndimage
 
 from pipeline.errors import Flag
 from pipeline.names import TUMOUR_REGIONS, Region
+from pipeline.registry import ModelCard
 from pipeline.volume.records import SourceVolume
 
 _ML_PER_MM3 = 1e-3
+#: Percentile of a part's probabilities that is its certainty.
+_CERTAIN = 95
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Cleaning:
         Probability at and above which a voxel belongs to the region.
     minimum_component_ml
         Connected parts smaller than this are dropped.
+    least_certainty
+        Connected parts are dropped of whose probabilities the 95th percentile is below this.
     fill_holes
         Whether holes that do not reach the outside are filled, slice by slice, in WT and TC.
     """
@@ -35,6 +40,17 @@ class Cleaning:
     thresholds: dict[Region, float]
     minimum_component_ml: dict[Region, float]
     fill_holes: bool
+    least_certainty: dict[Region, float] = field(default_factory=dict)
+
+
+def cleaning(card: ModelCard) -> Cleaning:
+    """Return the clean-up rules of a model card."""
+    return Cleaning(
+        thresholds={region: card.threshold(region) for region in TUMOUR_REGIONS},
+        minimum_component_ml=card.postprocessing.minimum_component_ml,
+        fill_holes=card.postprocessing.fill_holes,
+        least_certainty=card.postprocessing.least_certainty,
+    )
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,7 @@ class Restored:
     volumes_ml
         Volume of each mask.
     flags
-        NO_TUMOUR_FOUND, TUMOUR_AT_EDGE.
+        NO_TUMOUR_FOUND, TUMOUR_AT_EDGE, DOUBTFUL_PART_LEFT_OUT.
     """
 
     probabilities: dict[Region, sitk.Image]
@@ -61,7 +77,7 @@ class Restored:
     flags: tuple[Flag, ...]
 
 
-def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, cleaning: Cleaning) -> Restored:
+def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, rules: Cleaning) -> Restored:
     """Bring the tumour probabilities onto the reference series' slices.
 
     Parameters
@@ -70,7 +86,7 @@ def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, cl
         float32 per region on the network's grid, in the reference series' physical space (LPS, mm).
     reference
         The series that will carry the contours.
-    cleaning
+    rules
         Thresholds and clean-up rules.
 
     Returns
@@ -82,21 +98,26 @@ def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, cl
     images: dict[Region, sitk.Image] = {}
     masks: dict[Region, sitk.Image] = {}
     volumes: dict[Region, float] = {}
+    doubtful: list[_Dropped] = []
     outer: NDArray[np.float32] | None = None
     outer_threshold = 0.0
     for region in TUMOUR_REGIONS:
-        threshold = cleaning.thresholds[region]
+        threshold = rules.thresholds[region]
         native = sitk.GetArrayFromImage(_onto(probabilities[region], reference.image))
         if outer is not None:
             # Scaled, so that both thresholds fall on the same border where the regions coincide.
             native = np.minimum(native, outer * (threshold / outer_threshold))
-        native = _clean(native, threshold, cleaning, region, voxel_ml)
+        native, dropped = _clean(native, threshold, rules, region, voxel_ml)
+        doubtful += dropped
         outer, outer_threshold = native, threshold
         mask = native >= threshold
         images[region] = _like(native, reference.image)
         masks[region] = _like(mask.astype(np.uint8), reference.image)
         volumes[region] = float(mask.sum()) * voxel_ml
-    return Restored(images, masks, volumes, _flags(sitk.GetArrayViewFromImage(masks[Region.WT]).astype(bool)))
+    flags = _flags(sitk.GetArrayViewFromImage(masks[Region.WT]).astype(bool))
+    if doubtful:
+        flags = (*flags, Flag("DOUBTFUL_PART_LEFT_OUT", "; ".join(map(str, doubtful))))
+    return Restored(images, masks, volumes, flags)
 
 
 def _onto(image: sitk.Image, grid: sitk.Image) -> sitk.Image:
@@ -109,26 +130,45 @@ def _like(array: NDArray[np.float32] | NDArray[np.uint8], grid: sitk.Image) -> s
     return image
 
 
+@dataclass(frozen=True)
+class _Dropped:
+    """A part left out because it is nowhere certain; slices are counted from 1 along the normal."""
+
+    region: Region
+    volume_ml: float
+    slice_number: int
+
+    def __str__(self) -> str:
+        return f"{self.region.value} {self.volume_ml:.1f} ml about slice {self.slice_number}"
+
+
 def _clean(
-    native: NDArray[np.float32], threshold: float, cleaning: Cleaning, region: Region, voxel_ml: float
-) -> NDArray[np.float32]:
-    """Drop small parts and fill holes, in the probabilities themselves; axes (slice, row, column)."""
+    native: NDArray[np.float32], threshold: float, rules: Cleaning, region: Region, voxel_ml: float
+) -> tuple[NDArray[np.float32], list[_Dropped]]:
+    """Drop small and doubtful parts and fill holes, in the probabilities themselves; axes (slice, row, column)."""
     native = native.copy()
     mask = native >= threshold
     labels, count = ndimage.label(mask)
+    doubtful: list[_Dropped] = []
     if count:
         sizes = np.bincount(labels.ravel(), minlength=count + 1) * voxel_ml
-        small = np.flatnonzero(sizes < cleaning.minimum_component_ml.get(region, 0.0))
-        dropped = np.isin(labels, small[small > 0])
+        gone = {int(k) for k in np.flatnonzero(sizes < rules.minimum_component_ml.get(region, 0.0))} - {0}
+        for part, box in enumerate(ndimage.find_objects(labels), 1):
+            inside = native[box][labels[box] == part]
+            if part in gone or np.percentile(inside, _CERTAIN) >= rules.least_certainty.get(region, 0.0):
+                continue
+            gone.add(part)
+            doubtful.append(_Dropped(region, float(sizes[part]), (box[0].start + box[0].stop) // 2 + 1))
+        dropped = np.isin(labels, sorted(gone))
         # The halo below the threshold goes with its part, or contours would feel it.
         near = ndimage.binary_dilation(dropped, iterations=1) & ~(mask & ~dropped)
         below = np.float32(threshold * 0.5)
         native[near] = np.minimum(native[near], below)
         mask &= ~dropped
-    if cleaning.fill_holes and region is not Region.ET:
+    if rules.fill_holes and region is not Region.ET:
         filled = np.stack([ndimage.binary_fill_holes(one) for one in mask])
         native[filled & ~mask] = np.float32(threshold + (1 - threshold) * 0.5)
-    return native
+    return native, doubtful
 
 
 def _flags(mask: NDArray[np.bool_]) -> tuple[Flag, ...]:

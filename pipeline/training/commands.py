@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.console import AsJson, answer, live_progress
+from pipeline.names import Region
 
 
 def train(
@@ -62,17 +63,40 @@ def export(
     name: Annotated[str, typer.Option(help="Name on the card.")] = "gliounet",
     version: Annotated[str, typer.Option(help="Version on the card.")] = "0.1.0",
     metrics: Annotated[Path | None, typer.Option(help="JSON list of the card's metrics.", exists=True)] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="REGION=PROBABILITY of the card, repeatable; else 0.5.")
+    ] = None,
+    parent: Annotated[str, typer.Option(help="name@version that the training went on from.")] = "",
+    start: Annotated[Path | None, typer.Option(help="ONNX file of that network, for --share.", exists=True)] = None,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="How far from there to the trained weights the exported ones lie.")
+    ] = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Export checkpoints to ONNX with a parity check and a model card."""
     from pipeline.registry import Metric  # noqa: PLC0415
+    from pipeline.registry.card import Lineage  # noqa: PLC0415
     from pipeline.training.export import CardFacts, write_model  # noqa: PLC0415 - torch takes seconds to import
 
     measured = [Metric.model_validate(m) for m in json.loads(metrics.read_text())] if metrics else []
+    facts = CardFacts(
+        name=name,
+        version=version,
+        metrics=measured,
+        thresholds=_thresholds(threshold or []),
+        lineage=Lineage(parent=parent) if parent else None,
+    )
     with live_progress() as progress:
         progress.report("export, and compare with PyTorch", None)
-        card = write_model(tumour, brain, out, CardFacts(name=name, version=version, metrics=measured))
+        card = write_model(tumour, brain, out, facts, start, share)
     answer(card.model_dump(mode="json"), f"{card.identity} in {out}", as_json)
+
+
+def _thresholds(given: list[str]) -> dict[Region, float]:
+    try:
+        return {Region(name): float(value) for name, _, value in (one.partition("=") for one in given)}
+    except ValueError as error:
+        raise typer.BadParameter(f"--threshold is like WT=0.4: {error}") from None
 
 
 def sample(

@@ -17,6 +17,7 @@ from pipeline.registry import BrainStage, InputGrid, Metric, ModelCard, NetworkF
 from pipeline.registry.card import Lineage, Postprocessing
 from pipeline.training.checkpoints import averaged_network
 from pipeline.training.network import HalfResolutionUNet
+from pipeline.training.weights import mix, network_from_onnx
 
 OPSET = 18
 PARITY = 2e-3
@@ -40,7 +41,7 @@ class CardFacts:
         As in the card.
     training, metrics, lineage, limitations
         As in the card.
-    thresholds, minimum_component_ml, uncertainty_limit
+    thresholds, minimum_component_ml, least_certainty, uncertainty_limit
         Chosen on tuning data.
     """
 
@@ -60,6 +61,7 @@ class CardFacts:
     minimum_component_ml: dict[Region, float] = field(
         default_factory=lambda: {Region.WT: 0.3, Region.TC: 0.1, Region.ET: 0.03}
     )
+    least_certainty: dict[Region, float] = field(default_factory=lambda: {Region.WT: 0.9})
     uncertainty_limit: float = 0.6
 
 
@@ -114,7 +116,9 @@ def _difference(network: HalfResolutionUNet, inputs: int, path: Path, size: tupl
     return float(np.abs(expected - 1 / (1 + np.exp(-raw))).max())
 
 
-def write_model(tumour: Path, brain: Path, folder: Path, facts: CardFacts) -> ModelCard:
+def write_model(
+    tumour: Path, brain: Path, folder: Path, facts: CardFacts, start: Path | None = None, share: float = 1.0
+) -> ModelCard:
     """Export both networks' averaged weights and write the card beside them.
 
     Parameters
@@ -125,11 +129,18 @@ def write_model(tumour: Path, brain: Path, folder: Path, facts: CardFacts) -> Mo
         Where ``model.onnx``, ``brain.onnx`` and ``model.json`` go, made where absent.
     facts
         The rest of the card.
+    start, share
+        ONNX file of the network that the tumour training went on from, and how far from there to the trained one the
+        exported weights lie: what lies between both is often better on other data than either (Wortsman et al.,
+        CVPR 2022).
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[NetworkFile] = []
     for checkpoint, name in ((tumour, "model.onnx"), (brain, "brain.onnx")):
-        export_network(averaged_network(checkpoint), len(Sequence), folder / name)
+        network = averaged_network(checkpoint)
+        if checkpoint == tumour and start is not None:
+            network = mix(network_from_onnx(start), network, share)
+        export_network(network, len(Sequence), folder / name)
         files.append(NetworkFile(name=name, sha256=hashlib.sha256((folder / name).read_bytes()).hexdigest()))
     card = make_card(files[0], files[1], facts)
     (folder / "model.json").write_text(card.model_dump_json(indent=2) + "\n")
@@ -161,7 +172,9 @@ def make_card(tumour: NetworkFile, brain: NetworkFile, facts: CardFacts) -> Mode
             Output(region=region, channels=(k,), threshold=facts.thresholds.get(region, 0.5))
             for k, region in enumerate(regions)
         ),
-        postprocessing=Postprocessing(minimum_component_ml=facts.minimum_component_ml),
+        postprocessing=Postprocessing(
+            minimum_component_ml=facts.minimum_component_ml, least_certainty=facts.least_certainty
+        ),
         uncertainty_limit=facts.uncertainty_limit,
         training=tuple(facts.training),
         metrics=tuple(facts.metrics),

@@ -4,6 +4,7 @@ The exporter names initialisers after PyTorch's parameters, so that they find th
 numbers are all that is read: nothing in the file is executed.
 """
 
+import copy
 import re
 from pathlib import Path
 
@@ -58,3 +59,12 @@ def _shape(weights: dict[str, torch.Tensor]) -> NetworkShape:
 def shape_of(network: HalfResolutionUNet) -> NetworkShape:
     """Return the sizes of a network."""
     return _shape(network.state_dict())
+
+
+def mix(parent: HalfResolutionUNet, learnt: HalfResolutionUNet, share: float) -> HalfResolutionUNet:
+    """Return the network whose every weight lies ``share`` of the way from parent to learnt."""
+    mixed = copy.deepcopy(parent)
+    with torch.no_grad():
+        for weight, other in zip(mixed.parameters(), learnt.parameters(), strict=True):
+            weight.lerp_(other, share)
+    return mixed.eval()

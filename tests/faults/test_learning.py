@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from pipeline.audit import AuditTrail
+from pipeline.console import silent
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.finetune.direct import plan_of, run_phases
 from pipeline.finetune.learn import CHECKPOINT, LEARNT
@@ -89,7 +90,7 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
         images, truth = phantom(700 + number)
         truth = {**truth, Region.WT: grown(truth[Region.WT])}
         write_case(target, images, truth, prefix=f"{target.name}_")
-    run_phases(plan, print)
+    run_phases(plan, silent)
     return Learnt(plan.state_folder, plan.models_folder, plan.folder)
 
 

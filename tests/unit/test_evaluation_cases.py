@@ -71,3 +71,11 @@ def test_ordinary_volumes_are_left_alone() -> None:
     values = np.abs(np.random.default_rng(0).standard_normal((6, 6, 6))).astype(np.float32)
     values[:3] = 0
     np.testing.assert_array_equal(sitk.GetArrayFromImage(with_dark_background(sitk.GetImageFromArray(values))), values)
+
+
+def test_background_of_a_normalised_volume_becomes_zero_though_it_is_the_lowest_value() -> None:
+    values = np.full((10, 10, 10), -700, dtype=np.float32)
+    values[3:7, 3:7, 3:7] = np.random.default_rng(0).uniform(-690, 500, (4, 4, 4))
+    lifted = sitk.GetArrayFromImage(with_dark_background(sitk.GetImageFromArray(values)))
+    assert lifted.min() == lifted[0, 0, 0] == 0
+    assert lifted[3:7, 3:7, 3:7].min() > 0

@@ -44,12 +44,12 @@ def found(model: InstalledModel, sample_study: Path) -> Found:
     return delineate(volumes, _known_alignments(sample_study), Sequence.T1C, model), volumes
 
 
-def test_tumour_is_found_where_it_is(found: Found, sample_study: Path) -> None:
+def test_tumour_is_found_where_it_is(found: Found, model: InstalledModel, sample_study: Path) -> None:
     truth = sitk.ReadImage(str(sample_study / "truth.nii.gz"))
     labels = sitk.GetArrayFromImage(truth)
     for region in TUMOUR_REGIONS:
         onto = sitk.Resample(found[0].probabilities[region], truth, sitk.Transform(), sitk.sitkLinear, 0.0)
-        mask = sitk.GetArrayFromImage(onto) >= 0.5
+        mask = sitk.GetArrayFromImage(onto) >= model.card.threshold(region)
         wanted = np.isin(labels, LABELS[region])
         dice = 2 * (mask & wanted).sum() / (mask.sum() + wanted.sum())
         assert dice >= FLOOR[region], f"{region.value}: {dice:.3f}"

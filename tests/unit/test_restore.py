@@ -1,5 +1,7 @@
 """Probabilities come home to the reference slices: place, size, nesting and clean-up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -103,3 +105,20 @@ def test_nothing_found_and_edge_are_flagged() -> None:
     at_edge = sphere(10, (18, 0, 0))
     (flag,) = restore(dict.fromkeys(TUMOUR_REGIONS, at_edge), volume, CLEANING).flags
     assert (flag.code, flag.detail) == ("TUMOUR_AT_EDGE", "image border")
+
+
+def test_a_part_that_is_nowhere_certain_is_left_out_and_said() -> None:
+    volume = reference(np.eye(3), (1.0, 1.0, 2.0), (100, 100, 50))
+    sure, unsure = sphere(12.0, (-25, 0, 0)), sphere(10.0, (25, 0, 10))
+    both = sitk.Maximum(sure, unsure * 0.8)
+    rules = replace(CLEANING, least_certainty={Region.WT: 0.9})
+    restored = restore(dict.fromkeys(TUMOUR_REGIONS, both), volume, rules)
+    (flag,) = restored.flags
+    assert flag.code == "DOUBTFUL_PART_LEFT_OUT"
+    assert flag.detail.startswith("WT 3.")  # a ball of 10 mm, less its unsure rim
+    assert flag.detail.endswith("slice 31")  # 10 mm above the middle of slices 2 mm apart
+    for region in TUMOUR_REGIONS:
+        mask = sitk.GetArrayFromImage(restored.masks[region])
+        assert not mask[:, :, 60:].any()
+        assert restored.volumes_ml[region] == pytest.approx(4 / 3 * np.pi * 12**3 / 1000, rel=0.05)
+    assert len(restore(dict.fromkeys(TUMOUR_REGIONS, both), volume, CLEANING).flags) == 0

@@ -15,8 +15,8 @@ from pipeline.errors import GlioLoopError
 from pipeline.training import export
 from pipeline.training.checkpoints import averaged_network, load_checkpoint
 from pipeline.training.loop import TrainingPlan, rate_at, train
-from pipeline.training.losses import dice_and_cross_entropy
-from pipeline.training.network import HalfResolutionUNet, NetworkShape, depth_to_space, space_to_depth
+from pipeline.training.losses import deep_loss, dice_and_cross_entropy
+from pipeline.training.network import HalfResolutionUNet, NetworkShape, SideHeads, depth_to_space, space_to_depth
 from tests.unit.synthetic_heads import write_heads
 
 SMALL = NetworkShape(features=(8, 8, 8), refine=4)
@@ -96,6 +96,36 @@ def test_loss_falls_with_agreement() -> None:
     wrong = dice_and_cross_entropy((1 - target * 2) * 12, target, weights)
     assert right < 0.01
     assert wrong > 1
+
+
+def test_coarser_levels_take_part_in_the_loss_and_get_their_share_of_the_gradient() -> None:
+    network, sides = HalfResolutionUNet(SMALL), SideHeads(SMALL)
+    images, target = torch.randn(1, 4, 16, 24, 16), torch.zeros(1, 4, 16, 24, 16)
+    target[:, :, 4:12, 4:12, 4:12] = 1
+    logits, levels = network.decode(images)
+    assert [tuple(level.shape[2:]) for level in levels] == [(8, 12, 8), (4, 6, 4)]
+    plain = dice_and_cross_entropy(logits, target, torch.ones(4))
+    deep = deep_loss(logits, sides(levels), target, torch.ones(4))
+    assert deep > plain
+    deep.backward()
+    assert all(float(head.weight.grad.abs().sum()) > 0 for head in sides.heads)
+
+
+def test_training_goes_on_from_an_exported_network(through: TrainingPlan, tmp_path: Path) -> None:
+    trained = averaged_network(through.out / "last.pt")
+    export.export_network(trained, 4, tmp_path / "model.onnx")
+    state = train(replace(through, out=tmp_path, start=tmp_path / "model.onnx", shape=None, minutes=0.0))
+    assert state.shape == SMALL
+    for name, value in trained.state_dict().items():
+        torch.testing.assert_close(state.network.state_dict()[name], value)
+
+
+def test_training_stops_after_the_third_plateau(through: TrainingPlan, tmp_path: Path) -> None:
+    (tmp_path / "cache").symlink_to(through.out / "cache")
+    still = replace(through, out=tmp_path, steps=500, rate=0.0, validate_every=1, patience=1)
+    state = train(still, say=lambda text: None)
+    # the first validation is the best one; each of the next three finds no gain
+    assert (state.step, state.halvings) == (4, 3)
 
 
 def test_export_agrees_with_torch_at_sizes_it_was_not_traced_with(through: TrainingPlan, tmp_path: Path) -> None:
