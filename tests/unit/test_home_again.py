@@ -178,7 +178,7 @@ anywhere = st.floats(-6, 6)
 radius = st.floats(30, 38)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     sliced=grids,
     moved=grids,
