@@ -180,7 +180,7 @@ def _picture(
         DrawnRegion(name, REGION_STYLES[region].colour, contours[region], sizes[region].volume_ml)
         for region, name in names.items()
     ]
-    remarks = [REASONS[flag.code].message for flag in flags]
+    remarks = list(dict.fromkeys(REASONS[flag.code].message for flag in flags))
     if not any(size.volume_ml > 0 for size in sizes.values()):
         remarks = list(dict.fromkeys([REASONS["NO_TUMOUR_FOUND"].message, *remarks]))
     return draw_preview(series, drawn, remarks, provenance.model)
