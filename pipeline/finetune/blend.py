@@ -5,7 +5,6 @@ and have most of the new (WiSE-FT: Wortsman et al., CVPR 2022). Which of them is
 corrections that were learnt from and on replayed cases that were not: never on what the guard judges by.
 """
 
-import copy
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from pipeline.registry import ModelCard
 from pipeline.training.checkpoints import averaged_network, save_checkpoint
 from pipeline.training.network import HalfResolutionUNet
 from pipeline.training.samples import Sample
-from pipeline.training.weights import network_from_onnx, shape_of
+from pipeline.training.weights import mix, network_from_onnx, shape_of
 
 BLENDED: Final = "blended.pt"
 REPORT: Final = "blend.json"
@@ -103,15 +102,6 @@ def blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
     report: dict[str, Any] = {"share": chosen.share, "tried": [asdict(one) for one in tried], "tuning": len(tuning)}
     (plan.folder / REPORT).write_text(json.dumps(report, indent=1))
     save_checkpoint(plan.folder / BLENDED, {"average": taken.state_dict(), "shape": asdict(shape_of(taken))})
-
-
-def mix(parent: HalfResolutionUNet, learnt: HalfResolutionUNet, share: float) -> HalfResolutionUNet:
-    """Return the network whose every weight lies ``share`` of the way from parent to learnt."""
-    mixed = copy.deepcopy(parent)
-    with torch.no_grad():
-        for weight, other in zip(mixed.parameters(), learnt.parameters(), strict=True):
-            weight.lerp_(other, share)
-    return mixed.eval()
 
 
 @torch.no_grad()
