@@ -144,6 +144,9 @@ class Poller(threading.Thread):
         asked = time.monotonic()
         try:
             get(path).raise_for_status()
+        except httpx.HTTPStatusError as error:
+            self.failures.append(f"{path}: HTTP {error.response.status_code} {error.response.text[:200]}")
+            return
         except httpx.HTTPError as error:
             self.failures.append(f"{path}: {type(error).__name__}")
             return
