@@ -1,12 +1,11 @@
 """What no header tells: settled by the images, named by REST; on a real Orthanc."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pydicom
 
-from tests.orthanc.conftest import Pair, copy_study, send, wait_for
+from tests.orthanc.conftest import Pair, copy_study, send
 
 
 def without_names(folder: Path, *series: str) -> Path:
@@ -31,58 +30,61 @@ def identification(pair: Pair, study: str) -> dict[str, Any]:
     return found
 
 
-def test_t2_and_flair_are_told_apart_by_their_ventricles(shared_pair: Pair, sample_study: Path, tmp_path: Path) -> None:
-    """FLAIR with the shorter TR, so that the provisional choice is the wrong one."""
-    folder = without_names(copy_study(sample_study, tmp_path, "t1", "t1c", "t2", "flair"), "t2", "flair")
-    for path in (folder / "flair").iterdir():
-        dataset = pydicom.dcmread(path)
-        dataset.RepetitionTime = 4000.0
-        dataset.save_as(path)
-    study = send(shared_pair, folder)
-    job = shared_pair.wait_job("done", "failed", "refused", study=study)
-    assert job["state"] == "done", job["error"]
-    before, after = identification(shared_pair, study), job["result"]["identification"]
-    assert [pair["sequences"] for pair in before["open"]] == [["t2", "flair"]]
-    assert before["chosen"]["t2"] == after["chosen"]["flair"] == series_in(folder / "flair")
-    assert after["open"] == []
-    reasons = {one["series_instance_uid"]: one["reasons"] for one in after["series"]}
-    assert "fluid is dark in the first, the FLAIR" in reasons[series_in(folder / "t2")][-1]
+def test_told_apart_by_the_images_or_by_a_person(shared_pair: Pair, sample_study: Path, tmp_path: Path) -> None:
+    """A T1 twice: refused until they are named. T2 and FLAIR: told by the ventricles.
 
-
-def test_two_t1_that_look_alike_are_refused_until_they_are_named(
-    shared_pair: Pair, sample_study: Path, tmp_path: Path
-) -> None:
-    """The same T1 twice, and a T1 after contrast that its header does not give away: named, it is taken."""
-    folder = copy_study(sample_study, tmp_path, "t1", "t2", "flair")
-    other = copy_study(sample_study, tmp_path / "other", "t1")
-    for path in (other / "t1").iterdir():
-        dataset = pydicom.dcmread(path)
-        dataset.StudyInstanceUID = pydicom.dcmread(next((folder / "t1").iterdir())).StudyInstanceUID
-        dataset.AcquisitionTime = dataset.SeriesTime = "091000"
-        dataset.save_as(path)
-    shutil.move(other / "t1", folder / "again")
-    without_names(folder, "t1", "again")
+    The FLAIR has the shorter TR, so that the provisional choice is the wrong one.
+    """
+    folder = ambiguous_study(sample_study, tmp_path)
     study = send(shared_pair, folder)
     job = shared_pair.wait_job("done", "failed", "refused", study=study)
     assert (job["state"], job["error"]["code"]) == ("refused", "SEQUENCE_UNDECIDED")
     assert "the images do not tell which was taken after contrast" in job["error"]["detail"]
+    before = identification(shared_pair, study)
+    assert [pair["sequences"] for pair in before["open"]] == [["t1", "t1c"], ["t2", "flair"]]
+
     named = {"t1": series_in(folder / "again"), "t1c": series_in(folder / "t1")}
     answer = shared_pair.post(f"/glioloop/studies/{study}/process", {"series": named})
     assert answer.status_code == 202, answer.text
-    again = answer.json()["id"]
-    assert again != job["id"]
-    wait_for(lambda: shared_pair.get(f"/glioloop/jobs/{again}")["state"] in ("done", "failed", "refused"), 240, again)
-    done = shared_pair.get(f"/glioloop/jobs/{again}")
+    assert answer.json()["id"] != job["id"]
+    done = shared_pair.wait_job("done", "failed", study=study)
     assert done["state"] == "done", done["error"]
-    with shared_pair.node.client() as client:
-        (structure_set,) = client.post(
-            "/tools/find",
-            json={"Level": "Instance", "Query": {"Modality": "RTSTRUCT", "StudyInstanceUID": study}, "Expand": True},
-        ).json()
-        tags = client.get(f"/instances/{structure_set['ID']}/simplified-tags").json()
+    assert done["id"] == answer.json()["id"]
+    after = done["result"]["identification"]
+    assert after["open"] == []
+    assert after["chosen"] == named | {"t2": series_in(folder / "t2"), "flair": series_in(folder / "flair")}
+    assert before["chosen"]["t2"] == after["chosen"]["flair"]
+    reasons = {one["series_instance_uid"]: one["reasons"] for one in after["series"]}
+    assert "fluid is dark in the first, the FLAIR" in reasons[after["chosen"]["t2"]][-1]
+    assert series_of_contours(shared_pair, study) == named["t1c"]
+
+
+def ambiguous_study(sample_study: Path, tmp_path: Path) -> Path:
+    """T1, the same T1 eight minutes later, T2 and FLAIR, all without a word or an inversion time."""
+    folder = copy_study(sample_study, tmp_path, "t1", "t2", "flair")
+    other = copy_study(sample_study, tmp_path / "other", "t1")
+    study = pydicom.dcmread(next((folder / "t1").iterdir()), stop_before_pixels=True).StudyInstanceUID
+    for path in (other / "t1").iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.StudyInstanceUID, dataset.AcquisitionTime = study, "091000"
+        dataset.save_as(path)
+    (other / "t1").rename(folder / "again")
+    other.rmdir()
+    for path in (folder / "flair").iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.RepetitionTime = 4000.0
+        dataset.save_as(path)
+    return without_names(folder, "t1", "again", "t2", "flair")
+
+
+def series_of_contours(pair: Pair, study: str) -> str:
+    """The series that the study's structure set refers to."""
+    query = {"Level": "Instance", "Query": {"Modality": "RTSTRUCT", "StudyInstanceUID": study}}
+    with pair.node.client() as client:
+        (structure_set,) = client.post("/tools/find", json=query).raise_for_status().json()
+        tags = client.get(f"/instances/{structure_set}/simplified-tags").raise_for_status().json()
     frame = tags["ReferencedFrameOfReferenceSequence"][0]
-    series = frame["RTReferencedStudySequence"][0]["RTReferencedSeriesSequence"][0]
-    assert series["SeriesInstanceUID"] == named["t1c"]  # the contours lie on the series that was named
+    return str(frame["RTReferencedStudySequence"][0]["RTReferencedSeriesSequence"][0]["SeriesInstanceUID"])
 
 
 def test_an_override_must_be_a_series_of_the_study(shared_pair: Pair, sample_study: Path, tmp_path: Path) -> None:
