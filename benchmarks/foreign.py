@@ -7,14 +7,13 @@ MIM's and rt-utils' with references to images that are not there, with two of th
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import pydicom
 import SimpleITK as sitk
 
 from benchmarks.environment import peers_python, shared_data
-from benchmarks.peer_readers import Masks, Scores, peer_readers, scores
+from benchmarks.peer_readers import Masks, Scores, peer_readers, scores, show
 from pipeline.errors import GlioLoopError
 from pipeline.objects import read_structure_set
 from pipeline.volume import VolumeLimits, read_volume
@@ -54,13 +53,7 @@ def main() -> None:
     root = shared_data("rtstruct")
     peers = peers_python()
     results = {f"{folder}/{name}": compared(peers, root / folder, name) for folder, name in STRUCTURE_SETS}
-    if arguments.json:
-        print(json.dumps(results, indent=1))
-        return
-    for title, readers in results.items():
-        print(title)
-        for reader, rois in readers.items():
-            print(f"  {reader:28}" + "  ".join(f"{name} {value}" for name, value in rois.items()))
+    show(results, arguments.json)
 
 
 if __name__ == "__main__":

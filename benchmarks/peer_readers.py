@@ -59,6 +59,17 @@ def dice(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
     return 2 * float((first & second).sum()) / together if together else 1.0
 
 
+def show(results: Mapping[str, Mapping[str, Scores]], as_json: bool) -> None:
+    """Print scores by title and reader."""
+    if as_json:
+        print(json.dumps(results, indent=1))
+        return
+    for title, readers in results.items():
+        print(title)
+        for reader, rois in readers.items():
+            print(f"  {reader:28}" + "  ".join(f"{name} {value}" for name, value in rois.items()))
+
+
 def peer(peers: Path, task: str, *paths: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Run a task of ``rtstruct_peer.py`` in the peers' environment and return what it reports."""
     done = subprocess.run([peers, PEER, task, *paths], check=False, capture_output=True, text=True)

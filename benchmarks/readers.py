@@ -14,7 +14,6 @@ Three parts, on the reference series of a real study (folders t1, t1c, t2, flair
 
 import argparse
 import copy
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from benchmarks.environment import peers_python, shared_data
-from benchmarks.peer_readers import Masks, Reader, Scores, dice, peer, peer_readers, scores
+from benchmarks.peer_readers import Masks, Reader, Scores, dice, peer, peer_readers, scores, show
 from pipeline.console import live_progress
 from pipeline.objects import HoleEncodings, Provenance, RegionOfInterest, RTStructureSet, read_structure_set
 from pipeline.objects.rtstruct.isocontour import Contours
@@ -240,13 +239,7 @@ def main() -> None:
         results |= of_the_network(peers, study, files)
     if "limit" in parts:
         results |= limit(peers, files)
-    if arguments.json:
-        print(json.dumps(results, indent=1))
-        return
-    for title, readers in results.items():
-        print(title)
-        for reader, rois in readers.items():
-            print(f"  {reader:28}" + "  ".join(f"{name} {value}" for name, value in rois.items()))
+    show(results, arguments.json)
 
 
 if __name__ == "__main__":
