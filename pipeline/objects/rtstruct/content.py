@@ -22,7 +22,7 @@ from pipeline.objects.rtstruct.enum import (
 )
 from pipeline.objects.rtstruct.isocontour import Contours, iso_contours
 from pipeline.objects.rtstruct.keyhole import keyholed
-from pipeline.objects.rtstruct.rounding import rounds_inside, with_midpoints
+from pipeline.objects.rtstruct.rounding import rounds_inside
 from pipeline.objects.rtstruct.simplify import crossing_polygons, simplify
 from pipeline.objects.source import ReferenceSeries, SlicePlane
 from pipeline.volume.records import SliceSource
@@ -120,7 +120,7 @@ def region_contours(region: RegionOfInterest, series: ReferenceSeries, holes: Ho
     margin = (min(0.2, _CENTRE_MARGIN_MM / scale[0]), min(0.2, _CENTRE_MARGIN_MM / scale[1]))
     tolerance = min(SIMPLIFICATION_MM, 0.1 * min(scale))
     field = field_of(region)
-    traced = with_midpoints(iso_contours(field, margin))
+    traced = iso_contours(field, margin)
     contours = simplify(traced, scale, tolerance, rounds_inside(traced, field >= 0))
     if crossing_polygons(contours).any():
         raise GlioLoopError("OBJECT_INVALID", f"ROI {region.name}: contours cross each other")

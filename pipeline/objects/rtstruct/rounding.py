@@ -8,19 +8,10 @@ itself stays where it is: a contour that pleases such a reader everywhere would 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.objects.rtstruct.isocontour import Contours, successors
+from pipeline.objects.rtstruct.isocontour import Contours
 
 #: Points nearer to the border of a pixel's square, in pixels from its centre, may round either way.
 _CLEAR = 0.49
-
-
-def with_midpoints(contours: Contours) -> Contours:
-    """Return the same polygons with one point more in the middle of every edge."""
-    if not len(contours.starts):
-        return contours
-    points = contours.points
-    middles = (points + points[successors(contours.starts, len(points))]) / 2
-    return Contours(np.stack([points, middles], axis=1).reshape(-1, 2), contours.starts * 2, contours.slices)
 
 
 def rounds_inside(contours: Contours, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
