@@ -28,7 +28,7 @@ from pipeline.objects.source import ReferenceSeries, SlicePlane
 from pipeline.volume.records import SliceSource
 
 #: Largest distance, mm, of a contour point that was dropped from the contour that is written. Dropping points
-#: shrinks what is convex: of a sphere of 10 mm the contours lose 0.51 % of its volume at 0.05 mm, 0.44 % at 0.04 mm.
+#: shrinks what is convex: of a sphere of 10 mm the contours lose 0.40 % of its volume at 0.04 mm, 0.45 % at 0.05 mm.
 SIMPLIFICATION_MM = 0.04
 #: Contours keep this distance, mm, from pixel centres, so that simplification moves none to the other side.
 _CENTRE_MARGIN_MM = 0.1
