@@ -43,16 +43,16 @@ def answer(value: object, text: str, as_json: bool) -> None:
         Which of the two.
     """
     if as_json:
-        text = json.dumps(value, indent=2)
+        # On one line, which whoever reads from a command that goes on can wait for.
+        text = json.dumps(value)
     if text:
-        # At once: what reads it may wait for it while the command goes on.
         print(text, flush=True)
 
 
 def explain(error: "GlioLoopError", as_json: bool) -> None:
     """Tell why a command did not do what was asked: on stderr in words, and as JSON on stdout where that is wanted."""
     if as_json:
-        print(json.dumps({"error": error.as_json()}, indent=2))
+        print(json.dumps({"error": error.as_json()}))
     console = stderr()
     console.print(error.code, style="bold red", end=": ", markup=False, highlight=False)
     console.print(error.reason.message, markup=False, highlight=False)
