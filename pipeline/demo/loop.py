@@ -25,7 +25,8 @@ _POLL_SECONDS = 0.25
 
 #: Short times, since the demo knows that its study is whole once it is sent.
 _STABLE_SECONDS = 3
-_GRACE_SECONDS = 3
+#: Longer than the sender waits for an answer that is lost: a study that pauses on its way is not judged yet.
+_GRACE_SECONDS = 12
 #: A job is asked for at the latest this long after the study must have become stable.
 _JOB_PATIENCE_SECONDS = 60
 _DELIVERY_PATIENCE_SECONDS = 120

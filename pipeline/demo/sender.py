@@ -1,6 +1,7 @@
 """A scanner: the files of one study, sent by C-STORE."""
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pipeline.errors import GlioLoopError
 #: DICOM PS3.8, 9.3.2.2: presentation context ids are odd numbers below 256.
 _MOST_CONTEXTS = 128
 _ANSWER_SECONDS = 10
+#: Twice as long as the loop of that thread sleeps.
+_LOOP_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,10 @@ def send_study(
     association = associate()
     try:
         for sent, file in enumerate(files, start=1):
+            _halt_reactor(association)
             status = association.send_c_store(file.path)
             if "Status" not in status:
-                # pynetdicom's own thread sometimes takes the answer for a request; a file sent again changes nothing.
+                # An answer was lost all the same; a file sent again changes nothing.
                 association.abort()
                 association = associate()
                 status = association.send_c_store(file.path)
@@ -108,6 +112,18 @@ def send_study(
             progress(sent)
     finally:
         association.release()
+
+
+def _halt_reactor(association: Association) -> None:
+    """Bring pynetdicom's own thread to a halt before a request.
+
+    It counts as paused for a moment after it was let go on. A request made in that moment goes out while the
+    thread runs, which then takes the answer for a request of the peer's, and nobody gets it.
+    """
+    association._reactor_checkpoint.clear()
+    time.sleep(_LOOP_SECONDS)
+    while association.is_established and not association._is_paused:
+        time.sleep(_LOOP_SECONDS / 10)
 
 
 def _send_at_once(association: Association) -> None:
