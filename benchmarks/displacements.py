@@ -182,7 +182,9 @@ def on_another_grid(image: sitk.Image, rng: np.random.Generator) -> sitk.Image:
 def chained(second: sitk.Transform, first: sitk.Transform) -> sitk.Euler3DTransform:
     """One rigid transform for ``second(first(x))``."""
     both = sitk.Euler3DTransform()
-    both.SetMatrix((_matrix(second) @ _matrix(first)).ravel().tolist(), 1e-6)
+    # The nearest rotation: a peer's matrix comes from a text file and is rounded.
+    left, _, right = np.linalg.svd(_matrix(second) @ _matrix(first))
+    both.SetMatrix((left @ right).ravel().tolist(), 1e-6)
     both.SetTranslation(second.TransformPoint(first.TransformPoint((0.0, 0.0, 0.0))))
     return both
 
