@@ -28,12 +28,14 @@ export class ModelsPage {
 
   card(card) {
     const title = `model-${card.identity.replace(/[^A-Za-z0-9]+/g, "-")}`;
+    const learnt = card.lineage?.cases?.length; // a shipped network has a parent, too, but no corrections and no guard
     return h("article", { class: "card model", "aria-labelledby": title, "data-current": card.current },
       h("div", { class: "title-row" }, h("h2", { id: title }, card.identity),
-        card.lineage && !card.current ? h("span", { class: "pill", "data-state": "queued" }, "Candidate") : null, h("span", { class: "spring" }),
+        learnt && !card.current ? h("span", { class: "pill", "data-state": "queued" }, "Candidate") : null, h("span", { class: "spring" }),
         card.current ? h("span", { class: "pill", "data-state": "done" }, "In use") : action("Use this one", () => this.promote(card), { class: "primary" })),
       h("p", {}, card.description),
-      card.lineage ? h("p", {}, h("strong", {}, "Guard: "), card.lineage.decision || "has not judged it.", h("span", { class: "muted small" }, ` Fine-tuned from ${card.lineage.parent} on ${card.lineage.cases?.length ?? 0} corrections.`)) : null,
+      learnt ? h("p", {}, h("strong", {}, "Guard: "), card.lineage.decision || "has not judged it.", h("span", { class: "muted small" }, ` Fine-tuned from ${card.lineage.parent} on ${learnt} corrections.`)) : null,
+      card.lineage && !learnt ? h("p", { class: "muted small" }, `Trained on from ${card.lineage.parent}.`) : null,
       metrics(card.metrics ?? []),
       card.limitations?.length ? h("div", { class: "limits" }, h("h3", {}, "What it cannot do"), h("ul", {}, card.limitations.map((one) => h("li", {}, one)))) : null,
       h("details", {}, h("summary", {}, "Card"), details(card)));
