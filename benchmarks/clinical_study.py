@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from benchmarks.environment import shared_data
+from benchmarks.environment import installed_model, shared_data
 from pipeline.align import align
 from pipeline.align.prepare import prepare
 from pipeline.align.register import register
@@ -25,9 +25,7 @@ from pipeline.evaluation.pictures import draw_case
 from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
-from pipeline.registry import Registry
 from pipeline.restore import cleaning, restore
-from pipeline.settings import load_settings
 from pipeline.volume import read_volume
 from pipeline.volume.records import SourceVolume
 
@@ -70,8 +68,7 @@ def _on(image: sitk.Image, reference: sitk.Image) -> NDArray[np.float32]:
 
 def measure(model_name: str | None, out: Path | None) -> dict[str, object]:
     folder = shared_data("tcga-fg-6692")
-    settings = load_settings()
-    model = Registry(settings.models_folder, settings.state_folder).get(model_name)
+    model = installed_model(model_name)
     volumes = read_study(folder / "dicom")
     reference = volumes[Sequence.T1C]
     alignments = align(volumes, Sequence.T1C)

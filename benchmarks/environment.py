@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.bench import EXIT_SKIPPED
+from pipeline.registry import InstalledModel, Registry
+from pipeline.settings import load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS_LOCK = ROOT / "requirements" / "peers.lock"
@@ -26,6 +28,12 @@ def shared_data(*parts: str) -> Path:
     if not path.exists():
         skip(f"real data not there: {'/'.join(parts)} of GLIOLOOP_SHARED/data")
     return path
+
+
+def installed_model(identity: str | None) -> InstalledModel:
+    """Return a network as ``name@version``, or the one in use."""
+    settings = load_settings()
+    return Registry(settings.models_folder, settings.state_folder).get(identity)
 
 
 def peers_python(lock: Path = PEERS_LOCK, complete: bool = True) -> Path:

@@ -16,15 +16,14 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from benchmarks.environment import shared_data
+from benchmarks.environment import installed_model, shared_data
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.evaluate import as_source, identity_alignment
 from pipeline.evaluation.metrics import dice
 from pipeline.inference import delineate
 from pipeline.names import Region, Sequence
-from pipeline.registry import InstalledModel, Registry
+from pipeline.registry import InstalledModel
 from pipeline.restore import cleaning, restore
-from pipeline.settings import load_settings
 from pipeline.training.synthesis.heads import head_paths, load_head
 from pipeline.training.synthesis.render import Placement, draw_study
 from pipeline.training.synthesis.tumour import TumourKind
@@ -71,8 +70,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     _, held_out = head_paths(shared_data("head-label-maps"))
-    settings = load_settings()
-    model = Registry(settings.models_folder, settings.state_folder).get(options.model)
+    model = installed_model(options.model)
     rows = []
     with tempfile.TemporaryDirectory() as cache:
         for number in range(options.count):

@@ -26,7 +26,7 @@ import SimpleITK as sitk
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from benchmarks.environment import ROOT
+from benchmarks.environment import ROOT, installed_model
 from pipeline.align import Alignment, align
 from pipeline.evaluation.metrics import dice
 from pipeline.identify import headers_from_files, identify
@@ -34,7 +34,6 @@ from pipeline.inference import delineate
 from pipeline.inference.session import Network
 from pipeline.names import TUMOUR_REGIONS, Sequence
 from pipeline.registry import InstalledModel, Registry
-from pipeline.settings import load_settings
 from pipeline.volume import read_volume
 from pipeline.volume.records import SourceVolume
 
@@ -141,8 +140,7 @@ def run_variant(variant: str, work: Path, models: Path, identity: str, runs: int
 
 
 def measure(identity: str | None, runs: int) -> dict[str, object]:
-    settings = load_settings()
-    model = Registry(settings.models_folder, settings.state_folder).get(identity)
+    model = installed_model(identity)
     volumes, alignments = read_study()
     seen: dict[str, list[np.ndarray]] = {}
     results: dict[str, dict[str, object]] = {}

@@ -14,15 +14,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from benchmarks.environment import shared_data
+from benchmarks.environment import installed_model, shared_data
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import LabelScheme, find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
 from pipeline.evaluation.metrics import dice
 from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, Sequence
-from pipeline.registry import Registry
-from pipeline.settings import load_settings
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 VALIDATION = ("BraTS2021_00006",)
@@ -32,8 +30,7 @@ Table = dict[str, dict[float, list[float]]]
 
 
 def measure(folder: Path, model_name: str | None) -> dict[str, object]:
-    settings = load_settings()
-    model = Registry(settings.models_folder, settings.state_folder).get(model_name)
+    model = installed_model(model_name)
     table: Table = {region.value: {t: [] for t in THRESHOLDS} for region in TUMOUR_REGIONS}
     names = []
     for case in find_cases(folder):
