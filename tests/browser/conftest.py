@@ -150,15 +150,20 @@ def network() -> Path:
     return cards[-1].parent
 
 
+def viewer_or_reason() -> tuple[Path | None, str | None]:
+    """The viewer's folder, or why there is none here."""
+    try:
+        return prepare_ohif(CACHE), None
+    except GlioLoopError as error:
+        return None, str(error)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, network: Path) -> Iterator[Site]:
     """A node that segments only when asked, and a workstation; one of its own for each file of tests."""
     folder = tmp_path_factory.mktemp("site")
     models = _two_versions(network, folder / "models")
-    try:
-        viewer, reason = prepare_ohif(CACHE), None
-    except GlioLoopError as error:
-        viewer, reason = None, str(error)
+    viewer, reason = viewer_or_reason()
     pair = make_pair(
         folder,
         stable_age=1,

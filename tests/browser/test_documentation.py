@@ -18,11 +18,10 @@ from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from selenium.webdriver.common.by import By
 
-from pipeline.errors import GlioLoopError
 from pipeline.node import WORKSTATION, Modality, free_port
 from pipeline.settings import ROOT
-from pipeline.viewer.ohif import prepare_ohif, viewer_url
-from tests.browser.conftest import CACHE, UNREACHABLE, Browser, Site
+from pipeline.viewer.ohif import viewer_url
+from tests.browser.conftest import UNREACHABLE, Browser, Site, viewer_or_reason
 from tests.browser.test_viewer import SHOW_SLICE
 from tests.orthanc.conftest import Pair, make_pair, send, wait_for
 from tests.orthanc.corrections import grow, send_back
@@ -47,10 +46,7 @@ PATIENTS = {
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A node with the shipped network that takes up what arrives, and a workstation with the viewer."""
     folder = tmp_path_factory.mktemp("pictures")
-    try:
-        viewer, reason = prepare_ohif(CACHE), None
-    except GlioLoopError as error:
-        viewer, reason = None, str(error)
+    viewer, reason = viewer_or_reason()
     pair = make_pair(
         folder,
         stable_age=3,
