@@ -16,9 +16,21 @@ _MEMORY_WORDS: Final = (
     "failed to allocate memory",
     "memory allocation",
     "cannot allocate",
+    "can't allocate memory",
     "out of memory",
 )
+#: Less than this left, and nothing that is left to do can be done.
+_LEAST_MEMORY_BYTES: Final = 4 << 20
 _DISK_WORDS: Final = ("no space left", "database or disk is full", "disk quota", "file too large")
+
+
+def memory_lacks() -> bool:
+    """Tell whether so little memory is left that nothing can be done."""
+    try:
+        bytearray(_LEAST_MEMORY_BYTES)
+    except MemoryError:
+        return True
+    return False
 
 
 def exhausted(error: BaseException, where: str) -> GlioLoopError | None:
@@ -34,7 +46,21 @@ def exhausted(error: BaseException, where: str) -> GlioLoopError | None:
         return GlioLoopError("OUT_OF_MEMORY", f"{where}: {type(error).__name__}")
     if (isinstance(error, OSError) and error.errno in _NO_ROOM) or any(one in words for one in _DISK_WORDS):
         return GlioLoopError("DISK_FULL", f"{where}: {type(error).__name__}")
-    return None
+    # Extension modules lose a MemoryError on its way, and raise anything at all instead.
+    return GlioLoopError("OUT_OF_MEMORY", f"{where}: {type(error).__name__}") if memory_lacks() else None
+
+
+def raise_if_exhausted(error: BaseException, where: str) -> None:
+    """Keep a lack of memory or disk from being taken for a fault of the images: that refuses a good study for good.
+
+    Raises
+    ------
+    GlioLoopError
+        OUT_OF_MEMORY or DISK_FULL where the machine lacked them.
+    """
+    reason = exhausted(error, where)
+    if reason is not None:
+        raise reason from error
 
 
 @contextmanager

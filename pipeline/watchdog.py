@@ -16,13 +16,13 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from pipeline.deadline import DAMAGED_STATUS, OVERDUE_STATUS, WATCH
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import memory_lacks
 from pipeline.jobs import JobQueue
 from pipeline.settings import Settings
 
 _REPORT_SECONDS: Final = 5.0
 _DATABASE_CHECK_SECONDS: Final = 5.0
-#: Less than this left for so many looks in a row, and nothing of what is left to do can be done.
-_LEAST_MEMORY_BYTES: Final = 4 << 20
+#: Memory lacks for so many looks in a row: it does not pass.
 _MOST_STARVED_LOOKS: Final = 3
 
 
@@ -76,12 +76,7 @@ class Watchdog:
 
     def _end_if_starved(self) -> None:
         """No memory is left, not even to write down how a job ended."""
-        try:
-            bytearray(_LEAST_MEMORY_BYTES)
-        except MemoryError:
-            self._starved += 1
-        else:
-            self._starved = 0
+        self._starved = self._starved + 1 if memory_lacks() else 0
         if self._starved >= _MOST_STARVED_LOOKS:
             _end(OVERDUE_STATUS, "ended for want of memory")
 

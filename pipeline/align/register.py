@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from pipeline.align.prepare import Point, Prepared
+from pipeline.exhaustion import raise_if_exhausted
 
 SAMPLES = 250_000  # of the finest level; twice as many move the result by under 0.1 mm, fewer by 0.2 mm and more
 SEED = 1
@@ -117,7 +118,8 @@ def _evaluate(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform) -
     method.SetInitialTransform(start)
     try:
         return -float(method.MetricEvaluate(fixed.levels[COARSE], moving.levels[COARSE]))
-    except RuntimeError:  # ITK refuses where too few samples map inside the moving image
+    except RuntimeError as error:  # ITK refuses where too few samples map inside the moving image
+        raise_if_exhausted(error, "align")
         return -np.inf
 
 
@@ -139,6 +141,7 @@ def _optimise(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform, l
     method.SetInitialTransform(transform, inPlace=True)
     try:
         method.Execute(fixed.levels[level], moving.levels[level])
-    except RuntimeError:  # the head left the moving image
+    except RuntimeError as error:  # the head left the moving image
+        raise_if_exhausted(error, "align")
         return Registered(sitk.Euler3DTransform(start), -np.inf)
     return Registered(transform, -float(method.GetMetricValue()))

@@ -11,6 +11,7 @@ from pydicom import Dataset
 
 from pipeline.align import Alignment
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import raise_if_exhausted
 from pipeline.feedback.recognise import drawn_on, kind_of, referenced_images
 from pipeline.feedback.regions import NamedRoi, RegionNames
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
@@ -155,6 +156,7 @@ def _read_segmentation(dataset: Dataset, study: Study, names: RegionNames, seque
             for region, roi in chosen.items()
         }
     except (ValueError, RuntimeError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError) as error:
+        raise_if_exhausted(error, "segmentation")
         raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"{type(error).__name__}: {error}"[:200]) from error
     return Drawn(masks, (sequence,) if chosen else (), unknown)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pydicom.multival
 from pydicom.dataset import Dataset
 
+from pipeline.exhaustion import raise_if_exhausted
 from pipeline.identify.header import SeriesHeader
 
 MR_CLASSES = frozenset(
@@ -164,7 +165,8 @@ class _Lookup:
         for place in self._places:
             try:
                 value = place.get(keyword)
-            except Exception:  # pydicom raises many kinds on a malformed element, which counts as absent
+            except Exception as error:  # pydicom raises many kinds on a malformed element, which counts as absent
+                raise_if_exhausted(error, "identify")
                 continue
             if value is not None and value not in ("", []):
                 return value

@@ -17,6 +17,7 @@ from pydicom.tag import Tag
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import raise_if_exhausted
 
 _PIXELS = 0x7FE00000
 _PER_FRAME = "5200,9230"
@@ -193,4 +194,5 @@ def _full(path: Path) -> Dataset:
 
 
 def _unreadable(path: Path, error: Exception) -> GlioLoopError:
+    raise_if_exhausted(error, "identify")
     return GlioLoopError("FILE_UNREADABLE", f"{path.name}: {type(error).__name__}.", {"cause": str(error)[:300]})

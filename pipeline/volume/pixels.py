@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import raise_if_exhausted
 from pipeline.volume import jpeg
 from pipeline.volume.compressed import require_declared_size
 from pipeline.volume.frames import Frame
@@ -89,6 +90,7 @@ def _stored(dataset: Dataset, frame: Frame) -> NDArray[Any]:
 
 
 def _unreadable(frame: Frame, error: Exception) -> GlioLoopError:
+    raise_if_exhausted(error, "load")
     return GlioLoopError(
         "FILE_UNREADABLE",
         f"Instance {frame.sop_instance_uid}: {type(error).__name__}.",

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import raise_if_exhausted
 from pipeline.volume.compressed import require_inflated_within
 from pipeline.volume.frames import Frame, frames_of
 from pipeline.volume.limits import VolumeLimits
@@ -95,6 +96,7 @@ def _header(path: Path, limits: VolumeLimits) -> Dataset:
     except GlioLoopError:
         raise
     except Exception as error:  # pydicom raises many kinds on damaged files; all mean the same here
+        raise_if_exhausted(error, "load")
         raise GlioLoopError(
             "FILE_UNREADABLE", f"{path.name}: {type(error).__name__}.", {"cause": str(error)[:300]}
         ) from error

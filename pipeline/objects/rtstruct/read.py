@@ -14,6 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import RTStructureSetStorage
 
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import raise_if_exhausted
 from pipeline.objects.rtstruct.enum import ContourGeometricTypes
 from pipeline.objects.rtstruct.planes import place
 from pipeline.objects.rtstruct.rasterise import rasterise
@@ -131,6 +132,7 @@ def read_structure_set(
         raise
     # A damaged file can make the decoder raise nearly anything; whatever it is, the file is what is wrong.
     except Exception as error:
+        raise_if_exhausted(error, "structure set")
         raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"{type(error).__name__}: {error}"[:200]) from error
     counted = [roi for roi in rois if roi.contour_count]
     if counted and not any(roi.used_count for roi in counted):
