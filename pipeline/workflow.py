@@ -481,11 +481,16 @@ def deliver(identity: str, modality: str, resources: list[str]) -> None:
 # --- intake -------------------------------------------------------------------------------------------
 
 
+_INTAKE_STAGE = "intake"
+
+
 # Here there is no job yet that could say why nothing came of a study.
 @_step("look", talks_to_orthanc=True, waits_for=("ORTHANC_UNREACHABLE", "DISK_FULL", "OUT_OF_MEMORY"))
 def _look(study_id: str, origin: str) -> dict[str, Any]:
     """Look at a study and queue what follows: a job, a second look after the grace time, or nothing."""
-    with coded("look"):
+    look = str(DBOS.workflow_id)
+    _refuse_endless(look, _INTAKE_STAGE)
+    with coded("look"), WATCH.at_work(look, _INTAKE_STAGE):
         return _looked(study_id, origin)
 
 
@@ -528,10 +533,31 @@ def _looked(study_id: str, origin: str) -> dict[str, Any]:
     return {"outcome": "queued", "job": identity}
 
 
+@_step("give-up", talks_to_orthanc=True)
+def _give_up(study_id: str, origin: str, failure: dict[str, Any]) -> dict[str, Any]:
+    """Queue a job that says why a study could not even be looked at: none disappears without a reason."""
+    error = GlioLoopError(failure["code"], failure["detail"])
+    study = intake.find_study(archive(), study_id)
+    identity, request = intake.refused(study, error, settings().model or "", origin)
+    queue().enqueue_job(identity, request)
+    return {"outcome": "given up", "code": error.code, "job": identity}
+
+
+def _look_or_give_up(study_id: str, origin: str) -> dict[str, Any]:
+    outcome: dict[str, Any]
+    try:
+        with _last_error():
+            outcome = _look(study_id, origin)
+    except GlioLoopError as error:
+        log.error("study not looked at", study=study_id, origin=origin, code=error.code, detail=error.detail)
+        outcome = _give_up(study_id, origin, error.as_json())
+    return outcome
+
+
 @DBOS.workflow(name=jobs.INTAKE_WORKFLOW)
 def take_in(study_id: str, origin: str) -> dict[str, Any]:
     """Look at a study; where sequences lack, look again after the grace time and then decide."""
-    outcome: dict[str, Any] = _look(study_id, origin)
+    outcome = _look_or_give_up(study_id, origin)
     if outcome["outcome"] == "incomplete":
         DBOS.enqueue_workflow_with_options(
             EnqueueOptions(

@@ -15,6 +15,7 @@ from dbos import DBOS
 
 from pipeline import jobs, stages
 from pipeline.casefolder import CaseFolder
+from pipeline.deadline import TRIES, WATCH
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.feedback.recognise import OwnObject, content_hash, read_object
 from pipeline.feedback.regions import RegionNames
@@ -68,7 +69,7 @@ def _take(study: str, instance: str, digest: str) -> dict[str, Any]:
     """Look at one object; what it was is noted, so that no later event reads it again."""
     work = settings().feedback_folder / "work" / instance
     try:
-        outcome = _judge(study, instance, work)
+        outcome = _judge_in_time(study, instance, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if outcome is None:
@@ -80,6 +81,15 @@ def _take(study: str, instance: str, digest: str) -> dict[str, Any]:
         audit().append("corrected", study, "worker", facts, once=f"{instance} {digest}")
     log.info("object looked at", study=study, instance=instance, verdict=outcome.verdict.value, case=case)
     return {"verdict": outcome.verdict.value, "case": case, "detail": outcome.detail}
+
+
+def _judge_in_time(study: str, instance: str, work: Path) -> Outcome | None:
+    """Judge under the stages' deadline; an object over which workers hung counts as one that cannot be read."""
+    look, stage = str(DBOS.workflow_id), f"feedback.{instance}"
+    if queue().timeouts(look, stage) >= TRIES:
+        return Outcome(Verdict.UNREADABLE, detail=f"STAGE_TIMEOUT: {TRIES} times")
+    with WATCH.at_work(look, stage):
+        return _judge(study, instance, work)
 
 
 def _judge(study: str, instance: str, work: Path) -> Outcome | None:

@@ -70,11 +70,10 @@ def finetune(options_json: dict[str, Any]) -> dict[str, Any]:
     """Learn from the corrections; ends ``done`` with a candidate and the guard's decision, or ``refused``."""
     identity = str(DBOS.workflow_id)
     try:
-        plan: dict[str, Any] = _plan(identity, FinetuneOptions.model_validate(options_json))
-        seconds = {}
-        for phase in Phase:
-            seconds[phase.value] = _phase(identity, phase.value)
-        registered: dict[str, Any] = _register(identity)
+        with coded("between phases"):
+            plan: dict[str, Any] = _plan(identity, FinetuneOptions.model_validate(options_json))
+            seconds = {phase.value: _phase(identity, phase.value) for phase in Phase}
+            registered: dict[str, Any] = _register(identity)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             raise
