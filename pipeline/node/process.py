@@ -9,6 +9,7 @@ from types import TracebackType
 
 import httpx
 
+from pipeline.archive import KEPT_SECONDS
 from pipeline.errors import GlioLoopError
 from pipeline.node.configuration import NodeConfiguration
 from pipeline.node.installation import orthanc_executable
@@ -100,6 +101,7 @@ class OrthancProcess:
             auth=(self.configuration.user, self.configuration.password),
             timeout=timeout_seconds,
             trust_env=False,
+            limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
         )
 
     def stop(self, grace_seconds: float = 60) -> int | None:
