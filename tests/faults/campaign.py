@@ -123,7 +123,7 @@ FAULTS: Final = (
         "state folder's disk full",
         strikes.fill_state,
         at((INTAKE, *CLINICAL), (DONE, *failed("DISK_FULL"))) | at(_LEARNING, (DONE, *failed("DISK_FULL"))),
-        surroundings=lambda layout: strikes.small_disk(layout.state, 96),
+        surroundings=lambda layout: strikes.small_disk(layout.state, 192),
     ),
     Fault(
         "Orthanc's disk full",

@@ -11,11 +11,11 @@ import os
 import runpy
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 FOLDER_VARIABLE: Final = "FAULT_GATES"
 START: Final = "start"
@@ -80,19 +80,9 @@ def _pass(stage: str, moment: str) -> None:
             time.sleep(_LOOK_SECONDS)
 
 
-def _gated(stage: str, work: Callable[..., Any]) -> Callable[..., Any]:
-    def gated(*arguments: Any, **named: Any) -> Any:
-        _pass(stage, START)
-        outcome = work(*arguments, **named)
-        _pass(stage, END)
-        return outcome
-
-    return gated
-
-
 def _install() -> None:
     """Put the gates where the stages are entered and left; before the workflows import those places."""
-    from pipeline import deadline, intake  # noqa: PLC0415
+    from pipeline import deadline  # noqa: PLC0415
 
     at_work = deadline.StageWatch.at_work
 
@@ -105,7 +95,6 @@ def _install() -> None:
             _pass(name, END)
 
     deadline.StageWatch.at_work = gated_at_work  # type: ignore[method-assign]
-    intake.prepare = _gated("intake", intake.prepare)
 
 
 if __name__ == "__main__":

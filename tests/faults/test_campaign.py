@@ -18,7 +18,7 @@ _PATIENCE_SECONDS = 45.0
 _LONGEST_SECONDS = 240.0
 _KINDS = list(dict.fromkeys(fault.site_kind for fault in FAULTS))
 _CELLS = [
-    pytest.param(fault, stage, id=f"{fault.name}-{stage}", marks=pytest.mark.xdist_group(fault.name))
+    pytest.param(fault, stage, id=f"{fault.name}-{stage}")
     for fault in sorted(FAULTS, key=lambda one: _KINDS.index(one.site_kind))
     for stage in STAGES
     if stage not in (FINETUNE, PROMOTE) and not isinstance(fault.ends[stage], NotApplicable)

@@ -33,6 +33,23 @@ def test_stage_never_ends(layout: Layout, small_study: Path) -> None:
         site.check(after)
 
 
+def test_look_never_ends(layout: Layout, small_study: Path) -> None:
+    """A look at a study that hangs each time: given up after two tries, as a job that says so."""
+    with Site(layout, small_study, {"StageDeadlineSeconds": 8}) as site:
+        site.gates.shut(INTAKE, START)
+        queue = site.queue()
+        queue.enqueue_intake(site.study, "hangs", "stable")
+        queue.close()
+        wait_for(lambda: bool(site.ask("/glioloop/jobs")), 120, "a job that says why there is none")
+        site.gates.open_all()
+        (job,) = site.ask("/glioloop/jobs")
+        ended = site.wait_end(job["id"])
+        assert (ended["state"], ended["error"]["code"]) == ("failed", "STAGE_TIMEOUT")
+        after = site.wait_end(site.process())
+        assert after["state"] == "done", after["error"]
+        site.check(after)
+
+
 def test_worker_dies_at_every_try(layout: Layout, small_study: Path) -> None:
     """What kills the worker at every try (as the kernel does for want of memory) ends as a stated failure."""
     with Site(layout, small_study) as site:

@@ -6,6 +6,7 @@ One fine-tuning is made once, for real. A cell gets a copy of its folder that la
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -36,10 +37,10 @@ from tests.unit.test_finetune_learning import fill_store
 
 PARENT = "threshold@1.0.0"
 CANDIDATE = "threshold@1.0.0-ft.1"
-STEPS = 8
+STEPS = 60
 _POLICY = {"Steps": STEPS, "ReferenceCases": 0, "ReplayShare": 0.0, "LearningRate": 0.003, "AutomaticPromotion": True}
 _CELLS = [
-    pytest.param(fault, stage, id=f"{fault.name}-{stage}", marks=pytest.mark.xdist_group("learning"))
+    pytest.param(fault, stage, id=f"{fault.name}-{stage}")
     for fault in FAULTS
     for stage in (FINETUNE, PROMOTE)
     if not isinstance(fault.ends[stage], NotApplicable)
@@ -91,6 +92,8 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
         truth = {**truth, Region.WT: grown(truth[Region.WT])}
         write_case(target, images, truth, prefix=f"{target.name}_")
     run_phases(plan, silent)
+    decision = json.loads((plan.folder / "decision.json").read_text())
+    assert decision["passed"], decision["reason"]
     return Learnt(plan.state_folder, plan.models_folder, plan.folder)
 
 
