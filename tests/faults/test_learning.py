@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytest.importorskip("torch")
+
 from pipeline.audit import AuditTrail
 from pipeline.console import silent
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
 
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.feedback.store import FeedbackStore
