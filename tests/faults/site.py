@@ -20,19 +20,12 @@ import pytest
 from pipeline.audit import AuditTrail
 from pipeline.errors import REASONS
 from pipeline.jobs import JobQueue
-from pipeline.node import (
-    LOOPBACK,
-    Modality,
-    OrthancProcess,
-    free_port,
-    write_configuration,
-    write_workstation_configuration,
-)
+from pipeline.node import LOOPBACK, OrthancProcess, write_pair
 from pipeline.settings import ROOT
 from tests.faults import network
 from tests.faults.gates import FOLDER_VARIABLE, Gates, interpreter
 from tests.faults.prober import Prober
-from tests.orthanc.conftest import GRACE, PATIENCE, SCANNER, STABLE_AGE, Pair, send, wait_for
+from tests.orthanc.conftest import GRACE, PATIENCE, STABLE_AGE, Pair, send, wait_for
 
 ENDED: Final = ("done", "failed", "refused", "cancelled")
 #: Plugin 4.0 answers nothing while Python inside Orthanc holds the lock; a machine busy on every core adds to that.
@@ -130,25 +123,11 @@ class Site:
         return any(one["restarts"] > _MOST_RESTARTS for one in self.health()["workers"])
 
     def _make_pair(self) -> Pair:
-        node_dicom, workstation_dicom = free_port(), free_port()
-        workstation = write_workstation_configuration(
-            self.layout.root / "workstation",
-            http_port=free_port(),
-            dicom_port=workstation_dicom,
-            modalities={"node": Modality("GLIOLOOP", node_dicom)},
-        )
-        node = write_configuration(
-            self.layout.state,
-            http_port=free_port(),
-            dicom_port=node_dicom,
-            modalities={
-                "workstation": Modality("WORKSTATION", workstation_dicom),
-                "scanner": Modality(SCANNER, free_port()),
-            },
+        configuration = write_pair(
+            self.layout.root,
             settings={
                 "Automatic": False,
                 "GraceSeconds": GRACE,
-                "Destinations": [{"Modality": "workstation"}],
                 "ForwardRetrySeconds": [1, 1, 2, 4, 8],
                 "Objects": ["rtstruct", "sr"],
                 "ModelsFolder": str(self.layout.models),
@@ -164,7 +143,7 @@ class Site:
         )
         self.layout.archive.mkdir(exist_ok=True)
         environment = self._environment()
-        return Pair(OrthancProcess(node, environment), OrthancProcess(workstation))
+        return Pair(OrthancProcess(configuration.node, environment), OrthancProcess(configuration.workstation))
 
     def _environment(self) -> dict[str, str]:
         wrapper = self.layout.root / "interpreter" / "bin" / "python"

@@ -15,10 +15,9 @@ from pipeline.archive import HttpArchive
 from pipeline.errors import GlioLoopError
 from pipeline.node import (
     LOOPBACK,
-    Modality,
     OrthancProcess,
     free_port,
-    write_configuration,
+    write_pair,
     write_workstation_configuration,
 )
 from pipeline.settings import load_settings
@@ -102,13 +101,7 @@ def test_https(tmp_path: Path) -> None:
     other = _certificate(tmp_path / "tls", "impostor.example")
     if not _serves_https(tmp_path / "bare", pem):
         pytest.skip("this Orthanc dies at its first HTTPS request, without any plugin, too")
-    configuration = write_configuration(
-        tmp_path / "node",
-        http_port=free_port(),
-        dicom_port=free_port(),
-        modalities={"scanner": Modality(SCANNER, free_port())},
-        overrides={"SslEnabled": True, "SslCertificate": str(pem)},
-    )
+    configuration = write_pair(tmp_path, settings={}, overrides={"SslEnabled": True, "SslCertificate": str(pem)}).node
     url = configuration.url.replace("http:", "https:")
     context = ssl.create_default_context(cafile=pem.with_suffix(".crt"))
     context.check_hostname = False
@@ -139,11 +132,8 @@ def test_dicom_tls(tmp_path: Path) -> None:
     node_pem, scanner_pem, stranger = (
         _certificate(tmp_path / "tls", name) for name in ("node.example", "scanner.example", "stranger.example")
     )
-    configuration = write_configuration(
-        tmp_path / "node",
-        http_port=free_port(),
-        dicom_port=free_port(),
-        modalities={"scanner": Modality(SCANNER, free_port())},
+    configuration = write_pair(
+        tmp_path,
         settings={"Workers": 0, "Automatic": False},
         overrides={
             "DicomTlsEnabled": True,
@@ -152,7 +142,7 @@ def test_dicom_tls(tmp_path: Path) -> None:
             "DicomTlsTrustedCertificates": str(scanner_pem.with_suffix(".crt")),
             "DicomAlwaysAllowEcho": True,
         },
-    )
+    ).node
 
     def echoes(identity: Path | None) -> bool:
         ae = AE(SCANNER)
