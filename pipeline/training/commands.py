@@ -1,13 +1,17 @@
 """Commands ``train | export | sample``; torch is imported only when one runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.console import AsJson, answer, live_progress
 from pipeline.names import Region
+
+if TYPE_CHECKING:
+    from pipeline.training.network import NetworkShape
 
 
 def train(
@@ -28,6 +32,9 @@ def train(
     patience: Annotated[
         int, typer.Option(min=0, help="Validations without gain until the rate is halved; after the third, stop.")
     ] = 0,
+    features: Annotated[
+        str, typer.Option(help="Channels of the levels, finest first, like 32-64-128-160; else the stage's own.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Train a network on synthetic studies of label maps, real cases mixed in where given."""
@@ -49,11 +56,22 @@ def train(
         reuse=reuse,
         start=start,
         patience=patience,
+        shape=_shape(features, stage) if features else None,
     )
     with live_progress() as progress:
         state = run(plan, resume, progress.note, progress.report)
     outcome = {"stage": stage, "step": state.step, "best_dice": state.best, "out": str(out)}
     answer(outcome, f"step {state.step}, best Dice {state.best:.3f}; checkpoints in {out}", as_json)
+
+
+def _shape(features: str, stage: str) -> "NetworkShape":
+    from pipeline.training.network import BRAIN_SHAPE, TUMOUR_SHAPE  # noqa: PLC0415 - torch takes seconds to import
+
+    try:
+        widths = tuple(int(width) for width in features.split("-"))
+    except ValueError:
+        raise typer.BadParameter("--features is like 32-64-128-160") from None
+    return replace(BRAIN_SHAPE if stage == "brain" else TUMOUR_SHAPE, features=widths)
 
 
 def export(
