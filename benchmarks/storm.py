@@ -28,6 +28,7 @@ from benchmarks.studies import FULL, TINY, copied, resampled
 from pipeline.audit import AuditTrail
 from pipeline.demo.sender import StudyFile, send_study, study_in_folder
 from pipeline.node import LOOPBACK, OrthancProcess
+from pipeline.settings import Settings
 from tests.faults import network
 from tests.orthanc.conftest import SCANNER, Pair, make_pair
 
@@ -35,6 +36,8 @@ POLLS = {"/system": 1.0, "/glioloop/jobs?limit=100": 4.0, "/glioloop/metrics": 1
 #: Studies whose images a sender mixes in one association.
 _MIXED = 4
 _STABLE_SECONDS = 5
+#: The product's own; the tests' few seconds would refuse a study whose sender stalls on a busy machine.
+_GRACE_SECONDS = Settings().grace_seconds
 
 
 def main() -> None:
@@ -96,6 +99,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             ModelsFolder=str(folder / "models"),
             Model=f"{network.NAME}@1.0.0",
             Workers=arguments.workers,
+            GraceSeconds=_GRACE_SECONDS,
             DatabaseUrl=stack.enter_context(running_postgres(folder)) if arguments.postgres else "",
         )
         _set(pair.node, StableAge=_STABLE_SECONDS)

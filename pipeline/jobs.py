@@ -196,6 +196,10 @@ class JobQueue:
         """Close the connection."""
         self._client.destroy()
 
+    def require_tables(self) -> None:
+        """Raise unless a worker has made every table: it makes them one after the other when it starts first."""
+        self._client._sys_db.verify_migrations()
+
     def enqueue_intake(self, study: str, event: str, origin: str, delay_seconds: float = 0) -> None:
         """Have a study looked at; the same event twice is one look."""
         options = EnqueueOptions(

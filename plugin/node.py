@@ -55,7 +55,11 @@ class Node:
         with self._lock:
             if self._queue is None:
                 queue = JobQueue(self.settings.queue_database_url)
-                queue.waiting()
+                try:
+                    queue.require_tables()
+                except Exception:
+                    queue.close()
+                    raise
                 self._queue = queue
             return self._queue
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dbos import WorkflowStatus
+import sqlalchemy
+from dbos import WorkflowStatus, error
 
 from pipeline.errors import GlioLoopError
 from pipeline.jobs import (
@@ -55,6 +56,20 @@ def test_only_json_is_stored() -> None:
 def test_names_that_could_be_paths_are_refused(model: str) -> None:
     with pytest.raises(ValueError, match="model"):
         ProcessOptions(model=model)
+
+
+def test_tables_that_are_still_being_made(tmp_path: Path) -> None:
+    """A worker makes them one after the other: half of them are as good as none."""
+    queue = JobQueue(f"sqlite:///{tmp_path / 'queue.sqlite'}")
+    with pytest.raises(error.DBOSInitializationError):
+        queue.require_tables()
+    queue.client._sys_db.run_migrations()
+    queue.require_tables()
+    with queue.client._sys_db.engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE dbos_migrations SET version = version - 1"))
+    with pytest.raises(error.DBOSInitializationError):
+        queue.require_tables()
+    queue.close()
 
 
 def _request(study: str) -> JobRequest:
