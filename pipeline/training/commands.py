@@ -60,8 +60,8 @@ def train(
     )
     with live_progress() as progress:
         state = run(plan, resume, progress.note, progress.report)
-    outcome = {"stage": stage, "step": state.step, "best_dice": state.best, "out": str(out)}
-    answer(outcome, f"step {state.step}, best Dice {state.best:.3f}; checkpoints in {out}", as_json)
+    outcome = {"stage": stage, "step": state.learner.step, "best_dice": state.best, "out": str(out)}
+    answer(outcome, f"step {state.learner.step}, best Dice {state.best:.3f}; checkpoints in {out}", as_json)
 
 
 def _shape(features: str, stage: str) -> "NetworkShape":

@@ -1,27 +1,24 @@
 """The training loop: restartable, logged, the same for the same seed."""
 
-import copy
 import csv
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pipeline.console import Progress, silent
 from pipeline.training.cases import CaseSource
-from pipeline.training.checkpoints import load_checkpoint, save_checkpoint, update_average
+from pipeline.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.training.curves import draw_curves
-from pipeline.training.losses import deep_loss
-from pipeline.training.network import BRAIN_SHAPE, TUMOUR_SHAPE, HalfResolutionUNet, NetworkShape, SideHeads
+from pipeline.training.learner import Learner, rate_at, start_learner, tensors
+from pipeline.training.network import BRAIN_SHAPE, TUMOUR_SHAPE, HalfResolutionUNet, NetworkShape
 from pipeline.training.pool import SamplePool, make_sample
-from pipeline.training.samples import Sample, augment
+from pipeline.training.samples import Sample
 from pipeline.training.synthesis.heads import Head, head_paths
-from pipeline.training.weights import network_from_onnx, shape_of
+from pipeline.training.weights import network_from_onnx
 
 OUTPUT_NAMES = {True: ("brain",), False: ("brain", "WT", "TC", "ET")}
 VALIDATION_SEED = 987_654
@@ -100,109 +97,49 @@ class TrainingState:
 
     Attributes
     ----------
-    network, sides
-        What learns: the network and its heads for deep supervision.
-    average
-        Moving average of the network's weights: what is validated and exported.
-    optimiser, shape, device
-        Of the network.
-    step, best
-        Steps done, best mean Dice in validation.
+    learner
+        The network and what a step needs.
+    best
+        Best mean Dice in validation.
     waited, halvings
         Validations since the best one or the last halving; times the rate was halved on a plateau.
     losses
         Of this run's steps.
     """
 
-    network: HalfResolutionUNet
-    sides: SideHeads
-    average: HalfResolutionUNet
-    optimiser: torch.optim.Optimizer
-    shape: NetworkShape
-    device: torch.device
-    step: int = 0
+    learner: Learner
     best: float = -1.0
     waited: int = 0
     halvings: int = 0
     losses: list[float] = field(default_factory=list)
 
 
-def rate_at(plan: TrainingPlan, step: int) -> float:
-    """Learning rate of a step: 100 steps of warm-up, then a cosine."""
-    warm = min(100, plan.steps // 5 + 1)
-    if step < warm:
-        return plan.rate * (step + 1) / warm
-    done = min(1.0, (step - warm) / max(1, plan.steps - warm))
-    return plan.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+def rate_of(plan: TrainingPlan, step: int, halvings: int = 0) -> float:
+    """Learning rate of a step: 100 steps of warm-up, a cosine, and half of it after every plateau."""
+    return rate_at(step, plan.steps, plan.rate, warm=min(100, plan.steps // 5 + 1)) * 0.5**halvings
 
 
 def prepare(plan: TrainingPlan, resume: bool) -> TrainingState:
     """Fresh state, or that of the checkpoint in ``plan.out``."""
     torch.manual_seed(plan.seed)
     if plan.start is not None:
-        network = network_from_onnx(plan.start).train()
-        shape = shape_of(network)
+        network = network_from_onnx(plan.start)
     else:
-        shape = plan.shape or (BRAIN_SHAPE if plan.whole else TUMOUR_SHAPE)
-        network = HalfResolutionUNet(shape)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    sides = SideHeads(shape).to(device)
-    average = copy.deepcopy(network).requires_grad_(False)
-    parameters = [*network.parameters(), *sides.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=1e-4)
-    state = TrainingState(network, sides, average, optimiser, shape, device)
+        network = HalfResolutionUNet(plan.shape or (BRAIN_SHAPE if plan.whole else TUMOUR_SHAPE))
+    learner = start_learner(network, rate=plan.rate, deep=True, decay=0.998, clip=5.0, bfloat16=plan.bfloat16)
+    state = TrainingState(learner)
     path = plan.out / "last.pt"
     if resume and path.exists():
         stored = load_checkpoint(path)
-        network.load_state_dict(stored["network"])
-        sides.load_state_dict(stored["sides"])
-        average.load_state_dict(stored["average"])
-        optimiser.load_state_dict(stored["optimiser"])
-        for name in ("step", "best", "waited", "halvings"):
+        learner.restore(stored)
+        for name in ("best", "waited", "halvings"):
             setattr(state, name, stored[name])
     return state
 
 
 def _store(plan: TrainingPlan, state: TrainingState, name: str) -> None:
-    save_checkpoint(
-        plan.out / name,
-        {
-            "network": state.network.state_dict(),
-            "sides": state.sides.state_dict(),
-            "average": state.average.state_dict(),
-            "optimiser": state.optimiser.state_dict(),
-            "step": state.step,
-            "best": state.best,
-            "waited": state.waited,
-            "halvings": state.halvings,
-            "seed": plan.seed,
-            "shape": asdict(state.shape),
-        },
-    )
-
-
-def _tensors(images: np.ndarray, regions: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    x = torch.from_numpy(np.ascontiguousarray(images))[None].to(device, memory_format=torch.channels_last_3d)
-    return x, torch.from_numpy(regions)[None].to(device)
-
-
-def train_step(plan: TrainingPlan, state: TrainingState, sample: Sample, rng: np.random.Generator) -> float:
-    """One step on one sample; returns the loss."""
-    for group in state.optimiser.param_groups:
-        group["lr"] = rate_at(plan, state.step) * 0.5**state.halvings
-    x, target = _tensors(*augment(rng, sample, state.shape.multiple, crop=not plan.whole), state.device)
-    weights = torch.tensor([1.0] if plan.whole else [0.3, 1.0, 1.0, 1.0], device=state.device)
-    with torch.autocast(state.device.type, torch.bfloat16, enabled=plan.bfloat16):
-        logits, levels = state.network.decode(x)
-        sides = state.sides(levels)
-    loss = deep_loss(logits.float(), sides, target, weights)
-    state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
-    state.optimiser.step()
-    update_average(state.average, state.network, state.step, 0.998)
-    return float(loss.detach())
+    found = {"best": state.best, "waited": state.waited, "halvings": state.halvings, "seed": plan.seed}
+    save_checkpoint(plan.out / name, state.learner.state() | found)
 
 
 def validation_samples(plan: TrainingPlan, cache: Path) -> list[Sample]:
@@ -220,7 +157,7 @@ def validate(plan: TrainingPlan, network: HalfResolutionUNet, samples: list[Samp
     false = 0.0
     dice: list[list[float]] = [[] for _ in range(count)]
     for sample in samples:
-        x, target = _tensors(sample.images.astype(np.float32), sample.regions.astype(np.float32), device)
+        x, target = tensors(sample.images.astype(np.float32), sample.regions.astype(np.float32), device)
         with torch.autocast(device.type, torch.bfloat16, enabled=plan.bfloat16):
             found = (network(x) > 0)[0].cpu().numpy()
         truth = target[0].cpu().numpy() > 0.5
@@ -271,22 +208,23 @@ def train(
     if plan.threads:
         torch.set_num_threads(plan.threads)
     state = prepare(plan, resume)
+    learner = state.learner
     training, _ = head_paths(plan.heads)
     pool = SamplePool(training, plan.whole, plan.out / "cache", plan.seed, plan.workers, plan.reuse)
     cases = CaseSource(plan.cases) if plan.cases else None
-    pool.start(state.step)
+    pool.start(learner.step)
     began = time.monotonic()
     try:
         progress("render what is validated with", None)
         held = validation_samples(plan, plan.out / "cache" / "heads")
-        while state.step < plan.steps and state.halvings <= HALVINGS and time.monotonic() - began < plan.minutes * 60:
-            rng = np.random.default_rng([plan.seed, 1, state.step])
+        while _goes_on(plan, state) and time.monotonic() - began < plan.minutes * 60:
+            rng = np.random.default_rng([plan.seed, 1, learner.step])
             real = cases is not None and rng.random() < plan.case_share
-            sample = cases.get(rng) if cases is not None and real else pool.get(state.step, rng)
-            state.losses.append(train_step(plan, state, sample, rng))
-            state.step += 1
-            progress(f"train, {plan.steps} steps", state.step / plan.steps)
-            if state.step % plan.validate_every == 0 or state.step == plan.steps:
+            sample = cases.get(rng) if cases is not None and real else pool.get(learner.step, rng)
+            rate = rate_of(plan, learner.step, state.halvings)
+            state.losses.append(learner.learn(sample, rng, rate, crop=not plan.whole))
+            progress(f"train, {plan.steps} steps", learner.step / plan.steps)
+            if learner.step % plan.validate_every == 0 or learner.step == plan.steps:
                 _checkpoint(plan, state, held, time.monotonic() - began, say)
     finally:
         pool.stop()
@@ -294,15 +232,20 @@ def train(
     return state
 
 
+def _goes_on(plan: TrainingPlan, state: TrainingState) -> bool:
+    return state.learner.step < plan.steps and state.halvings <= HALVINGS
+
+
 def _checkpoint(
     plan: TrainingPlan, state: TrainingState, held: list[Sample], seconds: float, say: Callable[[str], None]
 ) -> None:
-    scores = validate(plan, state.average, held)
+    step = state.learner.step
+    scores = validate(plan, state.learner.average, held)
     recent = float(np.mean(state.losses[-plan.validate_every :]))
     row = {
-        "step": state.step,
+        "step": step,
         "seconds": round(seconds, 1),
-        "rate": rate_at(plan, state.step) * 0.5**state.halvings,
+        "rate": rate_of(plan, step, state.halvings),
         "loss": recent,
         **scores,
     }

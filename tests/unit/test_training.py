@@ -14,9 +14,10 @@ torch = pytest.importorskip("torch")
 from pipeline.errors import GlioLoopError
 from pipeline.training import export
 from pipeline.training.checkpoints import averaged_network, load_checkpoint
-from pipeline.training.loop import TrainingPlan, rate_at, train
+from pipeline.training.loop import TrainingPlan, rate_of, train
 from pipeline.training.losses import deep_loss, dice_and_cross_entropy
 from pipeline.training.network import HalfResolutionUNet, NetworkShape, SideHeads, depth_to_space, space_to_depth
+from pipeline.training.weights import shape_of
 from tests.unit.synthetic_heads import write_heads
 
 SMALL = NetworkShape(features=(8, 8, 8), refine=4)
@@ -59,12 +60,12 @@ def test_resumed_training_ends_where_an_uninterrupted_one_does(through: Training
     parted.out.mkdir()
     (parted.out / "cache").symlink_to(through.out / "cache")
     state = train(replace(parted, minutes=0.0), say=lambda text: None)
-    assert state.step == 0
+    assert state.learner.step == 0
     for minutes in (1e-9, 10.0):
         state = train(replace(parted, minutes=minutes), resume=True, say=lambda text: None)
-    assert state.step == 4
+    assert state.learner.step == 4
     expected = load_checkpoint(through.out / "last.pt")
-    for name, value in state.network.state_dict().items():
+    for name, value in state.learner.network.state_dict().items():
         torch.testing.assert_close(value, expected["network"][name], rtol=0, atol=0)
 
 
@@ -77,7 +78,7 @@ def test_another_seed_gives_other_weights(through: TrainingPlan) -> None:
 
 def test_rate_warms_up_and_decays() -> None:
     plan = TrainingPlan(Path(), Path(), steps=1000, rate=1e-3)
-    rates = [rate_at(plan, step) for step in range(1000)]
+    rates = [rate_of(plan, step) for step in range(1000)]
     assert rates[0] < rates[50] < rates[100] == pytest.approx(1e-3)
     assert rates[-1] == pytest.approx(2e-5, rel=0.01)
     assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
@@ -115,9 +116,9 @@ def test_training_goes_on_from_an_exported_network(through: TrainingPlan, tmp_pa
     trained = averaged_network(through.out / "last.pt")
     export.export_network(trained, 4, tmp_path / "model.onnx")
     state = train(replace(through, out=tmp_path, start=tmp_path / "model.onnx", shape=None, minutes=0.0))
-    assert state.shape == SMALL
+    assert shape_of(state.learner.network) == SMALL
     for name, value in trained.state_dict().items():
-        torch.testing.assert_close(state.network.state_dict()[name], value)
+        torch.testing.assert_close(state.learner.network.state_dict()[name], value)
 
 
 def test_training_stops_after_the_third_plateau(through: TrainingPlan, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_training_stops_after_the_third_plateau(through: TrainingPlan, tmp_path:
     still = replace(through, out=tmp_path, steps=500, rate=0.0, validate_every=1, patience=1)
     state = train(still, say=lambda text: None)
     # the first validation is the best one; each of the next three finds no gain
-    assert (state.step, state.halvings) == (4, 3)
+    assert (state.learner.step, state.halvings) == (4, 3)
 
 
 def test_export_agrees_with_torch_at_sizes_it_was_not_traced_with(through: TrainingPlan, tmp_path: Path) -> None:
