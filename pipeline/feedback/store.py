@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -100,7 +101,7 @@ class CaseRecord(BaseModel):
         SHA-256 of every file.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     patient: str
@@ -351,7 +352,8 @@ class FeedbackStore:
         return "held_back" if held + 1 <= self.policy.held_back_share * (len(roles) + 1) else "learn"
 
     def _read(self, folder: Path) -> CaseRecord:
-        return CaseRecord.model_validate_json((folder / CASE).read_text())
+        found = (folder / CASE).stat()
+        return _read_once(folder / CASE, found.st_mtime_ns, found.st_ino)
 
     # --- what was looked at ---
 
@@ -370,6 +372,12 @@ class FeedbackStore:
             )
             for line in _read_lines(self.folder / "seen.jsonl")
         }
+
+
+@lru_cache(maxsize=2048)
+def _read_once(path: Path, _changed: int, _inode: int) -> CaseRecord:
+    """Read a record, which is only ever replaced as a whole: lists are asked for every few seconds."""
+    return CaseRecord.model_validate_json(path.read_text())
 
 
 def _now() -> str:

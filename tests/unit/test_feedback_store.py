@@ -80,6 +80,16 @@ def test_a_damaged_file_is_noticed(store: FeedbackStore, tmp_path: Path) -> None
     assert damaged.value.code == "FEEDBACK_DAMAGED"
 
 
+def test_a_list_shows_what_changed_a_moment_ago(store: FeedbackStore, tmp_path: Path) -> None:
+    kept = store.keep(record(1, trusted=False), _files(tmp_path))
+    assert [case.trusted for case in store.cases()] == [False]
+    assert store.cases()[0] is store.cases()[0], "a record that did not change is not read again"
+    store.trust(kept.id)
+    assert [case.trusted for case in store.cases()] == [True]
+    store.delete(kept.id)
+    assert store.cases() == []
+
+
 def test_what_was_deleted_is_not_taken_up_again(store: FeedbackStore, tmp_path: Path) -> None:
     case = store.keep(record(1), _files(tmp_path))
     store.delete(case.id)
