@@ -71,7 +71,9 @@ class FinetunePolicy(BaseModel):
     learning_rate: float = Field(default=3e-4, gt=0, le=1, description="Highest learning rate; it falls to zero.")
     replay_share: float = Field(default=0.5, ge=0, lt=1, description="Share of steps on replayed cases.")
     replay_cases: int = Field(default=16, ge=0, description="Synthetic cases rendered for the replay.")
-    reference_cases: int = Field(default=6, ge=0, description="Synthetic cases in the fixed reference set.")
+    reference_set: Path | None = Field(
+        default=None, description="Folder of cases (BraTS layout) that a new network is judged by; else the shipped."
+    )
     least_held_back: int = Field(
         default=3, ge=1, description="Held-back corrections needed before a new network can pass the guard."
     )
@@ -81,7 +83,7 @@ class FinetunePolicy(BaseModel):
     )
     threads: int = Field(default=0, ge=0, le=256, description="Threads of the learning process; 0: all cores.")
 
-    @field_validator("head_label_maps")
+    @field_validator("head_label_maps", "reference_set")
     @classmethod
     def _empty_is_none(cls, value: Path | None) -> Path | None:
         return None if value is not None and str(value) in ("", ".") else value

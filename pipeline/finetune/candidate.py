@@ -14,7 +14,6 @@ from pipeline.evaluation.evaluate import evaluate_case
 from pipeline.finetune.blend import BLENDED
 from pipeline.finetune.guard import Change, Decision, decide, scored
 from pipeline.finetune.plan import FinetunePlan
-from pipeline.finetune.reference import reference_set
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import CARD, InstalledModel, Lineage, Metric, ModelCard, NetworkFile, TrainingSource
 from pipeline.training.checkpoints import averaged_network
@@ -72,9 +71,7 @@ def _write_card(folder: Path, card: ModelCard) -> None:
 
 def judge(plan: FinetunePlan, between: Callable[[float], None]) -> None:
     """Score the candidate and the network in use, decide, and write the decision into the card."""
-    heads, count = plan.policy.head_label_maps, plan.policy.reference_cases
-    reference = reference_set(plan.reference_folder, heads, count, plan.sample_study, between)
-    corrections = _held_back(plan)
+    reference, corrections = find_cases(plan.reference_set), _held_back(plan)
     candidate = _candidate(plan)
     models = (plan.parent_model(), candidate)
     total = len(models) * (len(reference) + len(corrections))
@@ -94,7 +91,7 @@ def judge(plan: FinetunePlan, between: Callable[[float], None]) -> None:
         _drawn(plan, (scores["corrections"][0], scores["corrections"][1])),
         (scores["reference"][0], scores["reference"][1]),
     )
-    _write_card(plan.candidate_folder, _judged(candidate.card, decision, len(reference)))
+    _write_card(plan.candidate_folder, _judged(plan, candidate.card, decision))
     part = plan.folder / "decision.json.part"
     part.write_text(json.dumps(decision.as_json(), indent=1))
     part.rename(plan.folder / "decision.json")
@@ -141,14 +138,16 @@ def _score(plan: FinetunePlan, case: Case, model: InstalledModel) -> dict[str, f
     return found
 
 
-def _judged(card: ModelCard, decision: Decision, reference: int) -> ModelCard:
+def _judged(plan: FinetunePlan, card: ModelCard, decision: Decision) -> ModelCard:
     metrics = []
     if decision.corrections_per_region:
         metrics.append(
             _metric("held-back corrections of this installation", "validation", decision.corrections_per_region)
         )
     if decision.reference:
-        metrics.append(_metric(f"reference set of {reference} synthetic cases", "synthetic", decision.reference))
+        shipped = plan.policy.reference_set is None
+        name, use = ("shipped reference set", "synthetic") if shipped else ("site's reference set", "validation")
+        metrics.append(_metric(name, use, decision.reference))
     lineage = card.lineage.model_copy(update={"decision": decision.reason}) if card.lineage else None
     return card.model_copy(update={"metrics": tuple(metrics), "lineage": lineage})
 

@@ -45,7 +45,7 @@ def plan_of(settings: Settings, identity: str, model: str | None, asked: Mapping
         registry,
         settings.models_folder,
         settings.state_folder,
-        ROOT / "samples" / "synthetic-study",
+        ROOT / "samples",
     )
     plan.write()
     return plan

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import GlioLoopError
+from pipeline.evaluation.cases import find_cases
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.feedback.store import FeedbackStore
 from pipeline.finetune.runs import usable
@@ -33,8 +34,10 @@ class FinetunePlan(BaseModel):
         Ids of cases in the store.
     policy
         The settings at its start.
-    feedback_folder, models_folder, state_folder, sample_study
+    feedback_folder, models_folder, state_folder
         Where things lie.
+    sample_study, reference_set
+        The shipped study, rehearsed where there is nothing better; the cases that every candidate is judged by.
     seed
         Decides samples and their order.
     niceness
@@ -53,6 +56,7 @@ class FinetunePlan(BaseModel):
     models_folder: Path
     state_folder: Path
     sample_study: Path
+    reference_set: Path
     seed: int
     niceness: int = 19
 
@@ -77,11 +81,6 @@ class FinetunePlan(BaseModel):
     def candidate_folder(self) -> Path:
         """The network that it makes, before it is registered."""
         return self.folder / "model"
-
-    @property
-    def reference_folder(self) -> Path:
-        """The reference set, the same for every fine-tuning with the same policy."""
-        return self.state_folder / "finetune" / f"reference-{self.policy.reference_cases}"
 
     def write(self) -> None:
         """Write it to its folder."""
@@ -108,19 +107,21 @@ def tidy(folder: Path) -> None:
 
 def make_plan(
     identity: str, parent: InstalledModel, policy: FinetunePolicy, store: FeedbackStore, registry: Registry,
-    models_folder: Path, state_folder: Path, sample_study: Path,
+    models_folder: Path, state_folder: Path, shipped: Path,
 ) -> FinetunePlan:  # fmt: skip
     """Choose what to learn from and what to judge by.
 
     Raises
     ------
     GlioLoopError
-        NOTHING_TO_LEARN where no correction may be learnt from.
+        NOTHING_TO_LEARN where no correction may be learnt from; STUDY_EMPTY where the reference set holds no case.
     """
     cases = usable(policy, store)
     learn = tuple(case.id for case in cases if case.role == "learn")
     if not any(case.kind == "corrected" for case in cases if case.role == "learn"):
         raise GlioLoopError("NOTHING_TO_LEARN", f"{len(cases)} usable cases, none of them a correction to learn from")
+    reference_set = policy.reference_set or shipped / "reference"
+    find_cases(reference_set)
     return FinetunePlan(
         id=identity,
         parent=parent.card.identity,
@@ -131,7 +132,8 @@ def make_plan(
         feedback_folder=store.folder,
         models_folder=models_folder,
         state_folder=state_folder,
-        sample_study=sample_study,
+        sample_study=shipped / "synthetic-study",
+        reference_set=reference_set,
         seed=int(hashlib.sha256(identity.encode()).hexdigest()[:8], 16),
     )
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from pipeline.evaluation.cases import find_cases
 from pipeline.finetune.plan import SAMPLES, FinetunePlan
-from pipeline.finetune.reference import sample_case
-from pipeline.finetune.studies import sample_of, study_of
+from pipeline.finetune.studies import sample_case, sample_of, study_of
 from pipeline.training.pool import make_sample
 from pipeline.training.samples import Sample
 from pipeline.training.synthesis.heads import Head, head_paths
@@ -42,6 +41,8 @@ def prepare(plan: FinetunePlan, between: Callable[[float], None]) -> None:
 def _pieces(plan: FinetunePlan) -> Iterator[Callable[[], None]]:
     for number, identity in enumerate(plan.learn):
         yield lambda number=number, identity=identity: _case(plan, number, identity)  # type: ignore[misc]
+    if not plan.policy.replay_share:
+        return
     if plan.policy.head_label_maps is not None:
         paths, _ = head_paths(plan.policy.head_label_maps)
         heads: dict[Path, Head] = {}

@@ -1,18 +1,25 @@
 """Cases in the BraTS layout as the network sees them, for learning."""
 
+from pathlib import Path
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pipeline.align import align
 from pipeline.errors import GlioLoopError
-from pipeline.evaluation.cases import Case, LabelScheme
+from pipeline.evaluation.cases import Case, LabelScheme, find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
+from pipeline.feedback.images import write_images
+from pipeline.feedback.masks import Study
+from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.inference.grids import sample_all
-from pipeline.names import Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.registry import InstalledModel
 from pipeline.training.samples import Sample, tumour_sample
 from pipeline.training.synthesis.render import RenderedStudy
+from pipeline.volume import read_volume
 
 _REFERENCE = Sequence.T1C
 
@@ -64,3 +71,21 @@ def _truth(case: Case, grid: sitk.Image) -> list[NDArray[np.bool_]]:
 def sample_of(study: RenderedStudy, model: InstalledModel, seed: tuple[int, ...]) -> Sample:
     """Make a training sample of a study, as the shipped network's own training does."""
     return tumour_sample(np.random.default_rng(seed), study, model.card.grid.spacing_mm[0])
+
+
+def sample_case(sample_study: Path, target: Path) -> Case:
+    """Return the shipped synthetic study as a BraTS-layout case, read and aligned as a clinical one."""
+    if not target.exists():
+        headers, files = headers_from_files(path for path in sorted(sample_study.rglob("*.dcm")))
+        chosen = identify(headers).chosen
+        volumes = {sequence: read_volume(files[uid]) for sequence, uid in chosen.items()}
+        study = Study(volumes, align(volumes, Sequence.T1C), Sequence.T1C)
+        labels = sitk.ReadImage(sample_study / "truth.nii.gz", sitk.sitkUInt8)
+        moved = sitk.Resample(labels, study.grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+        values = LabelScheme.named("brats").regions(sitk.GetArrayFromImage(moved))
+        truth: dict[Region, NDArray[np.bool_]] = dict(zip(TUMOUR_REGIONS, values, strict=True))
+        part = target.with_name(f".{target.name}.part")
+        write_images(part, study, truth, truth, prefix=f"{target.name}_")
+        part.rename(target)
+    (case,) = find_cases(target)
+    return case

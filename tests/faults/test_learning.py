@@ -40,13 +40,17 @@ from tests.unit.test_finetune_learning import fill_store
 PARENT = "threshold@1.0.0"
 CANDIDATE = "threshold@1.0.0-ft.1"
 STEPS = 60
-_POLICY = {"Steps": STEPS, "ReferenceCases": 0, "ReplayShare": 0.0, "LearningRate": 0.003, "AutomaticPromotion": True}
+_POLICY = {"Steps": STEPS, "ReplayShare": 0.0, "LearningRate": 0.003, "AutomaticPromotion": True}
 _CELLS = [
     pytest.param(fault, stage, id=f"{fault.name}-{stage}")
     for fault in FAULTS
     for stage in (FINETUNE, PROMOTE)
     if not isinstance(fault.ends[stage], NotApplicable)
 ]
+
+
+def _policy(root: Path) -> dict[str, Any]:
+    return {**_POLICY, "ReferenceSet": str(root / "reference")}
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class Learnt:
     state: Path
     models: Path
     run: Path
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """Settings of the fine-tuning."""
+        return _policy(self.state.parent)
 
     def lay_out(self, layout: Layout) -> None:
         """Copy what a site needs before it starts."""
@@ -75,24 +84,21 @@ class Learnt:
 
 @pytest.fixture(scope="session")
 def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
-    """A fine-tuning that passes the guard, with phantoms for the study that is rehearsed and judged by."""
+    """A fine-tuning that passes the guard, with a phantom for the reference set."""
     root = tmp_path_factory.mktemp("learnt")
     write_threshold_model(root / "models")
     settings = Settings(
         state_folder=root / "state",
         models_folder=root / "models",
         feedback=FeedbackPolicy(held_back_share=0.5),
-        finetune=FinetunePolicy.model_validate(_POLICY),
+        finetune=FinetunePolicy.model_validate(_policy(root)),
     )
     fill_store(settings.feedback_folder, root)
+    images, truth = phantom(700)
+    truth = {**truth, Region.WT: grown(truth[Region.WT])}
+    write_case(root / "reference" / "phantom", images, truth, prefix="phantom_")
     plan = plan_of(settings, "finetune-000000000001", None, {}).model_copy(update={"niceness": 0})
     plan.write()
-    for number, target in enumerate(
-        (plan.state_folder / "finetune" / "sample", plan.reference_folder / "sample-study")
-    ):
-        images, truth = phantom(700 + number)
-        truth = {**truth, Region.WT: grown(truth[Region.WT])}
-        write_case(target, images, truth, prefix=f"{target.name}_")
     run_phases(plan, silent)
     decision = json.loads((plan.folder / "decision.json").read_text())
     assert decision["passed"], decision["reason"]
@@ -153,7 +159,7 @@ def test_cell(
         layout = Layout(tmp_path / "site")
         stack.enter_context(fault.surroundings(layout))
         learnt.lay_out(layout)
-        settings = {"Model": "", "Finetune": _POLICY, "Feedback": {"HeldBackShare": 0.5}, **fault.settings}
+        settings = {"Model": "", "Finetune": learnt.policy, "Feedback": {"HeldBackShare": 0.5}, **fault.settings}
         environment = fault.environment(layout)
         site = stack.enter_context(
             Site(layout, small_study, {**settings, "Automatic": False}, environment, fault.separate_worker)
@@ -247,7 +253,7 @@ def test_a_clinical_job_starts_while_the_network_learns(learnt: Learnt, tmp_path
     """A study that arrives during a fine-tuning is at work within 10 s, and the fine-tuning makes room."""
     layout = Layout(tmp_path / "site")
     learnt.lay_out(layout)
-    settings = {"Model": "", "Finetune": {**_POLICY, "Steps": 5000}, "Feedback": {"HeldBackShare": 0.5}}
+    settings = {"Model": "", "Finetune": {**learnt.policy, "Steps": 5000}, "Feedback": {"HeldBackShare": 0.5}}
     with Site(layout, small_study, {**settings, "Automatic": True}) as site:
         pair = site.pair
         wait_for(lambda: all(job["state"] in ENDED for job in pair.get("/glioloop/jobs")), 120, "quiet")

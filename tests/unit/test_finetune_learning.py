@@ -28,25 +28,30 @@ def _settings(folder: Path, **finetune: object) -> Settings:
         state_folder=folder / "state",
         models_folder=folder / "models",
         feedback=FeedbackPolicy(held_back_share=0.5),
-        finetune=FinetunePolicy(reference_cases=0, replay_share=0.0, learning_rate=3e-3, **finetune),  # type: ignore[arg-type]
+        finetune=FinetunePolicy(
+            reference_set=folder / "reference",
+            replay_share=0.0,
+            learning_rate=3e-3,
+            **finetune,  # type: ignore[arg-type]
+        ),
     )
 
 
 def _plan(settings: Settings, grow: int) -> FinetunePlan:
     """A plan that rehearses nothing; the reference set holds phantoms whose tumour is grown by ``grow`` voxels."""
+    _write_reference(settings.state_folder.parent / "reference", grow)
     plan = plan_of(settings, "finetune-000000000001", None, {})
     plan = plan.model_copy(update={"sample_study": settings.state_folder / "none", "niceness": 0})
     plan.write()
-    _write_reference(plan, grow)
     return plan
 
 
-def _write_reference(plan: FinetunePlan, grow: int) -> None:
+def _write_reference(folder: Path, grow: int) -> None:
     for number in range(3):
         images, truth = phantom(500 + number)
         regions = {**truth, Region.WT: grown(truth[Region.WT], grow)}
         name = f"reference-{number}"
-        write_case(plan.reference_folder / name, images, regions, prefix=f"{name}_")
+        write_case(folder / name, images, regions, prefix=f"{name}_")
 
 
 def fill_store(folder: Path, work: Path) -> None:
@@ -84,9 +89,8 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
     assert registry.rollback().card.identity == "threshold@1.0.0"
 
     # The same candidate against a reference set that draws tumours as they are: it stays a candidate.
-    strict = plan.policy.model_copy(update={"reference_cases": 1})
-    plan = plan.model_copy(update={"policy": strict})
-    _write_reference(plan, grow=0)
+    plan = plan.model_copy(update={"reference_set": site / "strict"})
+    _write_reference(plan.reference_set, grow=0)
     shutil.rmtree(plan.folder / "scores")
     judge(plan, lambda _fraction: None)
     decision = json.loads((plan.folder / "decision.json").read_text())
