@@ -5,21 +5,26 @@ and have most of the new (WiSE-FT: Wortsman et al., CVPR 2022). Which of them is
 corrections that were learnt from and on replayed cases that were not: never on what the guard judges by.
 """
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
+from pipeline.evaluation.evaluate import as_source
 from pipeline.finetune.learn import LEARNT, learn
 from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.prepare import CORRECTION, PER_CASE, REPLAY, read_samples, set_aside
-from pipeline.names import TUMOUR_REGIONS
+from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import ModelCard
+from pipeline.restore import cleaning, restore
 from pipeline.training.checkpoints import averaged_network, save_checkpoint
+from pipeline.training.learner import has_bfloat16, tensors
 from pipeline.training.network import HalfResolutionUNet
 from pipeline.training.samples import Sample
 from pipeline.training.weights import mix, network_from_onnx, shape_of
@@ -106,19 +111,35 @@ def blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
 
 @torch.no_grad()
 def _dice(network: HalfResolutionUNet, samples: list[Sample], card: ModelCard) -> Scores:
-    """Dice of WT, TC and ET, shape (samples, 3); not a number where the truth is (nearly) empty."""
-    channels = {one.region: (one.channels[0], one.threshold) for one in card.outputs}
+    """Dice of WT, TC and ET, shape (samples, 3); not a number where the truth is (nearly) empty.
+
+    Cleaned up as a clinical result is: what is dropped there as doubtful was not learnt.
+    """
+    channels = {one.region: one.channels[0] for one in card.outputs}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = copy.deepcopy(network).to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     rows = []
     for sample in samples:
-        found = torch.sigmoid(network(torch.from_numpy(sample.images.astype(np.float32))[None]))[0].numpy()
+        images, _ = tensors(sample.images.astype(np.float32), sample.regions, device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
+            logits = network(images)
+        found = torch.sigmoid(logits.float())[0].cpu().numpy()
+        images_of = {region: _image(found[channels[region]], card) for region in TUMOUR_REGIONS}
+        masks = restore(images_of, as_source(images_of[Region.WT], "grid"), cleaning(card)).masks
         row = []
         for region in TUMOUR_REGIONS:
-            channel, threshold = channels[region]
-            mask, truth = found[channel] >= threshold, sample.regions[channel] > 0
+            mask = sitk.GetArrayViewFromImage(masks[region]) > 0
+            truth = sample.regions[channels[region]] > 0
             enough = truth.sum() >= _LEAST_VOXELS
             row.append(2 * (mask & truth).sum() / (mask.sum() + truth.sum()) if enough else np.nan)
         rows.append(row)
     return np.array(rows, dtype=np.float64)
+
+
+def _image(probability: NDArray[np.float32], card: ModelCard) -> sitk.Image:
+    image = sitk.GetImageFromArray(probability)
+    image.SetSpacing(card.grid.spacing_mm)
+    return image
 
 
 def _mean(change: Scores) -> float:

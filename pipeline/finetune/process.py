@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -43,7 +44,8 @@ class _Between:
     def __call__(self, fraction: float) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         part = self._path.with_suffix(".part")
-        part.write_text(json.dumps({"progress": fraction, "peak_mb": round(peak, 1)}))
+        told = {"progress": fraction, "peak_mb": round(peak, 1), "processor_seconds": round(time.process_time(), 1)}
+        part.write_text(json.dumps(told))
         part.rename(self._path)
         if self._asked or os.getppid() != self._parent:
             raise _StopAskedError

@@ -5,7 +5,6 @@ where it was, from files that are written whole.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -58,26 +57,34 @@ def run_phase(
     Returns
     -------
     dict
-        ``seconds`` at work, ``pauses``, ``peak_mb`` of the process's memory.
+        ``seconds`` at work, ``processor_seconds`` of that, ``pauses``, ``peak_mb`` of the process's memory.
 
     Raises
     ------
     GlioLoopError
         What the process ended with; FINETUNE_FAILED with the last line of its log where it says nothing.
     """
-    seconds, pauses, deaths = 0.0, 0, 0
+    seconds, processor_seconds, pauses, deaths = 0.0, 0.0, 0, 0
+    (folder / "progress.json").unlink(missing_ok=True)
     while True:
         if busy():
             pauses += 1
             report(paused=True)
             _wait_until_idle(busy, cancelled)
             report(paused=False)
-        start = time.monotonic()
+        start, mark = time.monotonic(), _mark(folder)
         status = _run_once(folder, phase, busy, cancelled, report, silence_seconds)
         seconds += time.monotonic() - start
+        if _mark(folder) != mark:
+            processor_seconds += _told(folder, "processor_seconds")
         if status == 0:
             report(progress=1.0)
-            return {"seconds": round(seconds, 1), "pauses": pauses, "peak_mb": _peak_mb(folder)}
+            return {
+                "seconds": round(seconds, 1),
+                "processor_seconds": round(processor_seconds, 1),
+                "pauses": pauses,
+                "peak_mb": _told(folder, "peak_mb"),
+            }
         if cancelled():
             raise GlioLoopError("JOB_STATE", "cancelled")
         if status == REFUSED:
@@ -153,18 +160,15 @@ def _mark(folder: Path) -> int:
 
 def read_progress(folder: Path) -> float:
     """Fraction of the phase that is done."""
+    return round(_told(folder, "progress"), 3)
+
+
+def _told(folder: Path, name: str) -> float:
+    """What the process said of itself last; 0 where it said nothing."""
     try:
-        return round(float(json.loads((folder / "progress.json").read_text())["progress"]), 3)
+        return float(json.loads((folder / "progress.json").read_text())[name])
     except (OSError, ValueError, KeyError):
         return 0.0
-
-
-def _peak_mb(folder: Path) -> float:
-    try:
-        return float(json.loads((folder / "progress.json").read_text())["peak_mb"])
-    except (OSError, ValueError, KeyError):
-        # Of all processes that this one started.
-        return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1)
 
 
 def _error_of(folder: Path) -> GlioLoopError:
