@@ -1,12 +1,16 @@
 """A radiologist at the workstation: takes the structure set, draws, sends it back to the node."""
 
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pydicom
+import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.uid import MRImageStorage
 from scipy.spatial import ConvexHull
+from skimage.measure import find_contours
 
 from tests.orthanc.conftest import Pair, wait_for
 
@@ -45,6 +49,42 @@ def grow(structure_set: Dataset, name: str, mm: float) -> None:
             distance = np.linalg.norm(away, axis=1, keepdims=True)
             points = centre + away * (1 + mm / np.maximum(distance, mm))
             contour.ContourData = [f"{value:.3f}" for value in points.ravel()]
+
+
+def outlines(labels: sitk.Image, members: tuple[int, ...], slices: list[Path]) -> list[Dataset]:
+    """Draw around some labels of a map in patient coordinates, on the slices of a series: contour items."""
+    items = []
+    for path in slices:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        grid = _grid(header)
+        found = sitk.Resample(labels, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+        mask = np.isin(sitk.GetArrayViewFromImage(found)[0], members)
+        for outline in find_contours(mask.astype(np.float32), 0.5):
+            points = [grid.TransformContinuousIndexToPhysicalPoint((x, y, 0.0)) for y, x in outline[:-1]]
+            item, image = Dataset(), Dataset()
+            image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = MRImageStorage, header.SOPInstanceUID
+            item.ContourImageSequence = [image]
+            item.ContourGeometricType, item.NumberOfContourPoints = "CLOSED_PLANAR", len(points)
+            item.ContourData = [f"{value:.3f}" for point in points for value in point]
+            items.append(item)
+    return items
+
+
+def _grid(header: Dataset) -> sitk.Image:
+    """An empty image of one slice."""
+    grid = sitk.Image(header.Columns, header.Rows, 1, sitk.sitkUInt8)
+    across, down = (np.array(header.ImageOrientationPatient[k : k + 3], dtype=float) for k in (0, 3))
+    grid.SetDirection(np.stack([across, down, np.cross(across, down)], axis=1).ravel().tolist())
+    grid.SetOrigin([float(value) for value in header.ImagePositionPatient])
+    grid.SetSpacing((float(header.PixelSpacing[1]), float(header.PixelSpacing[0]), 1.0))
+    return grid
+
+
+def replace_contours(structure_set: Dataset, name: str, contours: list[Dataset]) -> None:
+    """Put other contours in the place of an ROI's."""
+    (number,) = [roi.ROINumber for roi in structure_set.StructureSetROISequence if roi.ROIName == name]
+    (item,) = [item for item in structure_set.ROIContourSequence if item.ReferencedROINumber == number]
+    item.ContourSequence = contours
 
 
 def _round(points: NDArray[np.float64]) -> bool:

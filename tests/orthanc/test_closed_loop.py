@@ -1,0 +1,171 @@
+"""The whole loop on two real Orthancs: segmented, corrected, learnt, judged, promoted, better, rolled back."""
+
+import shutil
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from pipeline.names import ROI_NAMES, Region
+from pipeline.registry import Registry
+from pipeline.settings import ROOT
+from tests.orthanc.conftest import Pair, copy_study, make_pair, send, wait_for
+from tests.orthanc.corrections import outlines, replace_contours, send_back
+
+pytest.importorskip("torch")
+
+from pipeline.finetune.studies import sample_case
+from tests.unit.feedback_phantom import write_threshold_model
+
+PARENT, CHILD = "threshold@1.0.0", "threshold@1.0.0-ft.1"
+SERIES = ("t1", "t1c", "t2", "flair")
+#: Labels of the shipped truth that make up each region.
+LABELS = {Region.WT: (1, 2, 4), Region.TC: (1, 4), Region.ET: (4,)}
+
+
+@pytest.fixture
+def pair(tmp_path: Path, sample_study: Path) -> Iterator[Pair]:
+    """A node whose network draws tumours too small, and learns fast; a workstation."""
+    shipped = Registry(ROOT / "models", tmp_path / "none").get(None)
+    write_threshold_model(tmp_path / "models", whole_tumour=2.8, core=3.0, finder=shipped)
+    known = another_scan(sample_study, tmp_path / "known", 3)
+    shutil.copy(sample_study / "truth.nii.gz", known)
+    sample_case(known, tmp_path / "reference" / "known")
+    both = make_pair(
+        tmp_path,
+        ModelsFolder=str(tmp_path / "models"),
+        Feedback={"HeldBackShare": 0.5},
+        Finetune={
+            "Steps": 30,
+            "LearningRate": 0.01,
+            "ReplayShare": 0.0,
+            "LeastHeldBack": 1,
+            "ReferenceSet": str(tmp_path / "reference"),
+        },
+    )
+    with both.workstation, both.node:
+        both.wait_ready()
+        yield both
+
+
+def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None:
+    scans = [another_scan(sample_study, tmp_path / f"patient-{number}", number) for number in (1, 2)]
+    first = send(pair, scans[0])
+    job = pair.wait_job("done", "failed", "refused")
+    assert (job["state"], job["model"]) == ("done", PARENT), job["error"]
+    second = send(pair, scans[1])
+    assert pair.wait_job("done", "failed", "refused", study=second)["state"] == "done"
+
+    # The radiologist draws the tumour as it is, approves, and sends the structure sets back by C-STORE, twice.
+    wait_for(lambda: len(pair.workstation_structure_sets()) == 2, 60, "the structure sets at the workstation")
+    truth = sitk.ReadImage(sample_study / "truth.nii.gz", sitk.sitkUInt8)
+    for dataset in _at_workstation(pair):
+        scan = scans[[first, second].index(dataset.StudyInstanceUID)]
+        for region, labels in LABELS.items():
+            replace_contours(dataset, ROI_NAMES[region], outlines(truth, labels, sorted(scan.glob("t1c/*.dcm"))))
+        dataset.ApprovalStatus = "APPROVED"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        for _ in range(2):
+            send_back(pair, dataset)
+    wait_for(lambda: pair.get("/glioloop/feedback")["total"] == 2, 60, "both corrections, each once")
+    cases = pair.get("/glioloop/feedback")["cases"]
+    assert {case["role"] for case in cases} == {"learn", "held_back"}
+    for case in cases:
+        assert case["model"] == PARENT
+        whole = case["regions"]["WT"]
+        assert whole["drawn"]
+        assert whole["corrected_ml"] == pytest.approx(_ml(truth, LABELS[Region.WT]), rel=0.05)
+        assert whole["added_ml"] > 2 * whole["removed_ml"]
+    assert pair.get(f"/glioloop/studies/{first}")["review"]["state"] == "corrected"
+
+    # Learnt from one, judged by the other and by a third scan as the reference; nothing is put to use unasked.
+    started = pair.post("/glioloop/finetune")
+    assert started.status_code == httpx.codes.ACCEPTED, started.text
+    result = _finished(pair, started.json()["id"])["result"]
+    assert (result["model"], result["parent"], result["promoted"]) == (CHILD, PARENT, False)
+    decision = result["decision"]
+    assert decision["passed"], decision
+    assert decision["corrections"]["change"] > 0.05
+    assert decision["reference"]["WT"]["n"] == 1
+    assert _current(pair) == PARENT
+    assert not list(pair.node.configuration.state_folder.glob("finetune/*/samples")), "patients' images stay nowhere"
+
+    # Put to use by a person; the next job uses it, without a restart.
+    assert pair.post("/glioloop/models/threshold/1.0.0-ft.1/promote").json() == {"current": CHILD}
+    again = pair.post(f"/glioloop/studies/{first}/process").json()
+    assert again["model"] == CHILD
+    wait_for(lambda: pair.get(f"/glioloop/jobs/{again['id']}")["state"] in ("done", "failed", "refused"), 240, "a job")
+    improved = pair.get(f"/glioloop/jobs/{again['id']}")
+    assert improved["state"] == "done", improved["error"]
+    _check_lineage(pair, improved, cases)
+    assert pair.get(f"/glioloop/studies/{first}")["review"]["state"] in ("automatic", "sent")
+
+    assert pair.post("/glioloop/models/rollback").json() == {"current": PARENT}
+    assert _current(pair) == PARENT
+
+
+def another_scan(source: Path, target: Path, number: int) -> Path:
+    """Copy the shipped study as another patient's: a third of the matrix, other noise."""
+    copy_study(source, target, *SERIES)
+    rng = np.random.default_rng(number)
+    for path in target.glob("*/*"):
+        dataset = pydicom.dcmread(path)
+        pixels = dataset.pixel_array[::3, ::3].astype(np.float64)
+        pixels += rng.normal(0, 0.01 * pixels.max(), pixels.shape) * (pixels > 0)
+        dataset.PixelData = np.clip(pixels, 0, None).astype(np.uint16).tobytes()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.Rows, dataset.Columns = pixels.shape
+        dataset.PixelSpacing = [3 * float(one) for one in dataset.PixelSpacing]
+        dataset.PatientID, dataset.PatientName = f"LOOP-{number}", f"Loop^{number}"
+        dataset.save_as(path, enforce_file_format=True)
+    return target
+
+
+def _ml(labels: sitk.Image, members: tuple[int, ...]) -> float:
+    voxels = np.isin(sitk.GetArrayViewFromImage(labels), members).sum()
+    return float(voxels * np.prod(labels.GetSpacing()) / 1000)
+
+
+def _at_workstation(pair: Pair) -> list[Dataset]:
+    with pair.workstation.client() as client:
+        return [
+            pydicom.dcmread(BytesIO(client.get(f"/instances/{one}/file").raise_for_status().content))
+            for one in pair.workstation_structure_sets()
+        ]
+
+
+def _finished(pair: Pair, run: str) -> dict[str, Any]:
+    path = f"/glioloop/finetune/{run}"
+    wait_for(lambda: pair.get(path)["state"] not in ("queued", "running"), 240, f"the fine-tuning; {pair.get(path)}")
+    found: dict[str, Any] = pair.get(path)
+    assert found["state"] == "done", found["error"]
+    return found
+
+
+def _current(pair: Pair) -> str:
+    return str(next(card["identity"] for card in pair.get("/glioloop/models") if card["current"]))
+
+
+def _check_lineage(pair: Pair, job: dict[str, Any], cases: list[dict[str, Any]]) -> None:
+    """The new structure set at the workstation names the network, what it came from, and what it replaces."""
+    uid = job["result"]["rtstruct"]["sop_instance_uid"]
+    wait_for(lambda: uid in {one.SOPInstanceUID for one in _at_workstation(pair)}, 60, "the new structure set")
+    (new,) = (one for one in _at_workstation(pair) if uid == one.SOPInstanceUID)
+    assert CHILD in new.SoftwareVersions
+    (algorithm,) = new.StructureSetROISequence[0].ROIDerivationAlgorithmIdentificationSequence
+    assert algorithm.AlgorithmVersion == "1.0.0-ft.1"
+    assert f"fine-tuned from={PARENT}" in algorithm.AlgorithmParameters
+    assert "corrections learnt=1" in algorithm.AlgorithmParameters
+    assert new.PredecessorStructureSetSequence[0].ReferencedSOPInstanceUID
+    (card,) = (one for one in pair.get("/glioloop/models") if one["identity"] == CHILD)
+    assert card["lineage"]["parent"] == PARENT
+    assert card["lineage"]["cases"] == [case["id"] for case in cases if case["role"] == "learn"]
+    assert card["metrics"]
