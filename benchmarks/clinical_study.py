@@ -54,6 +54,14 @@ def peers_on(reference: sitk.Image, folder: Path) -> dict[str, Masks]:
     return peers
 
 
+def majority_of(peers: dict[str, Masks]) -> Masks:
+    """Return what most of the peers say."""
+    return {
+        region: np.sum([masks[region] for masks in peers.values()], axis=0) > len(peers) / 2
+        for region in TUMOUR_REGIONS
+    }
+
+
 def _moved(
     mask: NDArray[np.bool_], atlas: sitk.Image, reference: sitk.Image, home: sitk.Transform
 ) -> NDArray[np.bool_]:
@@ -76,10 +84,7 @@ def measure(model_name: str | None, out: Path | None) -> dict[str, object]:
     restored = restore(found.probabilities, reference, cleaning(model.card))
     ours = {region: sitk.GetArrayFromImage(mask).astype(bool) for region, mask in restored.masks.items()}
     peers = peers_on(reference.image, folder / "peer-segmentations")
-    majority: Masks = {
-        region: np.sum([masks[region] for masks in peers.values()], axis=0) > len(peers) / 2
-        for region in TUMOUR_REGIONS
-    }
+    majority = majority_of(peers)
     spacing = reference.image.GetSpacing()[::-1]
     scored = {name: _scores(masks, majority, spacing) for name, masks in {"ours": ours, **peers}.items()}
     outside = ours[Region.WT] & (

@@ -25,8 +25,9 @@ from pipeline.names import Region, Sequence
 from pipeline.registry import InstalledModel
 from pipeline.restore import cleaning, restore
 from pipeline.training.synthesis.heads import head_paths, load_head
-from pipeline.training.synthesis.render import Placement, draw_study
+from pipeline.training.synthesis.render import Placement, RenderedStudy, draw_study
 from pipeline.training.synthesis.tumour import TumourKind
+from pipeline.volume.records import SourceVolume
 
 SEED = 20_261
 SPACING_MM = 2
@@ -39,12 +40,22 @@ def _image(array: NDArray[np.float32]) -> sitk.Image:
     return image
 
 
-def measure_head(number: int, paths: list[Path], model: InstalledModel, cache: Path) -> dict[str, object]:
+def render(number: int, paths: list[Path], kind: TumourKind, cache: Path) -> RenderedStudy:
+    """Render a head with its skull, turned and moved, by its number."""
     head = load_head(paths[number % len(paths)], SPACING_MM, True, cache)
     rng = np.random.default_rng([SEED, number])
-    study = draw_study(rng, head, TumourKind.NONE, Placement(degrees=6, scale=0.05, shift_mm=5))
-    volumes = {s: as_source(_image(image), s.value) for s, image in zip(Sequence, study.images, strict=True)}
-    row: dict[str, object] = {"head": head.name, "number": number}
+    return draw_study(rng, head, kind, Placement(degrees=6, scale=0.05, shift_mm=5))
+
+
+def volumes_of(study: RenderedStudy) -> dict[Sequence, SourceVolume]:
+    """Return a rendered study as inference reads it."""
+    return {s: as_source(_image(image), s.value) for s, image in zip(Sequence, study.images, strict=True)}
+
+
+def measure_head(number: int, paths: list[Path], model: InstalledModel, cache: Path) -> dict[str, object]:
+    study = render(number, paths, TumourKind.NONE, cache)
+    volumes = volumes_of(study)
+    row: dict[str, object] = {"head": paths[number % len(paths)].name, "number": number}
     try:
         found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), Sequence.T1C, model)
     except GlioLoopError as error:

@@ -68,9 +68,21 @@ class CaseFolder:
         slices = tuple(SliceSource(**{**one, "position": tuple(one["position"])}) for one in record["slices"])
         return SourceVolume(**{**record, "image": self.read_image(f"volume-{sequence.value}"), "slices": slices})
 
+    def write_volumes(self, volumes: Mapping[Sequence, SourceVolume]) -> None:
+        """Keep the volumes of a study, and which they are: a file that is lost is no sequence that lacks."""
+        for sequence, volume in volumes.items():
+            self.write_volume(sequence, volume)
+        self.write_json("volumes", [sequence.value for sequence in volumes])
+
     def read_volumes(self) -> dict[Sequence, SourceVolume]:
-        """Return all four volumes."""
-        return {sequence: self.read_volume(sequence) for sequence in Sequence}
+        """Return what :meth:`write_volumes` kept.
+
+        Raises
+        ------
+        GlioLoopError
+            CASE_LOST.
+        """
+        return {Sequence(name): self.read_volume(Sequence(name)) for name in self.read_json("volumes")}
 
     def write_regions(self, prefix: str, images: Mapping[Region, sitk.Image]) -> None:
         """Keep one image per region."""

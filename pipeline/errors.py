@@ -51,7 +51,8 @@ REASONS: dict[str, Reason] = {
     "SEQUENCE_MISSING": Reason(
         Kind.REFUSAL,
         "A required sequence is missing, so the tumour cannot be delineated.",
-        "See the reasons per series; name a series for the sequence by REST (`series`) if one was misjudged.",
+        "See the reasons per series; name a series for the sequence by REST (`series`) if one was misjudged. "
+        "`MayLack` lets the node go on without one, where the network was measured without it.",
     ),
     "SEQUENCE_UNDECIDED": Reason(
         Kind.REFUSAL,
@@ -172,6 +173,11 @@ REASONS: dict[str, Reason] = {
         "The brain volume found lies outside 600-2200 ml; check that the series show a whole head.",
     ),
     # flags
+    "SEQUENCE_LACKING": Reason(
+        Kind.FLAG,
+        "A sequence is missing: the contours were drawn without it and are less reliable; check every one.",
+        "`MayLack` of the configuration allows it; the study is done anew when the sequence arrives.",
+    ),
     "TUMOUR_AT_EDGE": Reason(
         Kind.FLAG,
         "The tumour touches the edge of the field of view; parts of it may be missing.",

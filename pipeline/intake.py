@@ -16,6 +16,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, SeriesHeader, b_value_of, dataset_from_orthanc_tags, identify
 from pipeline.jobs import JobRequest, ProcessOptions, fresh_nonce, job_id
 from pipeline.names import Sequence
+from pipeline.registry import ModelCard
 from pipeline.settings import Settings
 
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
@@ -149,14 +150,14 @@ def _header_of(archive: Archive, instance: str) -> Dataset | None:
 
 
 def prepare(
-    archive: Archive, settings: Settings, study: Study, options: ProcessOptions, model: str, origin: str
+    archive: Archive, settings: Settings, study: Study, options: ProcessOptions, card: ModelCard, origin: str
 ) -> Prepared:
     """Make the job for a study's present content.
 
     Parameters
     ----------
-    model
-        ``name@version`` as the registry resolved it.
+    card
+        Of the network that the registry resolved.
     origin
         Who asked: ``stable``, ``grace``, ``rest``, ``rescan`` or ``forced``.
 
@@ -167,28 +168,38 @@ def prepare(
     """
     decision = decide(archive, study, settings, options.series)
     by_uid = {one["MainDicomTags"]["SeriesInstanceUID"]: one for one in study.series.values()}
-    taken = list(decision.chosen.values()) if not decision.missing else list(by_uid)
+    may_lack = may_lack_of(settings, card)
+    suffices = decision.suffices(may_lack)
+    taken = list(decision.chosen.values()) if suffices else list(by_uid)
     instances = {uid: sorted(by_uid[uid]["Instances"]) for uid in taken}
     request = JobRequest(
         study=study.orthanc_id,
         study_instance_uid=study.study_instance_uid,
         decision=decision.as_json(),
-        instances=instances if not decision.missing else {},
-        model=model,
+        instances=instances if suffices else {},
+        model=card.identity,
         destinations=options.destinations,
         origin=origin,
+        may_lack=may_lack,
     )
     identity = job_id(
         study.orthanc_id,
         _sop_instance_uids(archive, study, taken),
-        model,
+        card.identity,
         {
             "series": {sequence.value: uid for sequence, uid in decision.chosen.items()},
             "destinations": sorted(options.destinations) if options.destinations is not None else None,
+            # Done without a sequence is another job than refused for want of it, of the same three series.
+            **({"lacking": [one.value for one in decision.missing]} if suffices and decision.missing else {}),
         },
         fresh_nonce() if options.force else "",
     )
     return Prepared(identity, request, decision)
+
+
+def may_lack_of(settings: Settings, card: ModelCard) -> tuple[Sequence, ...]:
+    """Sequences of which one may lack: those that the site allows and that the network was measured without."""
+    return tuple(sequence for sequence in settings.may_lack if sequence in card.may_lack)
 
 
 def refused(study: Study, error: GlioLoopError, model: str, origin: str) -> tuple[str, JobRequest]:

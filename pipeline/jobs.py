@@ -113,6 +113,8 @@ class JobRequest(BaseModel):
         ``stable``, ``rest``, ``rescan`` or ``forced``: what asked.
     asked_by
         Orthanc's user where a person asked.
+    may_lack
+        Sequences of which one may lack, by the site's settings and the network's card.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -125,6 +127,7 @@ class JobRequest(BaseModel):
     destinations: tuple[str, ...] | None
     origin: str
     asked_by: str = ""
+    may_lack: tuple[Sequence, ...] = ()
 
 
 @dataclass(frozen=True)

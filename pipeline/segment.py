@@ -12,10 +12,11 @@ from typing import Any
 from pipeline import stages
 from pipeline.casefolder import CaseFolder
 from pipeline.console import Progress
-from pipeline.identify import Decision, IdentificationRules, headers_from_files, identify
+from pipeline.identify import Decision, headers_from_files, identify
+from pipeline.intake import may_lack_of
 from pipeline.names import Stage
-from pipeline.registry import Registry
-from pipeline.settings import load_settings
+from pipeline.registry import ModelCard, Registry
+from pipeline.settings import Settings, load_settings
 
 #: File names that DESIGN promises for each kind of object.
 _FILE_NAMES = {"rtstruct": "rtstruct.dcm", "seg": "seg.dcm", "sr": "report.dcm", "preview": "preview.dcm"}
@@ -58,7 +59,7 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
 
     with tempfile.TemporaryDirectory(prefix="glioloop-") as folder:
         case = CaseFolder(Path(folder))
-        run(Stage.IDENTIFY, lambda _: _collect(study, case, settings.identification))
+        run(Stage.IDENTIFY, lambda _: _collect(study, case, settings, installed.card))
         decision = Decision.from_json(outcomes[Stage.IDENTIFY.value]["identification"])
         run(Stage.LOAD, lambda report: stages.load_stage(case, decision, report))
         run(Stage.ALIGN, lambda _: stages.align_stage(case, settings.reference))
@@ -78,13 +79,13 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
     return result
 
 
-def _collect(study: Path, case: CaseFolder, rules: IdentificationRules) -> dict[str, Any]:
-    """Identify the series in a folder and gather the files of the four in the case folder."""
+def _collect(study: Path, case: CaseFolder, settings: Settings, card: ModelCard) -> dict[str, Any]:
+    """Identify the series in a folder and gather the files of those chosen in the case folder."""
     headers, files = headers_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
-    decision = identify(headers, rules)
-    decision.require()
+    decision = identify(headers, settings.identification)
+    flags = decision.require(may_lack_of(settings, card))
     for sequence, uid in decision.chosen.items():
         case.source(sequence).mkdir(parents=True)
         for number, path in enumerate(files[uid]):
             shutil.copyfile(path, case.source(sequence) / f"{number:05d}.dcm")
-    return {"identification": decision.as_json()}
+    return {"identification": decision.as_json(), "flags": [flag.as_json() for flag in flags]}

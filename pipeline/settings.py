@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.alias_generators import to_pascal
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -95,13 +95,19 @@ class Settings(BaseSettings):
 
     automatic: bool = Field(default=True, description="Process stable studies without being asked.")
     grace_seconds: float = Field(
-        default=900, ge=0, description="How long a stable study may lack a sequence before it is refused."
+        default=900,
+        ge=0,
+        description="How long a stable study may lack a sequence before it is refused, or done without it.",
     )
     forced_seconds: float = Field(
         default=5400, gt=0, description="After this a study that never became stable is judged as it is."
     )
 
     reference: Sequence = Field(default=Sequence.T1C, description="Sequence whose slices carry the contours.")
+    may_lack: tuple[Sequence, ...] = Field(
+        default=(),
+        description="Of these sequences one may lack, where the network's card allows it, too; never the reference.",
+    )
     identification: IdentificationRules = Field(default_factory=IdentificationRules)
     model: str = Field(default="", description="name@version; empty means the promoted one.")
 
@@ -122,6 +128,13 @@ class Settings(BaseSettings):
     )
     keep_job_files: bool = Field(default=False, description="Keep a finished job's working files (for debugging).")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("may_lack")
+    @classmethod
+    def _not_the_reference(cls, value: tuple[Sequence, ...], info: ValidationInfo) -> tuple[Sequence, ...]:
+        if info.data.get("reference") in value:
+            raise ValueError("the reference, whose slices carry the contours, cannot lack")
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -40,7 +40,7 @@ def timed(outcome: dict[str, Any]) -> Iterator[None]:
 
 
 def load_stage(case: CaseFolder, decision: Decision, progress: Progress) -> dict[str, Any]:
-    """Read the four series, whose files lie in the case folder, as volumes.
+    """Read the chosen series, whose files lie in the case folder, as volumes.
 
     Where the decision left a pair of sequences open, the images settle it, and the outcome has the decision as
     ``identification``.
@@ -51,16 +51,16 @@ def load_stage(case: CaseFolder, decision: Decision, progress: Progress) -> dict
         FILE_UNREADABLE, GEOMETRY_*, NOT_A_VOLUME, PIXELS_INVALID, INPUT_TOO_LARGE, SEQUENCE_UNDECIDED.
     """
     volumes: dict[Sequence, SourceVolume] = {}
-    for number, sequence in enumerate(Sequence):
+    for number, sequence in enumerate(decision.chosen):
         volumes[sequence] = read_volume(case.source_files(sequence))
-        progress((number + 1) / len(Sequence))
+        progress((number + 1) / len(decision.chosen))
     settled = settle(decision, volumes)
     by_series = {decision.chosen[sequence]: (sequence, volume) for sequence, volume in volumes.items()}
     taken = {sequence: by_series[uid] for sequence, uid in settled.chosen.items()}
     case.rename_sources({sequence: before for sequence, (before, _) in taken.items()})
     summary: dict[str, Any] = {}
+    case.write_volumes({sequence: volume for sequence, (_, volume) in taken.items()})
     for sequence, (_, volume) in taken.items():
-        case.write_volume(sequence, volume)
         summary[sequence.value] = {
             "size": volume.image.GetSize(),
             "spacing_mm": [round(one, 3) for one in volume.image.GetSpacing()],

@@ -166,11 +166,11 @@ def _identify(identity: str, request: JobRequest) -> dict[str, Any]:
             },
             once="decision",
         )
-        decision.require()
+        flags = decision.require(request.may_lack)
         for destination in request.destinations or ():
             check_destination(archive(), destination)
         # Recorded with this step: a later one that runs twice writes the same time into the objects.
-        return {"created": datetime.now(UTC).isoformat()}
+        return {"created": datetime.now(UTC).isoformat(), "flags": [flag.as_json() for flag in flags]}
 
     return _run(identity, Stage.IDENTIFY, work)
 
@@ -517,8 +517,9 @@ def _looked(study_id: str, origin: str) -> dict[str, Any]:
     model = ""
     try:
         # A registry that is being put right is waited for like a sequence that lacks.
-        model = registry().get(settings().model or None).card.identity
-        prepared = intake.prepare(archive(), settings(), study, ProcessOptions(), model, origin)
+        card = registry().get(settings().model or None).card
+        model = card.identity
+        prepared = intake.prepare(archive(), settings(), study, ProcessOptions(), card, origin)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             raise

@@ -36,9 +36,9 @@ class NodeRoutes(Handlers):
         if unknown:
             raise GlioLoopError("DESTINATION_UNKNOWN", ", ".join(unknown))
         study = intake.find_study(self._archive, request["groups"][0])
-        model = self.registry().get(options.model or settings.model or None).card.identity
-        prepared = intake.prepare(self._archive, settings, study, options, model, "rest")
-        prepared.decision.require()
+        card = self.registry().get(options.model or settings.model or None).card
+        prepared = intake.prepare(self._archive, settings, study, options, card, "rest")
+        prepared.decision.require(prepared.request.may_lack)
         request_of_user = prepared.request.model_copy(update={"asked_by": user_of(request)})
         jobs.enqueue_job(prepared.identity, request_of_user, options.priority)
         return 202, self._job(prepared.identity)

@@ -1,6 +1,7 @@
 """BraTS-layout cases: folders of NIfTI volumes with a segmentation."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,10 @@ class Case:
     name: str
     files: dict[Sequence, Path]
     segmentation: Path | None
+
+    def without(self, sequences: Collection[Sequence]) -> "Case":
+        """The case as if it lacked these sequences."""
+        return replace(self, files={s: path for s, path in self.files.items() if s not in sequences})
 
     def read_images(self) -> dict[Sequence, sitk.Image]:
         """Float32 volumes, the background of skull-stripped ones at the minimum."""

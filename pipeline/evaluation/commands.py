@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.console import AsJson, answer, live_progress
+from pipeline.names import Sequence
 
 
 def evaluate(
@@ -13,6 +14,9 @@ def evaluate(
     model: Annotated[str, typer.Option(help="name@version; default: the promoted one.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for report.md, evaluation.json and a PNG per case.")] = None,
     labels: Annotated[str, typer.Option(help="brats, brats2023 or brats2013; default: guessed per case.")] = "",
+    without: Annotated[
+        list[Sequence] | None, typer.Option(case_sensitive=False, help="Leave this sequence out of every case.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a network: Dice, HD95, surface Dice, volume error and lesions per region, with intervals."""
@@ -28,5 +32,5 @@ def evaluate(
     settings = load_settings()
     installed = Registry(settings.models_folder, settings.state_folder).get(model or settings.model or None)
     with live_progress() as progress:
-        summary = run(cases, installed, out, SCHEMES.get(labels), progress.note, progress.report)
+        summary = run(cases, installed, out, SCHEMES.get(labels), progress.note, progress.report, without or ())
     answer(summary, "\n".join(means_table(summary)), as_json)

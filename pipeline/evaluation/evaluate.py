@@ -1,7 +1,7 @@
 """A network measured on BraTS-layout cases, through the same inference as a clinical study."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from collections.abc import Sequence as Listing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -135,6 +135,7 @@ def evaluate(
     scheme: LabelScheme | None = None,
     say: Callable[[str], None] = lambda text: None,
     progress: Progress = silent,
+    without: Collection[Sequence] = (),
 ) -> dict[str, object]:
     """Measure a network on a folder of cases.
 
@@ -152,6 +153,8 @@ def evaluate(
         Takes a line a case.
     progress
         Told the case at work, and how many are done.
+    without
+        Sequences left out of every case.
 
     Returns
     -------
@@ -160,7 +163,7 @@ def evaluate(
     """
     results: list[CaseResult] = []
     refused: list[Refused] = []
-    found = find_cases(cases)
+    found = [left for case in find_cases(cases) if (left := case.without(without)).files]
     for number, case in enumerate(found):
         progress(f"{len(found)} cases", number / len(found))
         if case.segmentation is None:

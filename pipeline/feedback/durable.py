@@ -162,7 +162,7 @@ def _own_objects(job: dict[str, Any]) -> list[OwnObject]:
 
 
 def _load(case: CaseFolder, job: str) -> None:
-    """Read a job's four series from the archive again: its working files are dropped when it ends."""
+    """Read a job's series from the archive again: its working files are dropped when it ends."""
     request = queue().request(job)
     if request is None:
         raise GlioLoopError("CASE_LOST", f"job {job}")

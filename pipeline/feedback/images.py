@@ -32,14 +32,14 @@ _BRIGHT = 4000.0
 def write_images(
     folder: Path, study: Study, corrected: Mapping[Region, Mask], automatic: Mapping[Region, Mask], prefix: str = ""
 ) -> None:
-    """Write ``t1``, ``t1ce``, ``t2``, ``flair``, ``seg`` and ``auto`` as ``.nii.gz``.
+    """Write ``t1``, ``t1ce``, ``t2``, ``flair``, as far as the study has them, ``seg`` and ``auto`` as ``.nii.gz``.
 
     Parameters
     ----------
     folder
         Where to; made if need be.
     study
-        The four series and how they lie against each other.
+        The series and how they lie against each other.
     corrected, automatic
         Regions on the reference grid, shape (slices, rows, columns).
     prefix
@@ -52,9 +52,9 @@ def write_images(
     folder.mkdir(parents=True, exist_ok=True)
     spec = InputGrid(order=tuple(Sequence), spacing_mm=SPACING_MM, window=(16, 16, 16), multiple=1)
     grid = make_grid(extent_of(study.grid), spec)
-    for sequence, suffix in SUFFIXES.items():
-        values = sample(study.volumes[sequence].image, study.alignments[sequence].transform, grid)
-        _write(folder / f"{prefix}{suffix}.nii.gz", _as_int16(values), grid)
+    for sequence, volume in study.volumes.items():
+        values = sample(volume.image, study.alignments[sequence].transform, grid)
+        _write(folder / f"{prefix}{SUFFIXES[sequence]}.nii.gz", _as_int16(values), grid)
     for name, regions in ((SEGMENTATION, corrected), (AUTOMATIC, automatic)):
         _write(folder / f"{prefix}{name}.nii.gz", _labels(regions, study.grid, grid), grid)
 

@@ -28,7 +28,7 @@ class Study:
     Attributes
     ----------
     volumes
-        The four series.
+        The series, one of which may lack.
     alignments
         How each lies against the reference; kept from the job that drew the automatic contours.
     reference

@@ -30,7 +30,7 @@ def study_of(case: Case, model: InstalledModel) -> RenderedStudy:
     Parameters
     ----------
     case
-        With all four sequences and a segmentation.
+        With a segmentation; a sequence that lacks is zero, as it was for the network that drew on it.
     model
         The network; its card gives the grid, its first stage the brain.
 

@@ -32,11 +32,14 @@ class ContrastEvidence:
         False where it rests on the order in time alone.
     reason
         For the verdict.
+    by_agent
+        Whether it rests on ContrastBolusAgent alone.
     """
 
     contrast: Contrast
     sure: bool
     reason: str
+    by_agent: bool = False
 
 
 def judge(
@@ -90,6 +93,11 @@ def _has_agent(facts: Facts) -> bool | None:
     return True if facts.agent_volume else None
 
 
+def agent_everywhere(series: Iterable[Facts]) -> bool:
+    """Whether every series names an agent: one T1 among them need not have been taken after it was given."""
+    return all(_has_agent(facts) for facts in series)
+
+
 def _attribute_is_blanket(t1_series: Sequence[Facts], rules: IdentificationRules) -> bool:
     """Some scanners copy the agent into every series: then the attribute tells nothing where words do."""
     if len(t1_series) < 2 or not all(_has_agent(facts) for facts in t1_series):
@@ -107,7 +115,7 @@ def _own_evidence(facts: Facts, rules: IdentificationRules, attribute_trusted: b
         return ContrastEvidence(Contrast.ENHANCED, True, f"description has '{enhanced}'")
     agent = _has_agent(facts)
     if agent and attribute_trusted:
-        return ContrastEvidence(Contrast.ENHANCED, True, "ContrastBolusAgent is given")
+        return ContrastEvidence(Contrast.ENHANCED, True, "ContrastBolusAgent is given", by_agent=True)
     if agent is False:
         return ContrastEvidence(Contrast.NATIVE, True, "ContrastBolusAgent says none")
     return ContrastEvidence(Contrast.UNKNOWN, False, "nothing in the header tells of contrast")

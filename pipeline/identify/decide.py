@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.errors import GlioLoopError
-from pipeline.identify.contrast import Contrast, ContrastEvidence, judge, same_kind
+from pipeline.identify.contrast import Contrast, ContrastEvidence, agent_everywhere, judge, same_kind
 from pipeline.identify.decision import Decision, OpenPair, SeriesVerdict, VerdictName
 from pipeline.identify.exclude import Exclusion, exclusions
 from pipeline.identify.facts import Facts, facts_of_study
@@ -35,6 +35,10 @@ class _Judged:
     @property
     def score(self) -> float:
         return 0.0 if self.weighting is None else self.scores[self.weighting]
+
+    @property
+    def might_be_lookalike(self) -> bool:
+        return not self.sure or self.t2_or_flair
 
 
 def identify(
@@ -90,7 +94,9 @@ def identify(
     verdicts = [_verdict(item, chosen, named, preferred, open_pairs) for item in judged]
     verdicts.sort(key=lambda v: (v.series_number is None, v.series_number or 0, v.series_instance_uid))
     in_order = {sequence: chosen[sequence] for sequence in Sequence if sequence in chosen}
-    return Decision(in_order, tuple(verdicts), open_pairs)
+    doubtful = {item.facts.uid for item in judged if item.might_be_lookalike} - set(named.values())
+    unsure = tuple(sequence for sequence, uid in in_order.items() if uid in doubtful)
+    return Decision(in_order, tuple(verdicts), open_pairs, unsure)
 
 
 def _open_t1(judged: list[_Judged]) -> tuple[OpenPair, list[_Judged]] | None:
@@ -146,7 +152,8 @@ def _judge_all(study: list[Facts], rules: IdentificationRules) -> list[_Judged]:
     t1_series = [item.facts for item in judged if item.weighting is Weighting.T1]
     mr = [facts for facts in study if facts.modality == "MR"]
     contrast = judge(t1_series, mr, rules) if t1_series else {}
-    return [_with_sequence(item, contrast.get(item.facts.uid)) for item in judged]
+    blanket = agent_everywhere(item.facts for item in judged if item.weighting is not None)
+    return [_with_sequence(item, contrast.get(item.facts.uid), blanket) for item in judged]
 
 
 def _weigh(facts: Facts, rules: IdentificationRules) -> _Judged:
@@ -168,7 +175,7 @@ def _weigh(facts: Facts, rules: IdentificationRules) -> _Judged:
     )
 
 
-def _with_sequence(item: _Judged, contrast: ContrastEvidence | None) -> _Judged:
+def _with_sequence(item: _Judged, contrast: ContrastEvidence | None, blanket: bool) -> _Judged:
     if item.weighting is None:
         return item
     if item.weighting is not Weighting.T1 or contrast is None:
@@ -179,7 +186,7 @@ def _with_sequence(item: _Judged, contrast: ContrastEvidence | None) -> _Judged:
         item,
         reasons=(*item.reasons, f"contrast {contrast.contrast}: {contrast.reason}"),
         sequence=sequences.get(contrast.contrast),
-        sure=contrast.sure,
+        sure=contrast.sure and not (contrast.by_agent and blanket),
     )
 
 

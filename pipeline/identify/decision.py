@@ -1,12 +1,20 @@
 """The stored decision: which series was taken for which sequence, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pipeline.errors import GlioLoopError
+from pipeline.errors import Flag, GlioLoopError
 from pipeline.identify.exclude import Exclusion
 from pipeline.names import Sequence
+
+#: Where one of these lacks, the series taken for the other is it if the header was misread.
+_LOOKALIKE = {
+    Sequence.T1: Sequence.T1C,
+    Sequence.T1C: Sequence.T1,
+    Sequence.T2: Sequence.FLAIR,
+    Sequence.FLAIR: Sequence.T2,
+}
 
 VerdictName = Literal["chosen", "candidate", "excluded", "unmatched"]
 
@@ -105,11 +113,15 @@ class Decision:
         One a series, in the order of series number and UID.
     open
         Sequences whose two series are chosen, but may be the other way round.
+    unsure
+        Sequences whose series might be its look-alike (T1 and T1C, T2 and FLAIR): right where the study has both,
+        a guess where it has one.
     """
 
     chosen: dict[Sequence, str]
     verdicts: tuple[SeriesVerdict, ...] = field(default_factory=tuple)
     open: tuple[OpenPair, ...] = ()
+    unsure: tuple[Sequence, ...] = ()
 
     @property
     def missing(self) -> tuple[Sequence, ...]:
@@ -123,6 +135,7 @@ class Decision:
             "missing": [sequence.value for sequence in self.missing],
             "series": [verdict.as_json() for verdict in self.verdicts],
             "open": [{"sequences": [one.value for one in pair.sequences], "reason": pair.reason} for pair in self.open],
+            "unsure": [sequence.value for sequence in self.unsure],
         }
 
     @staticmethod
@@ -135,6 +148,7 @@ class Decision:
                 OpenPair((Sequence(pair["sequences"][0]), Sequence(pair["sequences"][1])), pair["reason"])
                 for pair in stored.get("open", ())  # jobs queued by earlier versions have none
             ),
+            unsure=tuple(Sequence(name) for name in stored.get("unsure", ())),
         )
 
     def settled(self, pair: OpenPair, swapped: bool, reason: str) -> "Decision":
@@ -149,10 +163,33 @@ class Decision:
             else one
             for one in self.verdicts
         )
-        return Decision(chosen, verdicts, tuple(one for one in self.open if one != pair))
+        return Decision(chosen, verdicts, tuple(one for one in self.open if one != pair), self.unsure)
 
-    def require(self) -> None:
-        """Refuse a study without all four sequences.
+    def suffices(self, may_lack: Collection[Sequence] = ()) -> bool:
+        """Whether the study can be done: all four sequences, or all but one that may lack.
+
+        Parameters
+        ----------
+        may_lack
+            Sequences of which one may lack.
+        """
+        if not self.missing:
+            return True
+        lacking = self.missing[0]
+        return len(self.missing) == 1 and lacking in may_lack and _LOOKALIKE[lacking] not in self.unsure
+
+    def require(self, may_lack: Collection[Sequence] = ()) -> tuple[Flag, ...]:
+        """Refuse a study that cannot be done.
+
+        Parameters
+        ----------
+        may_lack
+            Sequences of which one may lack.
+
+        Returns
+        -------
+        tuple
+            ``SEQUENCE_LACKING`` where the study is done without a sequence.
 
         Raises
         ------
@@ -160,9 +197,9 @@ class Decision:
             ``NOT_HEAD`` where every MR series shows another body part, else ``SEQUENCE_MISSING``; both with the
             verdict of every series in ``data``.
         """
-        if not self.missing:
-            return
         names = ", ".join(sequence.value for sequence in self.missing)
+        if self.suffices(may_lack):
+            return (Flag("SEQUENCE_LACKING", f"Missing: {names}."),) if names else ()
         mr = [v for v in self.verdicts if "NOT_MR" not in {exclusion.code for exclusion in v.exclusions}]
         elsewhere = bool(mr) and all("NOT_HEAD" in {exclusion.code for exclusion in v.exclusions} for v in mr)
         code = "NOT_HEAD" if elsewhere else "SEQUENCE_MISSING"

@@ -212,6 +212,9 @@ class ModelCard(_Record):
         Take the mean with the picture mirrored left to right: twice the time.
     postprocessing, uncertainty_limit
         Clean-up, and the uncertainty above which a result carries the flag MODEL_UNCERTAIN.
+    may_lack
+        Sequences of which a study may lack one, by measurement (``bench missing_sequence``), where the site wants a
+        result then; the network gets zeros in its place.
     training, metrics, lineage, limitations
         What it learnt from, how well it does, where it comes from, what it can't do.
     """
@@ -231,6 +234,7 @@ class ModelCard(_Record):
     mirror: bool = False
     postprocessing: Postprocessing = Postprocessing()
     uncertainty_limit: Annotated[float, Field(gt=0, le=1)] = 1.0
+    may_lack: tuple[Sequence, ...] = ()
     training: tuple[TrainingSource, ...] = ()
     metrics: tuple[Metric, ...] = ()
     lineage: Lineage | None = None

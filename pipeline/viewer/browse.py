@@ -37,5 +37,6 @@ def keep_browsable(case: CaseFolder, reference: Sequence, roi_names: Mapping[Reg
     content = contours_on_slices(structure_set, volumes[reference], roi_names) | {
         "reference": reference.value,
         "sheet": sheet.as_json(),
+        "sequences": [sequence.value for sequence in Sequence if sequence in pictures],
     }
     case.write_bytes(f"{FOLDER}/contours.json", json.dumps(content, separators=(",", ":")).encode())

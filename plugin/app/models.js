@@ -78,6 +78,7 @@ function details(card) {
       ["Made", card.created],
       ["Licence", card.licence],
       ["Input", (grid.order ?? []).map((name) => SEQUENCE_LABELS[name]).join(", ")],
+      ["One may lack", (card.may_lack ?? []).map((name) => SEQUENCE_LABELS[name]).join(", ")],
       ["Voxel", grid.spacing_mm ? `${grid.spacing_mm.join(" × ")} mm, ${grid.orientation}` : null],
       ["Window", grid.window?.join(" × ")],
       ["Normalisation", grid.normalisation],

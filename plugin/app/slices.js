@@ -17,6 +17,8 @@ export class SliceBrowser {
   constructor(job, content, corrected) {
     this.job = job;
     this.content = content;
+    // Results of earlier versions do not say; they had all four.
+    this.sequences = content.sequences ?? SEQUENCES;
     this.corrected = corrected && onContent(corrected, content);
     this.sources = new Set([AUTOMATIC, CORRECTED]);
     this.sheets = new Map();
@@ -46,7 +48,7 @@ export class SliceBrowser {
       h("div", { class: "toolbar" }, this.viewPicker(), this.roiSwitches(), this.sourceSwitches(), this.zoomButton()),
       this.panes,
       h("div", { class: "slider-row" }, h("div", { class: "slider" }, this.strip, this.slider), this.place),
-      h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, 1–4 for a sequence, 5 for all four, C for the contours, ", this.corrected ? "X for automatic and corrected in turn, " : "", "Z to zoom. For orientation only, not for diagnosis."));
+      h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, 1–4 for a sequence, 5 for all, C for the contours, ", this.corrected ? "X for automatic and corrected in turn, " : "", "Z to zoom. For orientation only, not for diagnosis."));
     this.panes.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.resize = new ResizeObserver(() => this.draw());
     this.resize.observe(this.panes);
@@ -54,7 +56,7 @@ export class SliceBrowser {
   }
 
   viewPicker() {
-    this.views = segments("view", "Sequence", [...SEQUENCES.map((name) => [name, SEQUENCE_LABELS[name]]), [FOUR, "All four"]], this.view, (value) => this.setView(value));
+    this.views = segments("view", "Sequence", [...this.sequences.map((name) => [name, SEQUENCE_LABELS[name]]), [FOUR, this.sequences.length === 4 ? "All four" : "All"]], this.view, (value) => this.setView(value));
     return this.views;
   }
 
@@ -95,6 +97,7 @@ export class SliceBrowser {
   }
 
   setView(view) {
+    if (view !== FOUR && !this.sequences.includes(view)) return;
     this.view = view;
     this.views.querySelector(`input[value=${view}]`).checked = true;
     this.panes.dataset.view = view;
@@ -151,7 +154,7 @@ export class SliceBrowser {
   // --- drawing ---
 
   showPanes() {
-    const shown = this.view === FOUR ? SEQUENCES : [this.view];
+    const shown = this.view === FOUR ? this.sequences : [this.view];
     this.canvases = shown.map((name) => [name, h("canvas", { role: "img", tabindex: 0, "data-sequence": name })]);
     this.panes.replaceChildren(...this.canvases.map(([name, canvas]) =>
       h("figure", {}, canvas, h("figcaption", {}, SEQUENCE_LABELS[name] + (name === this.content.reference ? " · reference" : "")))));

@@ -19,8 +19,8 @@ def test_volume_and_regions_come_back(tmp_path: Path) -> None:
     image.SetOrigin((-100.123456789, 3.0, 1 / 3))
     image.SetDirection(sitk.VersorTransform((0.1, 0.2, 0.3, 0.9)).GetMatrix())
     slices = tuple(SliceSource("1.2", f"1.2.{k}", None, (1 / 3, float(k), 0.1)) for k in range(3))
-    case.write_volume(Sequence.T2, SourceVolume(image, slices, "1", "2", "3", 5.0))
-    again = case.read_volume(Sequence.T2)
+    case.write_volumes({Sequence.T2: SourceVolume(image, slices, "1", "2", "3", 5.0)})
+    (again,) = case.read_volumes().values()
     assert again.slices == slices
     assert (again.study_instance_uid, again.frame_of_reference_uid, again.slice_thickness_mm) == ("1", "3", 5.0)
     assert (sitk.GetArrayFromImage(again.image) == sitk.GetArrayFromImage(image)).all()
@@ -40,6 +40,15 @@ def test_lost_files_have_their_code(tmp_path: Path) -> None:
         case.read_json("alignment")
     with pytest.raises(GlioLoopError, match="CASE_LOST"):
         case.read_image("volume-t1")
+
+
+def test_a_volume_that_is_lost_is_no_sequence_that_lacks(tmp_path: Path) -> None:
+    case = CaseFolder(tmp_path / "case")
+    one = SourceVolume(sitk.Image(2, 2, 2, sitk.sitkFloat32), (), "1", "2", "3")
+    case.write_volumes({Sequence.T1C: one, Sequence.T2: one})
+    (case.path / "volume-t2.mha").unlink()
+    with pytest.raises(GlioLoopError, match="CASE_LOST"):
+        case.read_volumes()
 
 
 def test_tidy_keeps_the_result(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def test_a_missing_sequence_is_no_hindrance(tmp_path: Path) -> None:
     _write(tmp_path / "a_flair.nii.gz", np.zeros((4, 4, 4), dtype=np.uint8))
     (case,) = find_cases(tmp_path)
     assert list(case.files) == [Sequence.FLAIR]
+    assert case.without([Sequence.T1]) == case
+    assert not case.without([Sequence.FLAIR]).files
     with pytest.raises(GlioLoopError, match="FILE_UNREADABLE"):
         case.read_labels()
 

@@ -14,7 +14,9 @@ from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 
 from pipeline.align import Alignment
 from pipeline.errors import GlioLoopError
+from pipeline.evaluation.cases import find_cases
 from pipeline.feedback.contours import write_contours
+from pipeline.feedback.images import write_images
 from pipeline.feedback.masks import Study, read_drawn
 from pipeline.feedback.policy import FeedbackPolicy
 from pipeline.feedback.recognise import OwnObject, check_identity, content_hash, own_copy, read_object
@@ -88,6 +90,17 @@ def test_contours_on_another_sequence_are_carried_over(kind: str) -> None:
     expected = sitk.GetArrayViewFromImage(_ball(reference, 9.0, centre - np.array(SHIFT))).astype(bool)
     found = drawn.masks[Region.WT]
     assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.97
+
+
+def test_a_case_has_the_sequences_that_its_study_has(tmp_path: Path) -> None:
+    headers, volume = phantom_series()
+    study = _study(volume, phantom_series()[1])
+    objects, _ = _objects(headers, volume, _middle(volume))
+    masks = read_drawn(objects["seg"], study, NAMES).masks
+    write_images(tmp_path / "case", study, masks, masks, prefix="case_")
+    (case,) = find_cases(tmp_path)
+    assert set(case.files) == {Sequence.T1C, Sequence.FLAIR}
+    assert set(np.unique(sitk.GetArrayFromImage(case.read_labels()))) == {0, 1, 2, 4}
 
 
 def _contours(dataset: Dataset, study: Study, folder: Path) -> dict[str, Any]:

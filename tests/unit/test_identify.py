@@ -161,6 +161,46 @@ def test_missing_sequences_are_told_with_every_series() -> None:
     assert any("nothing that tells which was taken after contrast" in " ".join(item["reasons"]) for item in series)
 
 
+AFTER_CONTRAST = {"SeriesDescription": "T1 SE AX POST GD", "RepetitionTime": 550, "EchoTime": 12}
+T2 = {"SeriesDescription": "T2 TSE AX", "RepetitionTime": 5000, "EchoTime": 100}
+FLAIR = {"SeriesDescription": "FLAIR AX", "RepetitionTime": 9000, "EchoTime": 110, "InversionTime": 2500}
+
+
+def of_rows(*rows: dict[str, Any]) -> Decision:
+    return identify([header_of({"slices": 30}, row, number) for number, row in enumerate(rows, start=1)])
+
+
+def test_a_sequence_may_lack_only_where_that_is_allowed_and_only_one() -> None:
+    decision = of_rows(AFTER_CONTRAST, T2, FLAIR)
+    assert (decision.missing, decision.unsure) == ((Sequence.T1,), ())
+    for may_lack in ((), (Sequence.T2, Sequence.FLAIR)):
+        assert not decision.suffices(may_lack)
+        with pytest.raises(GlioLoopError, match="SEQUENCE_MISSING"):
+            decision.require(may_lack)
+    (flag,) = decision.require((Sequence.T1, Sequence.T2))
+    assert (flag.code, flag.detail) == ("SEQUENCE_LACKING", "Missing: t1.")
+    assert not of_rows(AFTER_CONTRAST, FLAIR).suffices((Sequence.T1, Sequence.T2))
+    whole = of_rows({**AFTER_CONTRAST, "SeriesDescription": "T1 SE AX"}, AFTER_CONTRAST, T2, FLAIR)
+    assert whole.require((Sequence.T1,)) == ()
+
+
+def test_nothing_may_lack_whose_lookalike_is_in_doubt() -> None:
+    plain = AFTER_CONTRAST | {"SeriesDescription": "T1 SE AX"}
+    # A FLAIR whose header says no more than its times reads as a T2.
+    by_times = of_rows(plain, AFTER_CONTRAST, T2 | {"SeriesDescription": "AX 1"})
+    # An agent that the scanner notes in every series says nothing of the only T1.
+    blanket = of_rows(*(row | {"ContrastBolusAgent": "Gadobutrol"} for row in (plain, T2, FLAIR)))
+    for decision, lacking, doubtful in ((by_times, "flair", "t2"), (blanket, "t1", "t1c")):
+        assert decision.missing == (Sequence(lacking),)
+        assert Sequence(doubtful) in decision.unsure
+        assert not decision.suffices(tuple(Sequence))
+
+
+def test_an_agent_in_the_t1_alone_tells_that_it_is_after_contrast() -> None:
+    decision = of_rows(AFTER_CONTRAST | {"SeriesDescription": "T1", "ContrastBolusAgent": "Gadobutrol"}, T2, FLAIR)
+    assert decision.suffices((Sequence.T1,))
+
+
 def test_site_rules_add_words_and_switch_exclusions_off() -> None:
     rows = [{"SeriesDescription": "Hirntumor A"}, {"SeriesDescription": "Hirntumor B"}]
     headers = [header_of({"slices": 30}, row, number) for number, row in enumerate(rows, start=1)]

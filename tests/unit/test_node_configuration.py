@@ -8,9 +8,10 @@ import pytest
 
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
+from pipeline.names import Sequence
 from pipeline.node import Modality, free_port, read_commented_json, write_configuration, write_workstation_configuration
 from pipeline.node.configuration import NODE_CONFIGURATION, NodeConfiguration
-from pipeline.settings import Settings
+from pipeline.settings import Settings, load_settings
 
 
 def _read(configuration: NodeConfiguration) -> dict[str, object]:
@@ -86,6 +87,13 @@ def test_ports_modalities_and_settings_are_put_in(tmp_path: Path) -> None:
 def test_a_wrong_key_is_refused_with_its_name_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(GlioLoopError, match="GraceSecond"):
         write_configuration(tmp_path, settings={"GraceSecond": 3})
+
+
+@pytest.mark.parametrize("wrong", [["t1c"], ["t3"]])
+def test_what_may_lack_is_a_sequence_and_never_the_reference(wrong: list[str]) -> None:
+    assert load_settings({"MayLack": ["t1"]}).may_lack == (Sequence.T1,)
+    with pytest.raises(GlioLoopError, match="MayLack"):
+        load_settings({"MayLack": wrong})
 
 
 def test_the_workstation_runs_no_script(tmp_path: Path) -> None:
