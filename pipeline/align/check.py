@@ -29,6 +29,8 @@ class AlignmentLimits:
         Least fraction of the reference's head inside the moving field of view.
     head_dice
         Least Dice of the two heads where both fields of view reach.
+    return_mm
+        Largest mean distance over the head between the way there and the way back, registered each.
     rival_metric, rival_mm
         Another position this far away whose metric is this fraction of the best makes the result ambiguous.
     rotation_deg
@@ -40,6 +42,7 @@ class AlignmentLimits:
     metric: float = 0.4
     overlap: float = 0.5
     head_dice: float = 0.85
+    return_mm: float = 1.5
     rival_metric: float = 0.95
     rival_mm: float = 5.0
     rotation_deg: float = 60.0
@@ -85,6 +88,8 @@ def failures(
         broken.append(f"{overlap:.0%} of the head in view, at least {limits.overlap:.0%}")
     if dice < limits.head_dice:
         broken.append(f"heads agree by {dice:.2f} (Dice), at least {limits.head_dice:.2f}")
+    if result.return_mm > limits.return_mm:
+        broken.append(f"there and back it differs by {result.return_mm:.1f} mm, at most {limits.return_mm:.1f} mm")
     if result.rival_mm > limits.rival_mm and result.rival_metric >= limits.rival_metric * result.metric:
         broken.append(f"a position {result.rival_mm:.0f} mm away fits as well")
     if rotation > limits.rotation_deg:

@@ -18,6 +18,10 @@ from benchmarks.displacements import (
     volume_of,
 )
 from pipeline.align import Alignment, AlignmentLimits, align
+from pipeline.align.aligning import single_threaded
+from pipeline.align.check import failures
+from pipeline.align.prepare import Prepared, prepare
+from pipeline.align.register import Registered, rigid, there_and_back
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.names import Sequence
 from pipeline.volume import SourceVolume, read_volume
@@ -162,6 +166,44 @@ def test_a_part_of_the_head_is_refused(reference: SourceVolume) -> None:
         align({Sequence.T1C: reference, Sequence.T2: volume_of(slab)}, Sequence.T1C)
     assert caught.value.code == "ALIGNMENT_FAILED"
     assert "of the head in view" in caught.value.detail
+
+
+def way_back(turn_deg: tuple[float, ...], shift_mm: tuple[float, ...], heads: tuple[Prepared, Prepared]) -> Registered:
+    """The way back from a position that lies so far from the right one; everything else about it is good."""
+    position = rigid(heads[0].centre, np.radians(turn_deg), np.array(shift_mm))
+    with single_threaded():
+        return there_and_back(*heads, Registered(position, metric=0.9))
+
+
+@pytest.fixture(scope="module")
+def heads(reference: SourceVolume) -> tuple[Prepared, Prepared]:
+    """T1C and, on thick slices in another plane, T2; the patient lay still."""
+    return prepare(reference.image), prepare(phantom(Sequence.T2, (5.0, 1.5, 1.5)))
+
+
+@pytest.mark.parametrize(
+    ("turn_deg", "shift_mm"),
+    [
+        ((0, 0, 0), (5, 0, 0)),
+        ((0, 0, 0), (0, -5, 0)),
+        ((0, 0, 0), (0, 0, 5)),
+        ((3, 0, 0), (0, 0, 0)),
+        ((0, 0, -3), (0, 0, 0)),
+        ((0, 3, 0), (3, 3, -3)),
+    ],
+)
+def test_the_way_back_gives_a_wrong_position_away(
+    turn_deg: tuple[float, ...], shift_mm: tuple[float, ...], heads: tuple[Prepared, Prepared]
+) -> None:
+    broken = failures(way_back(turn_deg, shift_mm, heads), 1.0, 1.0, 0.0, AlignmentLimits())
+    assert [sentence.partition(" by ")[0] for sentence in broken] == ["there and back it differs"]
+
+
+@pytest.mark.parametrize("shift_mm", [(0, 0, 0), (0.3, -0.3, 0.3)])
+def test_the_way_back_confirms_a_right_position(shift_mm: tuple[float, ...], heads: tuple[Prepared, Prepared]) -> None:
+    confirmed = way_back((0, 0, 0), shift_mm, heads)
+    assert failures(confirmed, 1.0, 1.0, 0.0, AlignmentLimits()) == []
+    assert confirmed.return_mm < 1.0
 
 
 def test_limits_are_the_callers(reference: SourceVolume) -> None:
