@@ -172,8 +172,8 @@ def _method(fixed: Prepared, level: int) -> sitk.ImageRegistrationMethod:
     method.SetMetricAsMattesMutualInformation(BINS[level])
     method.SetMetricFixedMask(fixed.region)
     method.SetInterpolator(sitk.sitkLinear)
-    # ITK's filter smooths by the largest spacing, the slices': its gradients lead away from the best metric by
-    # half a millimetre, on slices of 5.5 mm once by 7
+    # ITK's filter smooths by the largest spacing, the slices': its gradients lead away from the best metric,
+    # on slices of 5.5 mm once by more than 5 mm (docs/alignment.md).
     method.SetMetricUseFixedImageGradientFilter(False)
     method.SetMetricUseMovingImageGradientFilter(False)
     return method
