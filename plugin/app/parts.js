@@ -86,7 +86,8 @@ export function seriesTable(series) {
 
 function seriesRow(one) {
   const chosen = one.verdict === "chosen";
-  const why = [...(one.exclusions ?? []).map((exclusion) => exclusion.text), ...(one.reasons ?? [])];
+  // What excludes a series may stand among its reasons, too.
+  const why = [...new Set([...(one.exclusions ?? []).map((exclusion) => exclusion.text), ...(one.reasons ?? [])])];
   return h(
     "tr",
     { class: chosen ? "" : "unused" },
