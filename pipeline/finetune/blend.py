@@ -23,11 +23,11 @@ from pipeline.finetune.prepare import CORRECTION, PER_CASE, REPLAY, read_samples
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import ModelCard
 from pipeline.restore import cleaning, restore
-from pipeline.training.checkpoints import averaged_network, save_checkpoint
+from pipeline.training.checkpoints import averaged_network, save_average
 from pipeline.training.learner import has_bfloat16, tensors
 from pipeline.training.network import HalfResolutionUNet
 from pipeline.training.samples import Sample
-from pipeline.training.weights import mix, network_from_onnx, shape_of
+from pipeline.training.weights import mix, network_from_onnx
 
 BLENDED: Final = "blended.pt"
 REPORT: Final = "blend.json"
@@ -106,7 +106,7 @@ def blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
     taken = mix(parent, learnt, chosen.share)
     report: dict[str, Any] = {"share": chosen.share, "tried": [asdict(one) for one in tried], "tuning": len(tuning)}
     (plan.folder / REPORT).write_text(json.dumps(report, indent=1))
-    save_checkpoint(plan.folder / BLENDED, {"average": taken.state_dict(), "shape": asdict(shape_of(taken))})
+    save_average(plan.folder / BLENDED, taken)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ import torch
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.prepare import CORRECTION, REPLAY, read_samples, rehearsed
-from pipeline.training.checkpoints import load_checkpoint, save_checkpoint
+from pipeline.training.checkpoints import load_checkpoint, save_average, save_checkpoint
 from pipeline.training.learner import Learner, rate_at, start_learner
 from pipeline.training.weights import network_from_onnx
 
@@ -63,7 +63,7 @@ def learn(plan: FinetunePlan, between: Callable[[float], None]) -> None:
                 save_checkpoint(plan.folder / CHECKPOINT, learner.state())
     finally:
         save_checkpoint(plan.folder / CHECKPOINT, learner.state())
-    save_checkpoint(plan.folder / LEARNT, learner.state())
+    save_average(plan.folder / LEARNT, learner.average)
 
 
 def _learner(plan: FinetunePlan) -> Learner:

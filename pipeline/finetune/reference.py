@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pipeline.feedback.images import SUFFIXES
 from pipeline.names import Sequence
 from pipeline.training.synthesis.heads import head_paths, load_head
 from pipeline.training.synthesis.render import RenderedStudy, draw_study
@@ -31,7 +32,6 @@ _KINDS: Final = (
     TumourKind.MULTIFOCAL,
     TumourKind.RING,
 )
-_SUFFIXES: Final = {Sequence.T1: "t1", Sequence.T1C: "t1ce", Sequence.T2: "t2", Sequence.FLAIR: "flair"}
 
 
 def render_reference(heads: Path, target: Path, cache: Path | None = None) -> None:
@@ -74,7 +74,7 @@ def write_study(study: RenderedStudy, target: Path) -> None:
     for sequence, image in zip(Sequence, study.images, strict=True):
         step = np.percentile(image[brain], 99.9) / _STEPS
         scaled = np.clip(np.round(image * mask / step), 0, 4 * _STEPS).astype(np.int16)
-        _write(scaled, part / f"{target.name}_{_SUFFIXES[sequence]}.nii.gz")
+        _write(scaled, part / f"{target.name}_{SUFFIXES[sequence]}.nii.gz")
     labels = np.zeros(brain.shape, np.uint8)
     for region, label in zip(study.regions[1:], (2, 1, 4), strict=True):
         labels[region] = label

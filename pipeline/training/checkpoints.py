@@ -1,5 +1,6 @@
 """Checkpoints: everything a training needs to go on as if it had not stopped."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
+from pipeline.training.weights import shape_of
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -20,6 +22,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read tensors and plain values only; nothing in the file is executed."""
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
+
+
+def save_average(path: Path, network: HalfResolutionUNet) -> None:
+    """Write what :func:`averaged_network` reads, and nothing that only learning on needs."""
+    save_checkpoint(path, {"average": network.state_dict(), "shape": asdict(shape_of(network))})
 
 
 def averaged_network(path: Path) -> HalfResolutionUNet:

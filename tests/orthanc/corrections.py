@@ -19,9 +19,13 @@ def from_workstation(pair: Pair) -> tuple[str, Dataset]:
     """The structure set that arrived at the workstation: Orthanc's id there, and the dataset."""
     wait_for(lambda: bool(pair.workstation_structure_sets()), 60, "the structure set at the workstation")
     (identity,) = pair.workstation_structure_sets()
+    return identity, fetch(pair, identity)
+
+
+def fetch(pair: Pair, identity: str) -> Dataset:
+    """An instance of the workstation."""
     with pair.workstation.client() as client:
-        content = client.get(f"/instances/{identity}/file").raise_for_status().content
-    return identity, pydicom.dcmread(BytesIO(content))
+        return pydicom.dcmread(BytesIO(client.get(f"/instances/{identity}/file").raise_for_status().content))
 
 
 def send_back(pair: Pair, dataset: Dataset) -> str:

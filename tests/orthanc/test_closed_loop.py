@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from pipeline.names import ROI_NAMES, Region
 from pipeline.registry import Registry
 from pipeline.settings import ROOT
 from tests.orthanc.conftest import Pair, copy_study, make_pair, send, wait_for
-from tests.orthanc.corrections import outlines, replace_contours, send_back
+from tests.orthanc.corrections import fetch, outlines, replace_contours, send_back
 
 pytest.importorskip("torch")
 
@@ -135,11 +134,7 @@ def _ml(labels: sitk.Image, members: tuple[int, ...]) -> float:
 
 
 def _at_workstation(pair: Pair) -> list[Dataset]:
-    with pair.workstation.client() as client:
-        return [
-            pydicom.dcmread(BytesIO(client.get(f"/instances/{one}/file").raise_for_status().content))
-            for one in pair.workstation_structure_sets()
-        ]
+    return [fetch(pair, one) for one in pair.workstation_structure_sets()]
 
 
 def _finished(pair: Pair, run: str) -> dict[str, Any]:
