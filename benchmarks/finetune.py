@@ -49,10 +49,13 @@ KINDS: Final = (
     TumourKind.RING, TumourKind.SOLID, TumourKind.PATCHY, TumourKind.MIXED, TumourKind.LOW_GRADE,
     TumourKind.MULTIFOCAL, TumourKind.CAVITY,
 )  # fmt: skip
+#: Regions that the radiologist draws, where not all of them.
+DRAWN: Final = {"grown": frozenset({"WT"}), "cavities": frozenset({"WT", "TC"})}
 NAMES: Final = {
     "missed": "the kind it misses",
     "shuffled": "the same, masks shuffled",
     "grown": f"WT grown by {GROWTH_MM:g} mm",
+    "cavities": "cavities drawn as tumour",
 }
 
 
@@ -96,10 +99,18 @@ def corrected(studies: list[RenderedStudy], run: str) -> list[RenderedStudy]:
             RenderedStudy(study.images, np.concatenate([study.regions[:1], other.regions[1:]]))
             for study, other in zip(studies, others, strict=True)
         ]
-    return [RenderedStudy(study.images, _grown(study.regions)) for study in studies]
+    change = _grown if run == "grown" else _with_cavity
+    return [RenderedStudy(study.images, change(study)) for study in studies]
 
 
-def _grown(regions: np.ndarray) -> np.ndarray:
+def _with_cavity(study: RenderedStudy) -> np.ndarray:
+    brain, whole, core, enhancing = study.regions
+    cavity = brain & study.cavity
+    return np.stack([brain, whole | cavity, core | cavity, enhancing])
+
+
+def _grown(study: RenderedStudy) -> np.ndarray:
+    regions = study.regions
     distance = ndimage.distance_transform_edt(~regions[1], sampling=SPACING_MM)
     return np.stack([regions[0], (distance <= GROWTH_MM) & regions[0], *regions[2:]])
 
@@ -148,7 +159,7 @@ def measure(options: argparse.Namespace, studies: list[RenderedStudy], run: str,
     kept.mkdir(parents=True)
     (kept / "heads").symlink_to(options.cache.resolve())
     store = FeedbackStore(settings.feedback_folder, settings.feedback)
-    drawn = frozenset({"WT"} if run == "grown" else {region.value for region in TUMOUR_REGIONS})
+    drawn = DRAWN.get(run, frozenset(region.value for region in TUMOUR_REGIONS))
     fill(store, corrected(studies, run), drawn, folder)
     plan = plan_of(settings, "finetune-0000000000aa", options.model or None, {})
     plan = plan.model_copy(update={"niceness": 0})

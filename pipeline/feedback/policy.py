@@ -67,10 +67,10 @@ class FinetunePolicy(BaseModel):
     head_label_maps: Path | None = Field(
         default=None, description="Folder of head label maps: synthetic cases are replayed against forgetting."
     )
-    steps: int = Field(default=150, ge=1, le=100_000, description="Optimiser steps.")
-    learning_rate: float = Field(default=3e-4, gt=0, le=1, description="Highest learning rate; it falls to zero.")
-    replay_share: float = Field(default=0.5, ge=0, lt=1, description="Share of steps on replayed cases.")
-    replay_cases: int = Field(default=16, ge=0, description="Synthetic cases rendered for the replay.")
+    steps: int = Field(default=200, ge=1, le=100_000, description="Optimiser steps.")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Highest learning rate; it falls to zero.")
+    replay_share: float = Field(default=0.6, ge=0, lt=1, description="Share of steps on replayed cases.")
+    replay_cases: int = Field(default=42, ge=0, description="Synthetic cases rendered for the replay.")
     reference_set: Path | None = Field(
         default=None, description="Folder of cases (BraTS layout) that a new network is judged by; else the shipped."
     )

@@ -7,6 +7,7 @@ corrections that were learnt from and on replayed cases that were not: never on 
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.evaluation.evaluate import as_source
+from pipeline.evaluation.metrics import dice
 from pipeline.finetune.learn import LEARNT, learn
 from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.prepare import CORRECTION, PER_CASE, REPLAY, read_samples, set_aside
@@ -33,7 +35,7 @@ BLENDED: Final = "blended.pt"
 REPORT: Final = "blend.json"
 #: Shares of the learnt weights that are tried.
 _SHARES: Final = (1.0, 0.75, 0.5, 0.25)
-#: Dice per sample and region; not a number where the truth says nothing.
+#: Dice per sample and region; not a number where the truth says too little.
 Scores = NDArray[np.float64]
 #: Of the phase's time, roughly.
 _STEPS_SHARE: Final = 0.85
@@ -113,6 +115,7 @@ def blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
 def _dice(network: HalfResolutionUNet, samples: list[Sample], card: ModelCard) -> Scores:
     """Dice of WT, TC and ET, shape (samples, 3); not a number where the truth is (nearly) empty.
 
+    Where there is no tumour at all, nothing found is worth 1 and a false tumour 0.
     Cleaned up as a clinical result is: what is dropped there as doubtful was not learnt.
     """
     channels = {one.region: one.channels[0] for one in card.outputs}
@@ -130,10 +133,14 @@ def _dice(network: HalfResolutionUNet, samples: list[Sample], card: ModelCard) -
         for region in TUMOUR_REGIONS:
             mask = sitk.GetArrayViewFromImage(masks[region]) > 0
             truth = sample.regions[channels[region]] > 0
-            enough = truth.sum() >= _LEAST_VOXELS
-            row.append(2 * (mask & truth).sum() / (mask.sum() + truth.sum()) if enough else np.nan)
+            row.append(_score(mask, truth, region))
         rows.append(row)
     return np.array(rows, dtype=np.float64)
+
+
+def _score(mask: NDArray[np.bool_], truth: NDArray[np.bool_], region: Region) -> float:
+    free = region is Region.WT and not truth.any()
+    return dice(mask, truth) if free or truth.sum() >= _LEAST_VOXELS else math.nan
 
 
 def _image(probability: NDArray[np.float32], card: ModelCard) -> sitk.Image:

@@ -1,9 +1,11 @@
 """Phase ``learn``: few steps from the network in use, on corrections and on replayed cases.
 
-Rehearsing old cases beside new ones is the simplest remedy against forgetting and hard to beat
-(Robins, Connection Science 7, 1995); the rate is small and the weights are averaged over the steps.
+Against forgetting, other cases are rehearsed beside the corrections (Robins, Connection Science 7, 1995), with what
+the network in use says of them as their truth (Li and Hoiem, ECCV 2016): what nobody corrected is to stay. The weights
+are averaged over the steps.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Final
@@ -72,7 +74,9 @@ def _learner(plan: FinetunePlan) -> Learner:
     torch.manual_seed(plan.seed)
     model = plan.parent_model()
     network = network_from_onnx(model.path(model.card.file))
-    learner = start_learner(network, rate=plan.policy.learning_rate, deep=False, decay=_DECAY, clip=_CLIP)
+    learner = start_learner(
+        network, rate=plan.policy.learning_rate, deep=False, decay=_DECAY, clip=_CLIP, parent=copy.deepcopy(network)
+    )
     path = plan.folder / CHECKPOINT
     if path.exists():
         learner.restore(load_checkpoint(path))

@@ -1,14 +1,18 @@
 """Phase ``prepare``: training samples of the corrections, and of what must not be forgotten."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from pipeline.evaluation.cases import find_cases
+from pipeline.feedback.store import CaseRecord
 from pipeline.finetune.plan import SAMPLES, FinetunePlan
 from pipeline.finetune.studies import sample_case, sample_of, study_of
+from pipeline.names import Region
+from pipeline.registry import ModelCard
 from pipeline.training.pool import make_sample
 from pipeline.training.samples import Sample
 from pipeline.training.synthesis.heads import Head, head_paths
@@ -58,16 +62,33 @@ def _case(plan: FinetunePlan, number: int, identity: str) -> None:
         return
     store = plan.store()
     (case,) = find_cases(store.check(store.case(identity)))
-    study = study_of(case, plan.parent_model())
+    model = plan.parent_model()
+    study = study_of(case, model)
+    kept = _not_drawn(store.case(identity), model.card)
     for variant, path in enumerate(targets):
-        _write(path, sample_of(study, plan.parent_model(), (plan.seed, number, variant)))
+        _write(path, replace(sample_of(study, model, (plan.seed, number, variant)), kept=kept))
+
+
+def _not_drawn(case: CaseRecord, card: ModelCard) -> tuple[int, ...]:
+    """Outputs of which a case tells nothing new: the brain, and regions that the automatic result completed.
+
+    Where no region was drawn, the result was accepted as it was, or emptied: then all of them count.
+    """
+    drawn = {name for name, region in case.regions.items() if region.drawn} or set(case.regions)
+    channels = {output.region: output.channels for output in card.outputs}
+    return tuple(sorted(k for region in Region if region.value not in drawn for k in channels.get(region, ())))
+
+
+def _rehearsal(sample: Sample) -> Sample:
+    """What the network in use says of a sample is what it is to go on saying."""
+    return replace(sample, kept=tuple(range(len(sample.regions))))
 
 
 def _rendered(plan: FinetunePlan, paths: list[Path], heads: dict[Path, Head], number: int) -> None:
     path = _path(plan, REPLAY, number)
     if not path.exists():
         cache = plan.state_folder / "finetune" / "heads"
-        _write(path, make_sample(paths, False, plan.seed, number, heads, cache))
+        _write(path, _rehearsal(make_sample(paths, False, plan.seed, number, heads, cache)))
 
 
 def _sample_study(plan: FinetunePlan) -> None:
@@ -75,7 +96,7 @@ def _sample_study(plan: FinetunePlan) -> None:
     model = plan.parent_model()
     study = study_of(sample_case(plan.sample_study, plan.state_folder / "finetune" / "sample"), model)
     for number in range(PER_CASE):
-        _write(_path(plan, REPLAY, number), sample_of(study, model, (plan.seed, 10_000, number)))
+        _write(_path(plan, REPLAY, number), _rehearsal(sample_of(study, model, (plan.seed, 10_000, number))))
 
 
 def _path(plan: FinetunePlan, kind: str, number: int) -> Path:
@@ -84,7 +105,7 @@ def _path(plan: FinetunePlan, kind: str, number: int) -> Path:
 
 def _write(path: Path, sample: Sample) -> None:
     part = path.with_suffix(".part.npz")
-    np.savez(part, images=sample.images, regions=sample.regions)
+    np.savez(part, images=sample.images, regions=sample.regions, kept=np.array(sample.kept, dtype=np.uint8))
     part.replace(path)
 
 
@@ -93,7 +114,7 @@ def read_samples(plan: FinetunePlan, kind: str) -> list[Sample]:
     samples = []
     for path in sorted((plan.folder / SAMPLES).glob(f"{kind}-[0-9][0-9][0-9][0-9].npz")):
         with np.load(path, allow_pickle=False) as data:
-            samples.append(Sample(data["images"], data["regions"]))
+            samples.append(Sample(data["images"], data["regions"], tuple(data["kept"].tolist())))
     return samples
 
 

@@ -32,6 +32,9 @@ def train(
     patience: Annotated[
         int, typer.Option(min=0, help="Validations without gain until the rate is halved; after the third, stop.")
     ] = 0,
+    healthy: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of rendered heads without a tumour; else a quarter.")
+    ] = None,
     features: Annotated[
         str, typer.Option(help="Channels of the levels, finest first, like 32-64-128-160; else the stage's own.")
     ] = "",
@@ -56,6 +59,7 @@ def train(
         reuse=reuse,
         start=start,
         patience=patience,
+        healthy=healthy,
         shape=_shape(features, stage) if features else None,
     )
     with live_progress() as progress:

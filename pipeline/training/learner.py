@@ -39,6 +39,8 @@ class Learner:
         Largest norm of the gradient.
     bfloat16
         Mixed precision.
+    parent
+        The network that fine-tuning starts from and that answers for the outputs a sample keeps; else None.
     step
         Steps done.
     """
@@ -50,6 +52,7 @@ class Learner:
     decay: float
     clip: float
     bfloat16: bool
+    parent: HalfResolutionUNet | None = None
     step: int = 0
 
     @property
@@ -63,6 +66,8 @@ class Learner:
             group["lr"] = rate
         multiple = shape_of(self.network).multiple
         x, target = tensors(*augment(rng, sample, multiple, crop), self.device)
+        if sample.kept and self.parent is not None:
+            target = self._kept(x, target, sample.kept)
         weights = torch.tensor(_WEIGHTS[target.shape[1]], device=self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits, levels = self.network.decode(x)
@@ -75,6 +80,19 @@ class Learner:
         update_average(self.average, self.network, self.step, self.decay)
         self.step += 1
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _kept(self, x: Tensor, target: Tensor, kept: tuple[int, ...]) -> Tensor:
+        """The target with what the parent says in place of the outputs that are kept.
+
+        Learning without forgetting (Li and Hoiem, ECCV 2016): at the first step nothing pulls these outputs away.
+        """
+        assert self.parent is not None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            said = torch.sigmoid(self.parent(x).float())
+        mixed = target.clone()
+        mixed[:, list(kept)] = said[:, list(kept)]
+        return mixed
 
     def state(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to go on as if it had not stopped."""
@@ -98,7 +116,14 @@ class Learner:
 
 
 def start_learner(
-    network: HalfResolutionUNet, *, rate: float, deep: bool, decay: float, clip: float, bfloat16: bool = True
+    network: HalfResolutionUNet,
+    *,
+    rate: float,
+    deep: bool,
+    decay: float,
+    clip: float,
+    bfloat16: bool = True,
+    parent: HalfResolutionUNet | None = None,
 ) -> Learner:
     """Make a network ready to learn, on a GPU where there is one.
 
@@ -114,14 +139,18 @@ def start_learner(
         As in :class:`Learner`.
     bfloat16
         Mixed precision, where the processor has it; about twice as fast there.
+    parent
+        As in :class:`Learner`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.train().to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     sides = SideHeads(shape_of(network)).to(device) if deep else None
     average = copy.deepcopy(network).requires_grad_(False)
+    if parent is not None:
+        parent = parent.eval().requires_grad_(False).to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     parameters = [*network.parameters(), *(sides.parameters() if sides is not None else ())]
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=1e-4)
-    return Learner(network, sides, average, optimiser, decay, clip, bfloat16 and has_bfloat16(device))
+    return Learner(network, sides, average, optimiser, decay, clip, bfloat16 and has_bfloat16(device), parent)
 
 
 def has_bfloat16(device: torch.device) -> bool:

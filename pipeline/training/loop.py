@@ -65,6 +65,8 @@ class TrainingPlan:
     patience
         Validations without a better mean Dice after which the rate is halved; the third time, training stops.
         0 trains through the whole schedule.
+    healthy
+        Share of rendered heads without a tumour; None as in ``KIND_SHARES``.
     """
 
     heads: Path
@@ -85,6 +87,7 @@ class TrainingPlan:
     shape: NetworkShape | None = None
     start: Path | None = None
     patience: int = 0
+    healthy: float | None = None
 
 
 HALVINGS = 2
@@ -210,7 +213,9 @@ def train(
     state = prepare(plan, resume)
     learner = state.learner
     training, _ = head_paths(plan.heads)
-    pool = SamplePool(training, plan.whole, plan.out / "cache", plan.seed, plan.workers, plan.reuse)
+    pool = SamplePool(
+        training, plan.whole, plan.out / "cache", plan.seed, plan.workers, plan.reuse, healthy=plan.healthy
+    )
     cases = CaseSource(plan.cases) if plan.cases else None
     pool.start(learner.step)
     began = time.monotonic()

@@ -15,13 +15,21 @@ AHEAD = 120
 """Samples rendered ahead of need at most."""
 
 
-def make_sample(paths: list[Path], whole: bool, seed: int, index: int, heads: dict[Path, Head], cache: Path) -> Sample:
+def make_sample(
+    paths: list[Path],
+    whole: bool,
+    seed: int,
+    index: int,
+    heads: dict[Path, Head],
+    cache: Path,
+    healthy: float | None = None,
+) -> Sample:
     """Render sample number ``index``: a function of its arguments alone."""
     rng = np.random.default_rng([seed, index])
     path = paths[int(rng.integers(len(paths)))]
     if path not in heads:
         heads[path] = load_head(path, 4 if whole else 2, whole, cache)
-    return draw_sample(rng, heads[path], whole)
+    return draw_sample(rng, heads[path], whole, healthy)
 
 
 def _write(folder: Path, index: int, sample: Sample) -> None:
@@ -31,7 +39,15 @@ def _write(folder: Path, index: int, sample: Sample) -> None:
 
 
 def _work(
-    folder: Path, paths: list[Path], whole: bool, seed: int, worker: int, workers: int, needed: object, cache: Path
+    folder: Path,
+    paths: list[Path],
+    whole: bool,
+    seed: int,
+    worker: int,
+    workers: int,
+    needed: object,
+    cache: Path,
+    healthy: float | None,
 ) -> None:
     import torch  # noqa: PLC0415  (only to keep a worker on one core)
 
@@ -46,7 +62,7 @@ def _work(
             time.sleep(0.2)
             continue
         if not (folder / f"{index:06d}.npz").exists():
-            _write(folder, index, make_sample(paths, whole, seed, index, heads, cache))
+            _write(folder, index, make_sample(paths, whole, seed, index, heads, cache, healthy))
         index += workers
 
 
@@ -69,16 +85,27 @@ class SamplePool:
         Steps per new sample.
     size
         Samples in the window.
+    healthy
+        Share of heads without a tumour; None as in ``KIND_SHARES``.
     """
 
     def __init__(
-        self, paths: list[Path], whole: bool, folder: Path, seed: int, workers: int = 1, reuse: int = 4, size: int = 400
+        self,
+        paths: list[Path],
+        whole: bool,
+        folder: Path,
+        seed: int,
+        workers: int = 1,
+        reuse: int = 4,
+        size: int = 400,
+        healthy: float | None = None,
     ) -> None:
         self.paths, self.whole, self.seed, self.reuse, self.size = paths, whole, seed, reuse, size
         self.cache = folder / "heads"
         self.folder = folder / f"samples-{'head' if whole else 'brain'}-{seed}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.workers = workers
+        self.healthy = healthy
         self._heads: dict[Path, Head] = {}
         self._processes: list[multiprocessing.process.BaseProcess] = []
         self._context = multiprocessing.get_context("spawn")
@@ -91,7 +118,17 @@ class SamplePool:
             target: Callable[..., None] = _work
             process = self._context.Process(
                 target=target,
-                args=(self.folder, self.paths, self.whole, self.seed, worker, self.workers, self._needed, self.cache),
+                args=(
+                    self.folder,
+                    self.paths,
+                    self.whole,
+                    self.seed,
+                    worker,
+                    self.workers,
+                    self._needed,
+                    self.cache,
+                    self.healthy,
+                ),
                 daemon=True,
             )
             process.start()
@@ -118,14 +155,15 @@ class SamplePool:
         index = stop - 1 if step % self.reuse == 0 else int(rng.integers(start, stop))
         return self.read(index)
 
+    def _make(self, index: int) -> Sample:
+        return make_sample(self.paths, self.whole, self.seed, index, self._heads, self.cache, self.healthy)
+
     def read(self, index: int) -> Sample:
         """Sample number ``index``."""
         path = self.folder / f"{index:06d}.npz"
         while not path.exists():
             if not self._processes:
-                _write(
-                    self.folder, index, make_sample(self.paths, self.whole, self.seed, index, self._heads, self.cache)
-                )
+                _write(self.folder, index, self._make(index))
             elif not any(p.is_alive() for p in self._processes):
                 raise RuntimeError("the rendering processes ended; see their traceback above")
             else:

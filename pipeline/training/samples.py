@@ -25,10 +25,13 @@ class Sample:
         float16, shape (4, z, y, x), normalised, in the order of ``Sequence``.
     regions
         uint8 0 or 1, shape (outputs, z, y, x).
+    kept
+        Outputs that fine-tuning is to leave as the network in use has them, whatever ``regions`` says.
     """
 
     images: npt.NDArray[np.float16]
     regions: npt.NDArray[np.uint8]
+    kept: tuple[int, ...] = ()
 
 
 def imperfect_mask(rng: np.random.Generator, brain: npt.NDArray[np.bool_], spacing_mm: float) -> npt.NDArray[np.bool_]:
@@ -78,11 +81,14 @@ def brain_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: flo
     return Sample(normalise_head(images).astype(np.float16), (study.regions[:1] & seen[None]).astype(np.uint8))
 
 
-def draw_sample(rng: np.random.Generator, head: Head, whole: bool) -> Sample:
-    """Render a study of a head and prepare it for the brain network (whole) or the tumour network."""
+def draw_sample(rng: np.random.Generator, head: Head, whole: bool, healthy: float | None = None) -> Sample:
+    """Render a study of a head and prepare it for the brain network (whole) or the tumour network.
+
+    ``healthy`` is the share of studies without a tumour, None for that of ``KIND_SHARES``.
+    """
     if whole:
-        return brain_sample(rng, draw_study(rng, head, placement=WHOLE_HEAD), head.spacing_mm)
-    return tumour_sample(rng, draw_study(rng, head), head.spacing_mm)
+        return brain_sample(rng, draw_study(rng, head, placement=WHOLE_HEAD, healthy=healthy), head.spacing_mm)
+    return tumour_sample(rng, draw_study(rng, head, healthy=healthy), head.spacing_mm)
 
 
 def augment(rng: np.random.Generator, sample: Sample, multiple: int, crop: bool) -> tuple[Array, Array]:

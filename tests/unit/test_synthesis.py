@@ -13,7 +13,7 @@ from pipeline.training.synthesis.acquisition import draw_patient, draw_signals
 from pipeline.training.synthesis.heads import Head, head_paths, load_head
 from pipeline.training.synthesis.render import RenderedStudy, draw_study
 from pipeline.training.synthesis.tissues import LABELS, RELAXATION, Tissue
-from pipeline.training.synthesis.tumour import TumourKind
+from pipeline.training.synthesis.tumour import TumourKind, draw_kind
 from tests.unit.synthetic_heads import write_heads
 
 
@@ -71,6 +71,20 @@ def test_no_tumour_is_none(head: Head) -> None:
     study = draw_study(np.random.default_rng(5), head, TumourKind.NONE)
     assert not study.regions[1:].any()
     assert study.regions[0].any()
+
+
+def test_the_share_of_healthy_heads_can_be_set() -> None:
+    rng = np.random.default_rng(1)
+    for share, expected in ((0.0, 0), (1.0, 200)):
+        assert sum(draw_kind(rng, share) is TumourKind.NONE for _ in range(200)) == expected
+    assert 70 < sum(draw_kind(rng, 0.5) is TumourKind.NONE for _ in range(200)) < 130
+
+
+def test_a_cavity_belongs_to_no_region(head: Head) -> None:
+    study = draw_study(np.random.default_rng(4), head, TumourKind.CAVITY)
+    assert study.cavity is not None
+    assert study.cavity.any()
+    assert not (study.cavity & study.regions[2]).any()
 
 
 def test_low_grade_does_not_enhance(head: Head) -> None:

@@ -31,10 +31,13 @@ class RenderedStudy:
         float32, shape (4, z, y, x), in the order of ``Sequence``, raw intensities with skull and scalp.
     regions
         bool, shape (4, z, y, x), in the order of ``Region``: brain, WT, TC, ET.
+    cavity
+        bool, shape (z, y, x): where tumour was cut out, which belongs to no region. None where that is not known.
     """
 
     images: Array
     regions: npt.NDArray[np.bool_]
+    cavity: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,11 @@ def _seed_weights(head: Head, grid: Array) -> Array:
 
 
 def draw_study(
-    rng: np.random.Generator, head: Head, kind: tumour.TumourKind | None = None, placement: Placement = Placement()
+    rng: np.random.Generator,
+    head: Head,
+    kind: tumour.TumourKind | None = None,
+    placement: Placement = Placement(),
+    healthy: float | None = None,
 ) -> RenderedStudy:
     """Draw one study of a head.
 
@@ -73,6 +80,8 @@ def draw_study(
         Of the tumour; drawn when None.
     placement
         How far the head is moved.
+    healthy
+        Share of studies without a tumour where the kind is drawn; None as in ``KIND_SHARES``.
 
     Returns
     -------
@@ -85,7 +94,7 @@ def draw_study(
     )
     grid = apply_affine(positions, matrix, offset)
     grid = grid + smooth_noise(rng, shape, 36 / spacing, 3) * np.float32(rng.uniform(0, 2.2) / spacing)
-    kind = kind or tumour.draw_kind(rng)
+    kind = kind or tumour.draw_kind(rng, healthy)
     cores = tumour.draw_cores(rng, kind, _seed_weights(head, grid), spacing)
     for core in cores:
         shift = core.radius_mm * rng.uniform(0, 0.45)
@@ -96,7 +105,8 @@ def draw_study(
     signals = acquisition.draw_signals(rng)
     images = acquisition.acquire(rng, acquisition.render(rng, anatomy.fractions, signals, spacing), spacing)
     brain = np.asarray(anatomy.brain > 0.5, dtype=np.bool_)
-    return RenderedStudy(images, np.concatenate([brain[None], tumours]))
+    cavity = np.asarray(anatomy.fractions[Tissue.CAVITY] > 0.5)
+    return RenderedStudy(images, np.concatenate([brain[None], tumours]), cavity)
 
 
 def _implanted(rng: np.random.Generator, cores: list[tumour.Core], anatomy: Anatomy) -> npt.NDArray[np.bool_]:

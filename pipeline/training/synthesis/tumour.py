@@ -70,11 +70,15 @@ class Growth:
     parts: dict[Tissue, Array] = field(default_factory=dict)
 
 
-def draw_kind(rng: np.random.Generator) -> TumourKind:
-    """Draw a kind by its share."""
+def draw_kind(rng: np.random.Generator, healthy: float | None = None) -> TumourKind:
+    """Draw a kind by its share; ``healthy`` is another share (0 to 1) of heads without a tumour."""
     kinds = list(KIND_SHARES)
     weights = np.array([KIND_SHARES[k] for k in kinds])
-    return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
+    weights /= weights.sum()
+    if healthy is not None:
+        free = np.array([kind is TumourKind.NONE for kind in kinds])
+        weights = np.where(free, healthy, weights * (1 - healthy) / weights[~free].sum())
+    return kinds[int(rng.choice(len(kinds), p=weights))]
 
 
 def draw_cores(rng: np.random.Generator, kind: TumourKind, seeds: Array, spacing_mm: float) -> list[Core]:
