@@ -26,7 +26,7 @@ from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import ModelCard
 from pipeline.restore import cleaning, restore
 from pipeline.training.checkpoints import averaged_network, save_average
-from pipeline.training.learner import has_bfloat16, tensors
+from pipeline.training.learner import has_bfloat16, mean_of, tensors
 from pipeline.training.network import HalfResolutionUNet
 from pipeline.training.samples import Sample
 from pipeline.training.weights import mix, network_from_onnx
@@ -98,10 +98,11 @@ def blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
     tried: list[Blend] = []
     if tuning:
         sets = (corrections, tuning)
-        before = [_dice(parent, samples, model.card) for samples in sets]
+        others = tuple(network_from_onnx(model.path(file)) for file in model.card.also)
+        before = [_dice((parent, *others), samples, model.card) for samples in sets]
         for number, share in enumerate(_SHARES):
             between(number / len(_SHARES))
-            after = [_dice(mix(parent, learnt, share), samples, model.card) for samples in sets]
+            after = [_dice((mix(parent, learnt, share), *others), samples, model.card) for samples in sets]
             gained, kept = (new - old for new, old in zip(after, before, strict=True))
             tried.append(Blend(share, _mean(gained), -_worst(kept)))
         chosen = choose(tried, plan.policy.margin / 2)
@@ -112,7 +113,7 @@ def blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
 
 
 @torch.no_grad()
-def _dice(network: HalfResolutionUNet, samples: list[Sample], card: ModelCard) -> Scores:
+def _dice(networks: tuple[HalfResolutionUNet, ...], samples: list[Sample], card: ModelCard) -> Scores:
     """Dice of WT, TC and ET, shape (samples, 3); not a number where the truth is (nearly) empty.
 
     Where there is no tumour at all, nothing found is worth 1 and a false tumour 0.
@@ -120,13 +121,16 @@ def _dice(network: HalfResolutionUNet, samples: list[Sample], card: ModelCard) -
     """
     channels = {one.region: one.channels[0] for one in card.outputs}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = copy.deepcopy(network).to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    moved = [
+        copy.deepcopy(network).to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        for network in networks
+    ]
     rows = []
     for sample in samples:
         images, _ = tensors(sample.images.astype(np.float32), sample.regions, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
-            logits = network(images)
-        found = torch.sigmoid(logits.float())[0].cpu().numpy()
+            logits = mean_of([network(images).float() for network in moved])
+        found = torch.sigmoid(logits)[0].cpu().numpy()
         images_of = {region: _image(found[channels[region]], card) for region in TUMOUR_REGIONS}
         masks = restore(images_of, as_source(images_of[Region.WT], "grid"), cleaning(card)).masks
         row = []

@@ -75,7 +75,13 @@ def _learner(plan: FinetunePlan) -> Learner:
     model = plan.parent_model()
     network = network_from_onnx(model.path(model.card.file))
     learner = start_learner(
-        network, rate=plan.policy.learning_rate, deep=False, decay=_DECAY, clip=_CLIP, parent=copy.deepcopy(network)
+        network,
+        rate=plan.policy.learning_rate,
+        deep=False,
+        decay=_DECAY,
+        clip=_CLIP,
+        parent=copy.deepcopy(network),
+        also=tuple(network_from_onnx(model.path(file)) for file in model.card.also),
     )
     path = plan.folder / CHECKPOINT
     if path.exists():

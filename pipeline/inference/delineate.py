@@ -13,7 +13,7 @@ from pipeline.align import Alignment
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.inference.grids import Box, extent_of, like, make_grid, sample_all
 from pipeline.inference.normalise import normalise_brain, normalise_head
-from pipeline.inference.session import Network, activate, load_network
+from pipeline.inference.session import Average, activate, load_network
 from pipeline.inference.windows import predict
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.registry import BrainStage, InputGrid, InstalledModel, ModelCard
@@ -107,7 +107,7 @@ def delineate(
     mask = _inside(images)
     if brain is not None and card.brain is not None:
         mask &= _near(brain, grid, card.brain)
-    network = load_network(model, card.file)
+    network = Average(*(load_network(model, file) for file in (card.file, *card.also)))
     regions = _regions(_channels(_normalise(images, mask, card.grid), network, card, progress), mask, card)
     if brain is not None:
         regions = _drop_outside(regions, brain, grid, card)
@@ -118,7 +118,7 @@ def delineate(
     return Delineation(found, brain_ml, doubt, flags, network.provider)
 
 
-def _channels(images: Array, network: Network, card: ModelCard, progress: Progress) -> Array:
+def _channels(images: Array, network: Average, card: ModelCard, progress: Progress) -> Array:
     """Probabilities of every output channel, where the card asks for it averaged with the mirrored picture's."""
     left_right = -1 - next(k for k, letter in enumerate(card.grid.orientation) if letter in "LR")
     passes = (False, True) if card.mirror else (False,)

@@ -44,6 +44,28 @@ class Network:
         return np.asarray(found, dtype=np.float32)
 
 
+class Average:
+    """Networks with the same input and outputs as one.
+
+    Parameters
+    ----------
+    networks
+        At least one.
+    """
+
+    def __init__(self, *networks: Network) -> None:
+        self._networks = networks
+
+    @property
+    def provider(self) -> str:
+        """The execution provider of the first."""
+        return self._networks[0].provider
+
+    def __call__(self, images: Array) -> Array:
+        """Return the mean of the raw outputs (1, outputs, z, y, x), float32."""
+        return np.asarray(np.mean([network(images) for network in self._networks], axis=0), dtype=np.float32)
+
+
 def load_network(model: InstalledModel, file: NetworkFile) -> Network:
     """Return a network of a model.
 

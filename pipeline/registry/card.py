@@ -200,6 +200,9 @@ class ModelCard(_Record):
         For people.
     file
         The tumour network.
+    also
+        Further tumour networks with the same input and outputs: the raw outputs of all are averaged (Lakshminarayanan
+        et al., NeurIPS 2017). Fine-tuning changes ``file`` only.
     grid
         Its input.
     brain
@@ -227,6 +230,7 @@ class ModelCard(_Record):
     licence: str
     opset: Annotated[int, Field(ge=11)]
     file: NetworkFile
+    also: tuple[NetworkFile, ...] = ()
     grid: InputGrid
     brain: BrainStage | None = None
     activation: Literal["sigmoid", "softmax", "none"] = "sigmoid"
@@ -263,7 +267,7 @@ class ModelCard(_Record):
     @property
     def files(self) -> tuple[NetworkFile, ...]:
         """Every ONNX file of this network."""
-        return (self.file,) if self.brain is None else (self.file, self.brain.file)
+        return (self.file, *self.also, *(() if self.brain is None else (self.brain.file,)))
 
     def threshold(self, region: Region) -> float:
         """Return the probability at and above which a voxel belongs to a region."""

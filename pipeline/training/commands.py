@@ -93,6 +93,9 @@ def export(
     share: Annotated[
         float, typer.Option(min=0, max=1, help="How far from there to the trained weights the exported ones lie.")
     ] = 1.0,
+    also: Annotated[
+        list[Path] | None, typer.Option(help="ONNX file of a network to average with, repeatable.", exists=True)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Export checkpoints to ONNX with a parity check and a model card."""
@@ -110,7 +113,7 @@ def export(
     )
     with live_progress() as progress:
         progress.report("export, and compare with PyTorch", None)
-        card = write_model(tumour, brain, out, facts, start, share)
+        card = write_model(tumour, brain, out, facts, start, share, tuple(also or ()))
     answer(card.model_dump(mode="json"), f"{card.identity} in {out}", as_json)
 
 

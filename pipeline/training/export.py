@@ -1,6 +1,7 @@
 """Trained weights to ONNX, checked against the network they come from, and to a model folder with its card."""
 
 import hashlib
+import shutil
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -117,7 +118,13 @@ def _difference(network: HalfResolutionUNet, inputs: int, path: Path, size: tupl
 
 
 def write_model(
-    tumour: Path, brain: Path, folder: Path, facts: CardFacts, start: Path | None = None, share: float = 1.0
+    tumour: Path,
+    brain: Path,
+    folder: Path,
+    facts: CardFacts,
+    start: Path | None = None,
+    share: float = 1.0,
+    also: tuple[Path, ...] = (),
 ) -> ModelCard:
     """Export both networks' averaged weights and write the card beside them.
 
@@ -133,6 +140,8 @@ def write_model(
         ONNX file of the network that the tumour training went on from, and how far from there to the trained one the
         exported weights lie: what lies between both is often better on other data than either (Wortsman et al.,
         CVPR 2022).
+    also
+        Further tumour networks (ONNX) to average with; copied as ``also-1.onnx``, ``also-2.onnx``, …
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[NetworkFile] = []
@@ -141,10 +150,16 @@ def write_model(
         if checkpoint == tumour and start is not None:
             network = mix(network_from_onnx(start), network, share)
         export_network(network, len(Sequence), folder / name)
-        files.append(NetworkFile(name=name, sha256=hashlib.sha256((folder / name).read_bytes()).hexdigest()))
-    card = make_card(files[0], files[1], facts)
+        files.append(_network_file(folder / name))
+    for number, path in enumerate(also, 1):
+        files.append(_network_file(Path(shutil.copyfile(path, folder / f"also-{number}.onnx"))))
+    card = make_card(files[0], files[1], facts).model_copy(update={"also": tuple(files[2:])})
     (folder / "model.json").write_text(card.model_dump_json(indent=2) + "\n")
     return card
+
+
+def _network_file(path: Path) -> NetworkFile:
+    return NetworkFile(name=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def make_card(tumour: NetworkFile, brain: NetworkFile, facts: CardFacts) -> ModelCard:

@@ -41,6 +41,8 @@ class Learner:
         Mixed precision.
     parent
         The network that fine-tuning starts from and that answers for the outputs a sample keeps; else None.
+    also
+        Networks that do not learn and whose outputs are averaged with this one's, as the card says.
     step
         Steps done.
     """
@@ -53,6 +55,7 @@ class Learner:
     clip: float
     bfloat16: bool
     parent: HalfResolutionUNet | None = None
+    also: tuple[HalfResolutionUNet, ...] = ()
     step: int = 0
 
     @property
@@ -66,13 +69,14 @@ class Learner:
             group["lr"] = rate
         multiple = shape_of(self.network).multiple
         x, target = tensors(*augment(rng, sample, multiple, crop), self.device)
+        others = self._others(x)
         if sample.kept and self.parent is not None:
-            target = self._kept(x, target, sample.kept)
+            target = self._kept(x, others, target, sample.kept)
         weights = torch.tensor(_WEIGHTS[target.shape[1]], device=self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits, levels = self.network.decode(x)
             sides = self.sides(levels) if self.sides is not None else []
-        loss = deep_loss(logits.float(), sides, target, weights)
+        loss = deep_loss(mean_of([logits.float(), *others]), sides, target, weights)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
@@ -82,14 +86,19 @@ class Learner:
         return float(loss.detach())
 
     @torch.no_grad()
-    def _kept(self, x: Tensor, target: Tensor, kept: tuple[int, ...]) -> Tensor:
+    def _others(self, x: Tensor) -> list[Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return [network(x).float() for network in self.also]
+
+    @torch.no_grad()
+    def _kept(self, x: Tensor, others: list[Tensor], target: Tensor, kept: tuple[int, ...]) -> Tensor:
         """The target with what the parent says in place of the outputs that are kept.
 
         Learning without forgetting (Li and Hoiem, ECCV 2016): at the first step nothing pulls these outputs away.
         """
         assert self.parent is not None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            said = torch.sigmoid(self.parent(x).float())
+            said = torch.sigmoid(mean_of([self.parent(x).float(), *others]))
         mixed = target.clone()
         mixed[:, list(kept)] = said[:, list(kept)]
         return mixed
@@ -124,6 +133,7 @@ def start_learner(
     clip: float,
     bfloat16: bool = True,
     parent: HalfResolutionUNet | None = None,
+    also: tuple[HalfResolutionUNet, ...] = (),
 ) -> Learner:
     """Make a network ready to learn, on a GPU where there is one.
 
@@ -139,18 +149,23 @@ def start_learner(
         As in :class:`Learner`.
     bfloat16
         Mixed precision, where the processor has it; about twice as fast there.
-    parent
+    parent, also
         As in :class:`Learner`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.train().to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     sides = SideHeads(shape_of(network)).to(device) if deep else None
     average = copy.deepcopy(network).requires_grad_(False)
-    if parent is not None:
-        parent = parent.eval().requires_grad_(False).to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    for fixed in (*also, *(() if parent is None else (parent,))):
+        fixed.eval().requires_grad_(False).to(device, memory_format=torch.channels_last_3d)
     parameters = [*network.parameters(), *(sides.parameters() if sides is not None else ())]
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=1e-4)
-    return Learner(network, sides, average, optimiser, decay, clip, bfloat16 and has_bfloat16(device), parent)
+    return Learner(network, sides, average, optimiser, decay, clip, bfloat16 and has_bfloat16(device), parent, also)
+
+
+def mean_of(logits: list[Tensor]) -> Tensor:
+    """Mean of the raw outputs of several networks."""
+    return torch.stack(logits).mean(dim=0) if len(logits) > 1 else logits[0]
 
 
 def has_bfloat16(device: torch.device) -> bool:
