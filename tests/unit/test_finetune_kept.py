@@ -21,6 +21,8 @@ SHAPE = NetworkShape(features=(4, 8), refine=4)
 
 def _sample(kept: tuple[int, ...]) -> Sample:
     images, regions = phantom(1)
+    middle = (..., *(slice(12, 52),) * 3)
+    images, regions = images[middle], {region: mask[middle] for region, mask in regions.items()}
     brain = (images != 0).all(axis=0)
     truth = np.stack([brain, regions[Region.WT], regions[Region.TC], regions[Region.ET]])
     return Sample((images / 400).astype(np.float16), truth.astype(np.uint8), kept)
