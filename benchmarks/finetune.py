@@ -6,8 +6,10 @@ are learnt from, five further ones are held back. The reference set is the shipp
 - ``missed``: the kind that the network in use does worst at (chosen on cases of their own), with the true contours
 - ``shuffled``: the same cases with their masks shuffled among them: it must not pass
 - ``grown``: ring tumours, each whole tumour grown by 2 mm: a site that draws otherwise than the reference set
+- ``cavities``: what was cut out is drawn as part of whole tumour and core, a systematic correction; best with
+  ``--kind cavity``
 
-``python -m benchmarks.finetune [--runs missed shuffled grown] [--kind cavity] [--steps 100] [--json]``
+``python -m benchmarks.finetune [--runs missed shuffled grown cavities] [--kind cavity] [--steps 100] [--json]``
 """
 
 import argparse

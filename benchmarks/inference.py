@@ -89,7 +89,7 @@ def quantise(model: InstalledModel, seen: dict[str, list[np.ndarray]], folder: P
     card = json.loads(model.card.model_dump_json())
     target = folder / card["name"] / card["version"]
     target.mkdir(parents=True)
-    for file in (card["file"], card["brain"]["file"]):
+    for file in (card["file"], *card["also"], card["brain"]["file"]):
         source, prepared, out = model.folder / file["name"], target / f"prepared-{file['name']}", target / file["name"]
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
