@@ -7,7 +7,6 @@ own. Its first run, which loads the networks, is given apart. Dice is that of it
 """
 
 import argparse
-import hashlib
 import json
 import os
 import resource
@@ -33,7 +32,7 @@ from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.inference.session import Network
 from pipeline.names import TUMOUR_REGIONS, Sequence
-from pipeline.registry import InstalledModel, Registry
+from pipeline.registry import InstalledModel, NetworkFile, Registry
 from pipeline.volume import read_volume
 from pipeline.volume.records import SourceVolume
 
@@ -86,24 +85,24 @@ def recorded(seen: dict[str, list[np.ndarray]]) -> Iterator[None]:
 
 def quantise(model: InstalledModel, seen: dict[str, list[np.ndarray]], folder: Path) -> None:
     """Write the model with 8-bit weights and activations, calibrated on what its networks were given."""
-    card = json.loads(model.card.model_dump_json())
-    target = folder / card["name"] / card["version"]
+    card = model.card.model_dump_json()
+    target = folder / model.card.name / model.card.version
     target.mkdir(parents=True)
-    for file in (card["file"], *card["also"], card["brain"]["file"]):
-        source, prepared, out = model.folder / file["name"], target / f"prepared-{file['name']}", target / file["name"]
+    for file in model.card.files:
+        source, prepared, out = model.folder / file.name, target / f"prepared-{file.name}", target / file.name
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(out),
-            _Seen(seen[file["name"]]),
+            _Seen(seen[file.name]),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=["Conv"],
         )
         prepared.unlink()
-        file["sha256"] = hashlib.sha256(out.read_bytes()).hexdigest()
-    (target / "model.json").write_text(json.dumps(card))
+        card = card.replace(file.sha256, NetworkFile.of(out).sha256)
+    (target / "model.json").write_text(card)
 
 
 def child(work: Path, models: Path, identity: str, runs: int, cores: int) -> None:

@@ -29,7 +29,7 @@ from pipeline.training.checkpoints import averaged_network, save_average
 from pipeline.training.learner import has_bfloat16, mean_of, tensors
 from pipeline.training.network import HalfResolutionUNet
 from pipeline.training.samples import Sample
-from pipeline.training.weights import mix, network_from_onnx
+from pipeline.training.weights import mix, networks_of
 
 BLENDED: Final = "blended.pt"
 REPORT: Final = "blend.json"
@@ -92,13 +92,13 @@ def blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
     if plan.policy.threads:
         torch.set_num_threads(plan.policy.threads)
     model = plan.parent_model()
-    parent, learnt = network_from_onnx(model.path(model.card.file)), averaged_network(plan.folder / LEARNT)
+    parent, *others = networks_of(model)
+    learnt = averaged_network(plan.folder / LEARNT)
     corrections, tuning = read_samples(plan, CORRECTION)[::PER_CASE], set_aside(read_samples(plan, REPLAY))
     chosen = Blend(1.0, 0.0, 0.0)
     tried: list[Blend] = []
     if tuning:
         sets = (corrections, tuning)
-        others = tuple(network_from_onnx(model.path(file)) for file in model.card.also)
         before = [_dice((parent, *others), samples, model.card) for samples in sets]
         for number, share in enumerate(_SHARES):
             between(number / len(_SHARES))

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,8 +37,7 @@ def export(plan: FinetunePlan, between: Callable[[float], None]) -> None:
     for file in parent.card.files:
         if file.name != name:
             shutil.copyfile(parent.path(file), folder / file.name)
-    digest = sha256((folder / name).read_bytes()).hexdigest()
-    _write_card(folder, _descendant(parent.card, plan, NetworkFile(name=name, sha256=digest)))
+    _write_card(folder, _descendant(parent.card, plan, NetworkFile.of(folder / name)))
 
 
 def _descendant(card: ModelCard, plan: FinetunePlan, file: NetworkFile) -> ModelCard:

@@ -18,7 +18,7 @@ from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.prepare import CORRECTION, REPLAY, read_samples, rehearsed
 from pipeline.training.checkpoints import load_checkpoint, save_average, save_checkpoint
 from pipeline.training.learner import Learner, rate_at, start_learner
-from pipeline.training.weights import network_from_onnx
+from pipeline.training.weights import networks_of
 
 CHECKPOINT: Final = "learn.pt"
 LEARNT: Final = "learnt.pt"
@@ -72,8 +72,7 @@ def _learner(plan: FinetunePlan) -> Learner:
     if plan.policy.threads:
         torch.set_num_threads(plan.policy.threads)
     torch.manual_seed(plan.seed)
-    model = plan.parent_model()
-    network = network_from_onnx(model.path(model.card.file))
+    network, *also = networks_of(plan.parent_model())
     learner = start_learner(
         network,
         rate=plan.policy.learning_rate,
@@ -81,7 +80,7 @@ def _learner(plan: FinetunePlan) -> Learner:
         decay=_DECAY,
         clip=_CLIP,
         parent=copy.deepcopy(network),
-        also=tuple(network_from_onnx(model.path(file)) for file in model.card.also),
+        also=tuple(also),
     )
     path = plan.folder / CHECKPOINT
     if path.exists():

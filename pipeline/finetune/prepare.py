@@ -60,11 +60,11 @@ def _case(plan: FinetunePlan, number: int, identity: str) -> None:
     targets = [_path(plan, CORRECTION, number * PER_CASE + variant) for variant in range(PER_CASE)]
     if all(path.exists() for path in targets):
         return
-    store = plan.store()
-    (case,) = find_cases(store.check(store.case(identity)))
-    model = plan.parent_model()
+    store, model = plan.store(), plan.parent_model()
+    record = store.case(identity)
+    (case,) = find_cases(store.check(record))
     study = study_of(case, model)
-    kept = _not_drawn(store.case(identity), model.card)
+    kept = _not_drawn(record, model.card)
     for variant, path in enumerate(targets):
         _write(path, replace(sample_of(study, model, (plan.seed, number, variant)), kept=kept))
 

@@ -107,7 +107,7 @@ def delineate(
     mask = _inside(images)
     if brain is not None and card.brain is not None:
         mask &= _near(brain, grid, card.brain)
-    network = Average(*(load_network(model, file) for file in (card.file, *card.also)))
+    network = Average(*(load_network(model, file) for file in card.tumour_files))
     regions = _regions(_channels(_normalise(images, mask, card.grid), network, card, progress), mask, card)
     if brain is not None:
         regions = _drop_outside(regions, brain, grid, card)

@@ -4,7 +4,9 @@ A network is data: one folder ``<name>/<version>/`` with ``model.json`` (this ca
 it names. Inference takes every number from here, so that a site's own network needs no code.
 """
 
+import hashlib
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -34,6 +36,12 @@ class NetworkFile(_Record):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\.onnx$")]
     sha256: Sha256
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the record of a file that lies beside its card, with the hash of what it holds now."""
+        with path.open("rb") as file:
+            return cls(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
 class InputGrid(_Record):
@@ -265,9 +273,14 @@ class ModelCard(_Record):
         return self.file.sha256
 
     @property
+    def tumour_files(self) -> tuple[NetworkFile, ...]:
+        """The tumour networks' ONNX files: the one that fine-tuning changes, and those averaged with it."""
+        return (self.file, *self.also)
+
+    @property
     def files(self) -> tuple[NetworkFile, ...]:
         """Every ONNX file of this network."""
-        return (self.file, *self.also, *(() if self.brain is None else (self.brain.file,)))
+        return self.tumour_files if self.brain is None else (*self.tumour_files, self.brain.file)
 
     def threshold(self, region: Region) -> float:
         """Return the probability at and above which a voxel belongs to a region."""

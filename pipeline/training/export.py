@@ -1,6 +1,5 @@
 """Trained weights to ONNX, checked against the network they come from, and to a model folder with its card."""
 
-import hashlib
 import shutil
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass, field
@@ -150,16 +149,12 @@ def write_model(
         if checkpoint == tumour and start is not None:
             network = mix(network_from_onnx(start), network, share)
         export_network(network, len(Sequence), folder / name)
-        files.append(_network_file(folder / name))
+        files.append(NetworkFile.of(folder / name))
     for number, path in enumerate(also, 1):
-        files.append(_network_file(Path(shutil.copyfile(path, folder / f"also-{number}.onnx"))))
+        files.append(NetworkFile.of(Path(shutil.copyfile(path, folder / f"also-{number}.onnx"))))
     card = make_card(files[0], files[1], facts).model_copy(update={"also": tuple(files[2:])})
     (folder / "model.json").write_text(card.model_dump_json(indent=2) + "\n")
     return card
-
-
-def _network_file(path: Path) -> NetworkFile:
-    return NetworkFile(name=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def make_card(tumour: NetworkFile, brain: NetworkFile, facts: CardFacts) -> ModelCard:

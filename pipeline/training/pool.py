@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,22 +39,11 @@ def _write(folder: Path, index: int, sample: Sample) -> None:
     partial.replace(folder / f"{index:06d}.npz")
 
 
-def _work(
-    folder: Path,
-    paths: list[Path],
-    whole: bool,
-    seed: int,
-    worker: int,
-    workers: int,
-    needed: object,
-    cache: Path,
-    healthy: float | None,
-) -> None:
+def _work(folder: Path, make: Callable[[int], Sample], worker: int, workers: int, needed: object) -> None:
     import torch  # noqa: PLC0415  (only to keep a worker on one core)
 
     os.nice(5)
     torch.set_num_threads(1)
-    heads: dict[Path, Head] = {}
     index = int(needed.value)  # type: ignore[attr-defined]
     index += (worker - index) % workers
     parent = os.getppid()
@@ -62,7 +52,7 @@ def _work(
             time.sleep(0.2)
             continue
         if not (folder / f"{index:06d}.npz").exists():
-            _write(folder, index, make_sample(paths, whole, seed, index, heads, cache, healthy))
+            _write(folder, index, make(index))
         index += workers
 
 
@@ -100,13 +90,12 @@ class SamplePool:
         size: int = 400,
         healthy: float | None = None,
     ) -> None:
-        self.paths, self.whole, self.seed, self.reuse, self.size = paths, whole, seed, reuse, size
-        self.cache = folder / "heads"
+        self.reuse, self.size = reuse, size
         self.folder = folder / f"samples-{'head' if whole else 'brain'}-{seed}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.workers = workers
-        self.healthy = healthy
-        self._heads: dict[Path, Head] = {}
+        # Every process gets a copy, with heads of its own.
+        self._make = partial(make_sample, paths, whole, seed, heads={}, cache=folder / "heads", healthy=healthy)
         self._processes: list[multiprocessing.process.BaseProcess] = []
         self._context = multiprocessing.get_context("spawn")
         self._needed = self._context.Value("l", 0)
@@ -118,17 +107,7 @@ class SamplePool:
             target: Callable[..., None] = _work
             process = self._context.Process(
                 target=target,
-                args=(
-                    self.folder,
-                    self.paths,
-                    self.whole,
-                    self.seed,
-                    worker,
-                    self.workers,
-                    self._needed,
-                    self.cache,
-                    self.healthy,
-                ),
+                args=(self.folder, self._make, worker, self.workers, self._needed),
                 daemon=True,
             )
             process.start()
@@ -154,9 +133,6 @@ class SamplePool:
         # the newest is surely used once; between its turns a random one of the window
         index = stop - 1 if step % self.reuse == 0 else int(rng.integers(start, stop))
         return self.read(index)
-
-    def _make(self, index: int) -> Sample:
-        return make_sample(self.paths, self.whole, self.seed, index, self._heads, self.cache, self.healthy)
 
     def read(self, index: int) -> Sample:
         """Sample number ``index``."""

@@ -13,7 +13,19 @@ import torch
 from onnx import numpy_helper
 
 from pipeline.errors import GlioLoopError
+from pipeline.registry import InstalledModel
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
+
+
+def networks_of(model: InstalledModel) -> tuple[HalfResolutionUNet, ...]:
+    """Return the tumour networks of a model: the one that learns, and those that are averaged with it.
+
+    Raises
+    ------
+    GlioLoopError
+        MODEL_DAMAGED, MODEL_NOT_TRAINABLE.
+    """
+    return tuple(network_from_onnx(model.path(file)) for file in model.card.tumour_files)
 
 
 def network_from_onnx(path: Path) -> HalfResolutionUNet:

@@ -2,7 +2,6 @@
 
 import shutil
 from datetime import date
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +76,7 @@ def write_threshold_model(
         architecture="U-Net at half resolution",
         licence="AGPL-3.0-or-later",
         opset=OPSET,
-        file=NetworkFile(name="model.onnx", sha256=sha256((target / "model.onnx").read_bytes()).hexdigest()),
+        file=NetworkFile.of(target / "model.onnx"),
         grid=InputGrid(order=tuple(Sequence), spacing_mm=_SPACING, window=(96, 96, 96)),
         brain=stage,
         outputs=tuple(

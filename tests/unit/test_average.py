@@ -1,7 +1,6 @@
 """Several networks as one: their raw outputs are averaged, by inference as by fine-tuning."""
 
 import copy
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +28,13 @@ def model(tmp_path: Path) -> InstalledModel:
     folder = tmp_path / card.name / card.version
     torch.manual_seed(3)
     export_network(HalfResolutionUNet(SHAPE).eval(), len(Sequence), folder / "also-1.onnx")
-    digest = sha256((folder / "also-1.onnx").read_bytes()).hexdigest()
-    card = card.model_copy(update={"also": (NetworkFile(name="also-1.onnx", sha256=digest),)})
+    card = card.model_copy(update={"also": (NetworkFile.of(folder / "also-1.onnx"),)})
     (folder / CARD).write_text(card.model_dump_json())
     return InstalledModel(ModelCard.model_validate_json((folder / CARD).read_text()), folder)
 
 
 def test_raw_outputs_are_averaged(model: InstalledModel) -> None:
-    first, second = (load_network(model, file) for file in (model.card.file, *model.card.also))
+    first, second = (load_network(model, file) for file in model.card.tumour_files)
     mean = Average(first, second)(IMAGES)
     assert mean.dtype == np.float32
     assert np.allclose(mean, (first(IMAGES) + second(IMAGES)) / 2, atol=1e-5)
