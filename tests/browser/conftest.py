@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,14 @@ from pipeline.errors import GlioLoopError
 from pipeline.node import WORKSTATION, Modality, OrthancProcess, free_port
 from pipeline.settings import ROOT
 from pipeline.viewer.ohif import prepare_ohif
-from tests.orthanc.conftest import PATIENCE, Pair, make_pair, send, wait_for
+from tests.orthanc.conftest import Pair, make_pair, send
+from tests.patience import wait_for
 
 selenium = pytest.importorskip("selenium")
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
 #: Fetched things (viewer, axe-core) outlive a test run, and lie outside of what git sees.
 CACHE = ROOT / ".state"
@@ -72,12 +73,17 @@ class Browser:
         """Wait until a condition gives something true, and return that."""
         from selenium.common.exceptions import StaleElementReferenceException  # noqa: PLC0415
 
-        waiting = WebDriverWait(
-            self.driver, seconds * PATIENCE, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException]
-        )
-        return waiting.until(
-            lambda _: condition(), f"waited {seconds:g} s for {what}; the page says: {self.words()[:600]}"
-        )
+        found: list[Any] = []
+
+        def holds() -> bool:
+            try:
+                found[:] = [condition()]
+            except StaleElementReferenceException:
+                return False  # the page is just drawing it anew
+            return bool(found[0])
+
+        wait_for(holds, seconds, lambda: f"{what}; the page says: {self.words()[:600]}")
+        return found[0]
 
     def words(self) -> str:
         """All text of the page."""
@@ -196,11 +202,17 @@ def _two_versions(network: Path, models: Path) -> Path:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The one browser of all tests."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
+    if not shutil.which("chromium") or not shutil.which("chromedriver"):
         pytest.skip("chromium and chromium-driver are not installed")
+    with open_chromium() as browser:
+        yield browser
+
+
+@contextmanager
+def open_chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a screen."""
     options = ChromeOptions()
-    options.binary_location = binary
+    options.binary_location = str(shutil.which("chromium"))
     for argument in (
         "--headless=new",
         "--no-sandbox",
@@ -214,8 +226,8 @@ def chromium() -> Iterator[Browser]:
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    instance = Chrome(options=options, service=ChromeService(driver))
-    instance.set_script_timeout(60)
+    instance = Chrome(options=options, service=ChromeService(shutil.which("chromedriver")))
+    instance.set_script_timeout(600)
     try:
         yield Browser(instance)
     finally:

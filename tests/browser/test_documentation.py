@@ -23,8 +23,9 @@ from pipeline.settings import ROOT
 from pipeline.viewer.ohif import viewer_url
 from tests.browser.conftest import UNREACHABLE, Browser, Site, viewer_or_reason
 from tests.browser.test_viewer import SHOW_SLICE
-from tests.orthanc.conftest import Pair, make_pair, send, wait_for
+from tests.orthanc.conftest import Pair, make_pair, send
 from tests.orthanc.corrections import grow, send_back
+from tests.patience import wait_for
 
 if not os.environ.get("GLIOLOOP_SCREENSHOTS"):
     pytest.skip("pictures are taken when GLIOLOOP_SCREENSHOTS is set", allow_module_level=True)

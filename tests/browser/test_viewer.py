@@ -15,7 +15,7 @@ from pipeline.objects.rtstruct.rasterise import rasterise
 from pipeline.viewer.ohif import viewer_url
 from pipeline.volume import read_volume
 from tests.browser.conftest import Browser, Site
-from tests.orthanc.conftest import wait_for
+from tests.patience import wait_for
 
 #: Shows the slice with this SOP Instance UID in the one viewport; false until the viewer has it.
 SHOW_SLICE = """

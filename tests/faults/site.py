@@ -25,7 +25,8 @@ from pipeline.settings import ROOT
 from tests.faults import network
 from tests.faults.gates import FOLDER_VARIABLE, Gates, interpreter
 from tests.faults.prober import Prober
-from tests.orthanc.conftest import GRACE, PATIENCE, STABLE_AGE, Pair, send, wait_for
+from tests.orthanc.conftest import GRACE, STABLE_AGE, Pair, send
+from tests.patience import PATIENCE, wait_for
 
 ENDED: Final = ("done", "failed", "refused", "cancelled")
 #: Plugin 4.0 answers nothing while Python inside Orthanc holds the lock; a machine busy on every core adds to that.

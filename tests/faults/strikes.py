@@ -19,7 +19,8 @@ from pydicom.uid import generate_uid
 
 from tests.faults.destination import Destination
 from tests.faults.site import ENDED, Layout, Site, tries
-from tests.orthanc.conftest import PATIENCE, STABLE_AGE, send, wait_for
+from tests.orthanc.conftest import STABLE_AGE, send
+from tests.patience import PATIENCE, wait_for
 
 OpenGate = Callable[[], None]
 #: Puts things right again; called before the retry, or at the end.

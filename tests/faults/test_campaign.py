@@ -11,7 +11,8 @@ import pytest
 from tests.faults.campaign import DONE, FAULTS, FINETUNE, INTAKE, PROMOTE, STAGES, Fault, NotApplicable
 from tests.faults.site import ENDED, Layout, Site
 from tests.faults.strikes import nothing
-from tests.orthanc.conftest import PATIENCE, copy_study
+from tests.orthanc.conftest import copy_study
+from tests.patience import PATIENCE
 
 #: A job that has not ended by then waits for the fault to pass.
 _PATIENCE_SECONDS = 45.0

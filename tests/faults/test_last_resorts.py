@@ -13,7 +13,7 @@ import pytest
 from tests.faults.campaign import CLINICAL, DAMAGED, INTAKE
 from tests.faults.gates import START
 from tests.faults.site import Layout, Site, forget_queue
-from tests.orthanc.conftest import PATIENCE, wait_for
+from tests.patience import PATIENCE, wait_for
 
 
 @pytest.fixture

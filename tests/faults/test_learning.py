@@ -33,7 +33,8 @@ from pipeline.settings import Settings
 from tests.faults.campaign import DONE, FAULTS, FINETUNE, PROMOTE, Fault, NotApplicable
 from tests.faults.site import ENDED, Layout, Site
 from tests.faults.strikes import Mend, OpenGate, limit_memory, nothing
-from tests.orthanc.conftest import PATIENCE, copy_study, send, wait_for
+from tests.orthanc.conftest import copy_study, send
+from tests.patience import PATIENCE, wait_for
 from tests.unit.feedback_phantom import grown, phantom, write_case, write_threshold_model
 from tests.unit.test_finetune_learning import fill_store
 

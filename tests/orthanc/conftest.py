@@ -1,8 +1,6 @@
 """Real Orthancs for tests: a node with the plugin and its worker, a workstation that receives."""
 
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,12 @@ from pydicom.uid import generate_uid
 
 from pipeline.demo.sender import send_study, study_in_folder
 from pipeline.node import LOOPBACK, SCANNER, Modality, OrthancProcess, write_pair
+from tests.patience import FairClock, wait_for
 
 STABLE_AGE = 2
 GRACE = 3
-#: How much longer than usual to wait for things to happen: for a machine that others use, too.
-PATIENCE = float(os.environ.get("GLIOLOOP_PATIENCE", "1"))
+#: Seconds in which a node surely looks at a study that has become stable.
+LOOK = 3
 
 
 @dataclass
@@ -51,8 +50,20 @@ class Pair:
             found[:] = self.get("/glioloop/jobs" + (f"?study={study}" if study else ""))
             return bool(found) and found[0]["state"] in states
 
-        wait_for(there, seconds, f"a job in {states}; last seen: {found[:1]}")
+        wait_for(there, seconds, lambda: f"a job in {states}; last seen: {found[:1]}")
         return found[0]
+
+    def settle(self) -> None:
+        """Wait until what arrived is stable, and the node had time to look at it and to begin what follows."""
+        with self.node.client() as client:
+
+            def stable() -> bool:
+                studies = client.get("/studies?expand").raise_for_status().json()
+                return all(one["IsStable"] for one in studies)
+
+            wait_for(stable, 60, "the stable age")
+        clock = FairClock()
+        wait_for(lambda: clock.read() > LOOK, 60, "a look at what is stable")
 
     def workstation_structure_sets(self) -> list[str]:
         """Orthanc ids of the structure sets that arrived at the workstation."""
@@ -65,16 +76,6 @@ class Pair:
         with self.node.client() as client:
             query = {"Level": "Instance", "Query": {"Modality": "RTSTRUCT"}}
             return list(client.post("/tools/find", json=query).raise_for_status().json())
-
-
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until a condition holds; fail the test where it does not in time."""
-    deadline = time.monotonic() + seconds * PATIENCE
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.2)
-    pytest.fail(f"waited {seconds * PATIENCE:g} s for {what}")
 
 
 def make_pair(

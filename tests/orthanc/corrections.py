@@ -12,7 +12,8 @@ from pydicom.uid import MRImageStorage
 from scipy.spatial import ConvexHull
 from skimage.measure import find_contours
 
-from tests.orthanc.conftest import Pair, wait_for
+from tests.orthanc.conftest import Pair
+from tests.patience import wait_for
 
 
 def from_workstation(pair: Pair) -> tuple[str, Dataset]:

@@ -1,6 +1,5 @@
 """Forwarding by Orthanc's own rules (deploy/autorouting.lua), with the node's own forwarding off."""
 
-import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +13,7 @@ from pipeline.demo.sender import StudyFile, send_study
 from pipeline.names import MANUFACTURER
 from pipeline.node import LOOPBACK, OrthancProcess, write_pair
 from pipeline.settings import ROOT
+from tests.patience import holds_within
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +57,8 @@ def _send(node: OrthancProcess, dataset: Dataset, folder: Path) -> None:
 
 def _arrives(workstation: OrthancProcess, dataset: Dataset, seconds: float) -> bool:
     query = {"Level": "Instance", "Query": {"SOPInstanceUID": dataset.SOPInstanceUID}}
-    deadline = time.monotonic() + seconds
     with workstation.client() as client:
-        while time.monotonic() < deadline:
-            if client.post("/tools/find", json=query).raise_for_status().json():
-                return True
-            time.sleep(0.2)
-    return False
+        return holds_within(lambda: bool(client.post("/tools/find", json=query).raise_for_status().json()), seconds)
 
 
 def test_a_result_of_the_node_is_sent_on(routed: tuple[OrthancProcess, OrthancProcess]) -> None:

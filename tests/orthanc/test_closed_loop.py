@@ -16,8 +16,9 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pipeline.names import ROI_NAMES, Region
 from pipeline.registry import Registry
 from pipeline.settings import ROOT
-from tests.orthanc.conftest import Pair, copy_study, make_pair, send, wait_for
+from tests.orthanc.conftest import Pair, copy_study, make_pair, send
 from tests.orthanc.corrections import fetch, outlines, replace_contours, send_back
+from tests.patience import wait_for
 
 pytest.importorskip("torch")
 

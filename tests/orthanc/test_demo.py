@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS
 from pipeline.settings import ROOT
+from tests.patience import holds_within, wait_for, wait_for_end
 
 TIMINGS = {
     "setup",
@@ -45,7 +45,7 @@ def _start(state: Path, *arguments: str) -> subprocess.Popen[str]:
 def _demo(state: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Run the demo to its end; return exit status, the JSON document, and what it said on stderr."""
     process = _start(state, *arguments)
-    out, told = process.communicate(timeout=550)
+    out, told = wait_for_end(process, 550)
     return process.returncode, json.loads(out) if out else {}, told
 
 
@@ -62,10 +62,8 @@ def _processes_of(state: Path) -> list[str]:
 
 
 def _wait_until_none(state: Path, seconds: float = 30) -> list[str]:
-    deadline = time.monotonic() + seconds
-    while (left := _processes_of(state)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return left
+    holds_within(lambda: not _processes_of(state), seconds)
+    return _processes_of(state)
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +126,8 @@ def test_a_folder_without_images_is_refused_before_anything_starts(tmp_path: Pat
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_running_however_it_ends(tmp_path: Path, sample_study: Path, number: signal.Signals) -> None:
     process = _start(tmp_path, "--study", str(sample_study))
-    deadline = time.monotonic() + 60
-    while not any("pipeline.worker" in line for line in _processes_of(tmp_path)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert any("pipeline.worker" in line for line in _processes_of(tmp_path))
+    wait_for(lambda: any("pipeline.worker" in line for line in _processes_of(tmp_path)), 60, "the worker")
     process.send_signal(number)
-    process.communicate(timeout=60)
+    wait_for_end(process, 60)
     assert process.returncode != 0
     assert _wait_until_none(tmp_path) == []

@@ -14,8 +14,9 @@ from pipeline.jobs import ProcessOptions
 from pipeline.names import Sequence
 from pipeline.registry import Registry
 from pipeline.settings import Settings
-from tests.orthanc.conftest import Pair, copy_study, make_pair, send, wait_for
+from tests.orthanc.conftest import Pair, copy_study, make_pair, send
 from tests.orthanc.corrections import from_workstation, grow, send_back
+from tests.patience import wait_for
 
 MESSAGE = REASONS["SEQUENCE_LACKING"].message
 

@@ -1,6 +1,5 @@
 """The loop on real Orthancs: contours out, corrections back, kept once, learnt from behind clinical jobs."""
 
-import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -12,8 +11,9 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from pipeline.audit import AuditTrail
-from tests.orthanc.conftest import STABLE_AGE, Pair, make_pair, send, wait_for
+from tests.orthanc.conftest import Pair, make_pair, send
 from tests.orthanc.corrections import from_workstation, grow, send_back
+from tests.patience import wait_for
 from tests.unit.feedback_phantom import write_threshold_model
 
 GROWTH_MM = 2.0
@@ -58,7 +58,7 @@ def test_corrections_come_back(loop: Pair, sample_study: Path, tmp_path: Path) -
     # Our own copy, echoed back.
     with loop.workstation.client() as client:
         client.post("/modalities/node/store", content=stored).raise_for_status()
-    time.sleep(STABLE_AGE + 3)
+    loop.settle()
     assert _feedback(loop)["total"] == 0
 
     # Edited in place: the same SOP Instance UID.
@@ -127,7 +127,7 @@ def _check_foreign(loop: Pair, structure_set: Dataset) -> None:
     foreign.PatientID = "SOMEONE-ELSE"
     foreign.SOPInstanceUID = foreign.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     send_back(loop, foreign)
-    time.sleep(STABLE_AGE + 3)
+    loop.settle()
     assert _feedback(loop)["total"] == 2
 
 

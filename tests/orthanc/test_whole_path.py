@@ -1,14 +1,14 @@
 """A study in by C-STORE, a structure set out at the workstation; on real Orthancs."""
 
 import subprocess
-import time
 from pathlib import Path
 
 import pydicom
 import pytest
 
 from pipeline.audit import AuditTrail
-from tests.orthanc.conftest import SCANNER, STABLE_AGE, Pair, copy_study, send, wait_for
+from tests.orthanc.conftest import SCANNER, Pair, copy_study, send
+from tests.patience import wait_for
 
 
 def structure_set_at_workstation(pair: Pair) -> pydicom.Dataset:
@@ -75,7 +75,7 @@ def test_sample_study_by_dcmtk(pair: Pair, sample_study: Path) -> None:
     assert job["result"]["rtstruct"]["sop_instance_uid"] == structure_set.SOPInstanceUID
     assert set(job["timings_s"]) == {"identify", "load", "align", "infer", "restore", "write", "store", "forward"}
     # Our own upload makes the study stable once more; that must not start another run.
-    time.sleep(STABLE_AGE * 2 + 2)
+    pair.settle()
     assert [one["id"] for one in pair.get("/glioloop/jobs")] == [job["id"]]
     assert len(pair.workstation_structure_sets()) == 1
 
@@ -99,7 +99,7 @@ def test_resent_and_reprocessed(pair: Pair, sample_study: Path) -> None:
     study = send(pair, sample_study)
     job = pair.wait_job("done")
     send(pair, sample_study)
-    time.sleep(STABLE_AGE + 3)
+    pair.settle()
     assert [one["id"] for one in pair.get("/glioloop/jobs")] == [job["id"]]
     assert len(pair.node_structure_sets()) == 1
 

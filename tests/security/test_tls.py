@@ -21,7 +21,8 @@ from pipeline.node import (
     write_workstation_configuration,
 )
 from pipeline.settings import load_settings
-from tests.orthanc.conftest import SCANNER, wait_for
+from tests.orthanc.conftest import SCANNER
+from tests.patience import wait_for
 
 VERIFICATION = "1.2.840.10008.1.1"
 

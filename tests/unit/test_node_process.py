@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.node import OrthancProcess, free_port, write_workstation_configuration
 from pipeline.node.configuration import NodeConfiguration
 from pipeline.settings import ROOT
+from tests.patience import wait_for
 
 
 @pytest.fixture
@@ -84,7 +84,4 @@ def test_it_ends_with_a_parent_that_is_killed(configuration: NodeConfiguration) 
     os.kill(pid, 0)
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not Path(f"/proc/{pid}").exists()
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), 60, "the end of Orthanc")

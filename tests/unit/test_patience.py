@@ -1,0 +1,51 @@
+"""The clock that tests wait by."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.patience import FairClock, holds_within
+
+
+@contextmanager
+def _children(code: str, count: int) -> Iterator[None]:
+    children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def _passed(rounds: int = 4) -> tuple[float, float]:
+    """Seconds on the wall and seconds that count."""
+    began, clock = time.monotonic(), FairClock()
+    for _ in range(rounds):
+        time.sleep(0.5)
+        clock.read()
+    return time.monotonic() - began, clock.seconds
+
+
+def test_seconds_of_waiting_processes_count_whole() -> None:
+    with _children("import time; time.sleep(600)", 2):
+        time.sleep(2)  # until they have started
+        wall, counted = _passed()
+    assert counted == pytest.approx(wall, rel=0.05)
+
+
+def test_seconds_without_a_processor_count_less() -> None:
+    with _children("while True: pass", 4 * (os.cpu_count() or 1)):
+        time.sleep(1)
+        wall, counted = _passed()
+    assert counted < 0.7 * wall
+
+
+def test_a_wait_ends_where_nothing_comes() -> None:
+    assert not holds_within(lambda: False, 0.5)
+    assert holds_within(lambda: True, 0)
