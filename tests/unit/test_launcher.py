@@ -109,8 +109,17 @@ def test_two_first_starts_at_once_wait_for_each_other(clone: Path) -> None:
 
 
 def test_its_own_commands_help_without_setting_anything_up(clone: Path) -> None:
-    for command in ("setup", "test", "worker"):
+    for command in ("setup", "test", "lint", "worker"):
         answer = _run(command, "--help", folder=clone)
         assert answer.returncode == 0
         assert answer.stdout.startswith(f"Usage: glioloop {command}")
     assert not (clone / ".venv").exists()
+
+
+def test_a_named_test_runs_alone_and_without_the_linters(tmp_path: Path) -> None:
+    test = tmp_path / "test_one.py"
+    test.write_text("def test_one() -> None:\n    pass\n")
+    answer = _run("test", str(test), "-p", "no:cacheprovider")
+    assert answer.returncode == 0, answer.stderr
+    assert "1 passed" in answer.stdout
+    assert "All checks passed" not in answer.stdout  # ruff's words
