@@ -1,5 +1,6 @@
 """The archive as the pipeline sees it: Orthanc's REST API, over HTTP or from inside the plugin."""
 
+import json
 import ssl
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,14 +16,47 @@ from pipeline.settings import Settings
 KEPT_SECONDS: Final = 0.4
 
 
+#: The only answers that say that something is not there; all else says nothing about it.
+_ABSENT: Final = (httpx.codes.NOT_FOUND, httpx.codes.GONE)
+#: What other answers than success mean. Errors of the server are worth another try: Orthanc gives them while it starts,
+#: stops, or its disk is full.
+_CODES: Final[dict[int, str]] = {
+    httpx.codes.UNAUTHORIZED: "ORTHANC_DENIED",
+    httpx.codes.FORBIDDEN: "ORTHANC_DENIED",
+    httpx.codes.PROXY_AUTHENTICATION_REQUIRED: "ORTHANC_DENIED",
+    httpx.codes.REQUEST_TIMEOUT: "ORTHANC_UNREACHABLE",
+    httpx.codes.LOCKED: "ORTHANC_UNREACHABLE",
+    httpx.codes.TOO_EARLY: "ORTHANC_UNREACHABLE",
+    httpx.codes.TOO_MANY_REQUESTS: "ORTHANC_UNREACHABLE",
+    httpx.codes.REQUEST_ENTITY_TOO_LARGE: "ARCHIVE_FULL",
+    httpx.codes.INSUFFICIENT_STORAGE: "ARCHIVE_FULL",
+}
+
+
 class Archive(Protocol):
-    """What identification and job submission need of Orthanc, wherever they run."""
+    """What identification and job submission need of Orthanc, wherever they run.
+
+    None is said of what is surely not there. Whatever else keeps an answer from coming is raised: taken for absence, it
+    would refuse a good study.
+    """
 
     def get(self, path: str) -> Any:
-        """Return the parsed JSON answer of ``GET path``; None where there is no such resource."""
+        """Return the parsed JSON answer of ``GET path``; None where there is no such resource.
+
+        Raises
+        ------
+        GlioLoopError
+            ORTHANC_UNREACHABLE, ORTHANC_DENIED, ORTHANC_REFUSED, ARCHIVE_FULL.
+        """
 
     def post(self, path: str, body: str | bytes) -> Any:
-        """Return the parsed JSON answer of ``POST path``."""
+        """Return the parsed JSON answer of ``POST path``; None where there is no such resource.
+
+        Raises
+        ------
+        GlioLoopError
+            As :meth:`get`.
+        """
 
 
 def _trust(settings: Settings) -> ssl.SSLContext | bool:
@@ -66,26 +100,12 @@ class HttpArchive:
         )
 
     def get(self, path: str) -> Any:
-        """See :class:`Archive`.
-
-        Raises
-        ------
-        GlioLoopError
-            ORTHANC_UNREACHABLE.
-        """
-        response = self._request("GET", path)
-        return None if response is None else response.json()
+        """See :class:`Archive`."""
+        return self._request("GET", path)
 
     def post(self, path: str, body: str | bytes) -> Any:
-        """See :class:`Archive`.
-
-        Raises
-        ------
-        GlioLoopError
-            ORTHANC_UNREACHABLE; STORE_FAILED where Orthanc refuses what was posted.
-        """
-        response = self._request("POST", path, content=body)
-        return None if response is None else response.json()
+        """See :class:`Archive`."""
+        return self._request("POST", path, content=body)
 
     def download(self, path: str, target: Path, most_bytes: int | None = None) -> bool:
         """Write the answer of ``GET path`` to a file, streamed; False where there is no such resource.
@@ -93,13 +113,12 @@ class HttpArchive:
         Raises
         ------
         GlioLoopError
-            ORTHANC_UNREACHABLE; INPUT_TOO_LARGE for more than ``most_bytes``.
+            As :meth:`get`; INPUT_TOO_LARGE for more than ``most_bytes``.
         """
         try:
             with self._client.stream("GET", path) as response:
-                if response.status_code == httpx.codes.NOT_FOUND:
+                if not _is_there(response):
                     return False
-                response.raise_for_status()
                 with target.open("wb") as file:
                     for chunk in response.iter_bytes():
                         file.write(chunk)
@@ -109,16 +128,35 @@ class HttpArchive:
             raise GlioLoopError("ORTHANC_UNREACHABLE", f"GET {path}: {type(error).__name__}") from error
         return True
 
-    def _request(self, method: str, path: str, content: str | bytes | None = None) -> httpx.Response | None:
+    def _request(self, method: str, path: str, content: str | bytes | None = None) -> Any:
         try:
             response = self._client.request(method, path, content=content)
         except httpx.HTTPError as error:
             raise GlioLoopError("ORTHANC_UNREACHABLE", f"{method} {path}: {type(error).__name__}") from error
-        if response.status_code == httpx.codes.NOT_FOUND:
-            return None
-        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) or response.is_server_error:
-            # Orthanc answers 500 and 503 while it starts, stops, or its disk is full: worth another try.
-            raise GlioLoopError("ORTHANC_UNREACHABLE", f"{method} {path}: HTTP {response.status_code}")
-        if response.is_error:
-            raise GlioLoopError("STORE_FAILED", f"{method} {path}: HTTP {response.status_code}")
-        return response
+        return parsed(response.content, f"{method} {path}") if _is_there(response) else None
+
+
+def _is_there(response: httpx.Response) -> bool:
+    """Tell whether an answer holds what was asked for, or says that it is not there; raise for every other one."""
+    status = response.status_code
+    if response.is_success:
+        return True
+    if status in _ABSENT:
+        return False
+    code = _CODES.get(status) or ("ORTHANC_UNREACHABLE" if response.is_server_error else "ORTHANC_REFUSED")
+    detail = f"{response.request.method} {response.request.url.path}: HTTP {status}"
+    raise GlioLoopError(code, detail, {"http_status": status})
+
+
+def parsed(content: bytes | str, asked: str) -> Any:
+    """Return an answer's JSON; one that is cut off, or a proxy's page, says nothing about what was asked.
+
+    Raises
+    ------
+    GlioLoopError
+        ORTHANC_UNREACHABLE.
+    """
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise GlioLoopError("ORTHANC_UNREACHABLE", f"{asked}: the answer is not JSON") from error

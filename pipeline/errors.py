@@ -29,11 +29,14 @@ class Reason:
         For a radiologist: what is wrong with this study.
     hint
         For an engineer: where to look and what to change.
+    transient
+        Whether it may pass by itself: what met it is tried again before the job fails.
     """
 
     kind: Kind
     message: str
     hint: str
+    transient: bool = False
 
 
 REASONS: dict[str, Reason] = {
@@ -274,7 +277,7 @@ REASONS: dict[str, Reason] = {
     "STORE_FAILED": Reason(
         Kind.FAILURE,
         "The result could not be stored in the archive.",
-        "Orthanc refused the upload or did not answer; see its log, then retry the job.",
+        "Orthanc refused what was uploaded; the detail and its log say why, then retry the job.",
     ),
     "FORWARD_FAILED": Reason(
         Kind.FAILURE,
@@ -294,7 +297,32 @@ REASONS: dict[str, Reason] = {
     "ORTHANC_UNREACHABLE": Reason(
         Kind.FAILURE,
         "The archive did not answer.",
-        "Orthanc's HTTP server is down or refuses the worker's token.",
+        "Orthanc's HTTP server is down, too slow, or answers with an error; see its log, then retry the job.",
+        transient=True,
+    ),
+    "ORTHANC_DENIED": Reason(
+        Kind.FAILURE,
+        "The archive does not let the node in.",
+        "Orthanc (or a proxy before it) refuses the user, password or token: OrthancUser and OrthancPassword of a "
+        "worker started elsewhere; then retry the job.",
+        transient=True,
+    ),
+    "ORTHANC_REFUSED": Reason(
+        Kind.FAILURE,
+        "The archive refused a request of the node.",
+        "The detail names request and HTTP status; look for a proxy between them, or an Orthanc that lacks the route.",
+    ),
+    "ARCHIVE_FULL": Reason(
+        Kind.FAILURE,
+        "The archive has no room for the result.",
+        "Orthanc or a proxy before it took no more (HTTP 413 or 507): raise MaximumStorageSize, the disk or the "
+        "proxy's limit, then retry the job.",
+    ),
+    "IMAGE_WITHHELD": Reason(
+        Kind.FAILURE,
+        "The archive lists images that it does not hand out, so the study was not judged.",
+        "They were being replaced at every try, or their files are missing from Orthanc's storage; retry the job.",
+        transient=True,
     ),
     "CONFIGURATION_INVALID": Reason(
         Kind.FAILURE,

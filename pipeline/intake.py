@@ -109,39 +109,42 @@ def decide(archive: Archive, study: Study, settings: Settings, override: Mapping
     Raises
     ------
     GlioLoopError
-        STUDY_EMPTY, NO_MR, SERIES_UNKNOWN, INPUT_TOO_LARGE.
+        STUDY_EMPTY, NO_MR, SERIES_UNKNOWN, INPUT_TOO_LARGE; IMAGE_WITHHELD where the archive lists a series and hands
+        out none of its images.
     """
     count = sum(len(one["Instances"]) for one in study.series.values())
     if count > settings.most_instances:
         raise GlioLoopError("INPUT_TOO_LARGE", f"{count} instances, {settings.most_instances} allowed")
-    headers = [header for one in study.series.values() if (header := _header(archive, one)) is not None]
+    headers = [_header(archive, one) for one in study.series.values() if one["Instances"]]
     return identify(headers, settings.identification, override)
 
 
-def _header(archive: Archive, series: Mapping[str, Any]) -> SeriesHeader | None:
-    dataset = _representative(archive, sorted(series["Instances"]))
-    if dataset is None:
-        return None
+def _header(archive: Archive, series: Mapping[str, Any]) -> SeriesHeader:
     return SeriesHeader(
         series_instance_uid=series["MainDicomTags"]["SeriesInstanceUID"],
         instance_count=len(series["Instances"]),
-        dataset=dataset,
+        dataset=_representative(archive, sorted(series["Instances"])),
         orthanc_id=series["ID"],
     )
 
 
-def _representative(archive: Archive, instances: list[str]) -> Dataset | None:
+def _representative(archive: Archive, instances: list[str]) -> Dataset:
     """One instance tells what the series is: the middle one by id, the same at every look.
 
     Where it is a diffusion sequence's image without diffusion weighting, the highest b-value of a few others
     counts: Philips keeps both kinds in one series.
     """
-    dataset = _header_of(archive, instances[len(instances) // 2]) if instances else None
-    if dataset is None or b_value_of(dataset) != 0:
-        return dataset
     step = max(1, len(instances) // OTHERS_LOOKED_AT)
-    found = [dataset, *(_header_of(archive, one) for one in instances[::step][:OTHERS_LOOKED_AT])]
-    return max((one for one in found if one is not None), key=lambda one: b_value_of(one) or 0.0)
+    others = instances[::step][:OTHERS_LOOKED_AT]
+    middle = instances[len(instances) // 2]
+    dataset = _header_of(archive, middle) or next(filter(None, (_header_of(archive, one) for one in others)), None)
+    if dataset is None:
+        # Left out, the series would count as missing, and the study be refused for it.
+        raise GlioLoopError("IMAGE_WITHHELD", f"instance {middle}")
+    if b_value_of(dataset) != 0:
+        return dataset
+    found = [dataset, *filter(None, (_header_of(archive, one) for one in others))]
+    return max(found, key=lambda one: b_value_of(one) or 0.0)
 
 
 def _header_of(archive: Archive, instance: str) -> Dataset | None:
@@ -164,7 +167,7 @@ def prepare(
     Raises
     ------
     GlioLoopError
-        STUDY_EMPTY, NO_MR, SERIES_UNKNOWN. A missing sequence is no error here: ``decision`` tells.
+        STUDY_EMPTY, NO_MR, SERIES_UNKNOWN, IMAGE_WITHHELD. A missing sequence is no error here: ``decision`` tells.
     """
     decision = decide(archive, study, settings, options.series)
     by_uid = {one["MainDicomTags"]["SeriesInstanceUID"]: one for one in study.series.values()}
@@ -224,5 +227,11 @@ def _sop_instance_uids(archive: Archive, study: Study, series_uids: list[str]) -
         if one["MainDicomTags"]["SeriesInstanceUID"] in series_uids
         for instance in one["Instances"]
     }
-    listed = archive.get(f"/studies/{study.orthanc_id}/instances") or []
-    return [one["MainDicomTags"]["SOPInstanceUID"] for one in listed if one["ID"] in wanted]
+    listed = archive.get(f"/studies/{study.orthanc_id}/instances")
+    if listed is None:
+        raise GlioLoopError("STUDY_UNKNOWN", study.orthanc_id)
+    found = {one["ID"]: one["MainDicomTags"]["SOPInstanceUID"] for one in listed}
+    if not wanted <= found.keys():
+        # Between the two listings the study changed: the job's identity would be that of neither content.
+        raise GlioLoopError("IMAGE_WITHHELD", f"{len(wanted - found.keys())} images of study {study.orthanc_id}")
+    return [found[one] for one in sorted(wanted)]

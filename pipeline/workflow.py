@@ -72,10 +72,10 @@ def registry() -> Registry:
 
 
 def _step(
-    name: Stage | str, talks_to_orthanc: bool = False, waits_for: tuple[str, ...] = ("ORTHANC_UNREACHABLE",)
+    name: Stage | str, talks_to_orthanc: bool = False, waits_for: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def transient(error: BaseException) -> bool:
-        return isinstance(error, GlioLoopError) and error.code in waits_for
+        return isinstance(error, GlioLoopError) and (error.reason.transient or error.code in waits_for)
 
     return DBOS.step(
         name=str(name),
@@ -218,7 +218,8 @@ def _download(instance: str, target: Path) -> None:
         time.sleep(wait)
         if archive().download(f"/instances/{instance}/file", target, _most_bytes()):
             return
-    raise GlioLoopError("STUDY_GONE", f"instance {instance}")
+    listed = archive().get(f"/instances/{instance}") is not None
+    raise GlioLoopError("IMAGE_WITHHELD" if listed else "STUDY_GONE", f"instance {instance}")
 
 
 @_step(Stage.ALIGN)
@@ -485,7 +486,7 @@ _INTAKE_STAGE = "intake"
 
 
 # Here there is no job yet that could say why nothing came of a study.
-@_step("look", talks_to_orthanc=True, waits_for=("ORTHANC_UNREACHABLE", "DISK_FULL", "OUT_OF_MEMORY"))
+@_step("look", talks_to_orthanc=True, waits_for=("DISK_FULL", "OUT_OF_MEMORY"))
 def _look(study_id: str, origin: str) -> dict[str, Any]:
     """Look at a study and queue what follows: a job, a second look after the grace time, or nothing."""
     look = str(DBOS.workflow_id)

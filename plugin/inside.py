@@ -1,9 +1,19 @@
 """The archive from inside: Orthanc's REST API through the plugin SDK."""
 
-import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import orthanc
+
+from pipeline.archive import parsed
+from pipeline.errors import GlioLoopError
+
+#: The only errors that say that something is not there; Orthanc's HTTP server answers them with 404.
+_ABSENT: Final = (
+    orthanc.ErrorCode.UNKNOWN_RESOURCE,
+    orthanc.ErrorCode.INEXISTENT_ITEM,
+    orthanc.ErrorCode.INEXISTENT_FILE,
+)
 
 
 class PluginArchive:
@@ -15,14 +25,19 @@ class PluginArchive:
 
     def get(self, path: str) -> Any:
         """See :class:`pipeline.archive.Archive`."""
-        try:
-            return json.loads(orthanc.RestApiGet(path))
-        except orthanc.OrthancException:
-            return None
+        return _answer(f"GET {path}", lambda: orthanc.RestApiGet(path))
 
     def post(self, path: str, body: str | bytes) -> Any:
         """See :class:`pipeline.archive.Archive`."""
-        try:
-            return json.loads(orthanc.RestApiPost(path, body))
-        except orthanc.OrthancException:
+        return _answer(f"POST {path}", lambda: orthanc.RestApiPost(path, body))
+
+
+def _answer(asked: str, ask: Callable[[], bytes]) -> Any:
+    try:
+        content = ask()
+    except orthanc.OrthancException as error:
+        code = error.args[0] if error.args else None
+        if code in _ABSENT:
             return None
+        raise GlioLoopError("ORTHANC_UNREACHABLE", f"{asked}: Orthanc's error {code}") from error
+    return parsed(content, asked)

@@ -32,7 +32,7 @@ _KINDS = ("rtstruct", "seg")
 
 
 def _transient(error: BaseException) -> bool:
-    return isinstance(error, GlioLoopError) and error.code == "ORTHANC_UNREACHABLE"
+    return isinstance(error, GlioLoopError) and error.reason.transient
 
 
 def _step(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
