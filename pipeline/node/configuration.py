@@ -24,6 +24,9 @@ PLUGIN_SCRIPT = ROOT / "plugin" / "glioloop_plugin.py"
 LOOPBACK = "127.0.0.1"
 USER = "glioloop"
 
+_LOWEST_PORT = 10_000
+_EPHEMERAL_PORTS = 32_768  # where Linux begins by default (ip_local_port_range)
+
 _STRING_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
@@ -95,10 +98,19 @@ class NodeConfiguration:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of the loopback interface that was free a moment ago.
+
+    Below the range from which systems draw the ports of outgoing connections, so that none of those takes it before
+    it is used, and drawn by lot, so that two nodes that are set up at the same moment hardly ever draw the same.
+    """
+    while True:
+        port = _LOWEST_PORT + secrets.randbelow(_EPHEMERAL_PORTS - _LOWEST_PORT)
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
 
 
 def read_commented_json(path: Path) -> dict[str, Any]:
