@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,21 @@ class CaseFolder:
 
     def write_volume(self, sequence: Sequence, volume: SourceVolume) -> None:
         """Keep a series as a volume with the record of its slices."""
-        self.write_image(f"volume-{sequence.value}", volume.image)
-        record = asdict(volume) | {"image": None, "slices": [asdict(one) for one in volume.slices]}
-        self.write_json(f"volume-{sequence.value}", record)
+        name = f"volume-{sequence.value}"
+        self.write_image(name, volume.image)
+        if volume.valid is not None:
+            self.write_image(f"{name}-valid", volume.valid)
+        record = {one.name: getattr(volume, one.name) for one in fields(volume) if one.name != "image"}
+        slices = [asdict(one) for one in volume.slices]
+        self.write_json(name, record | {"valid": volume.valid is not None, "slices": slices})
 
     def read_volume(self, sequence: Sequence) -> SourceVolume:
         """Return what :meth:`write_volume` kept."""
-        record = self.read_json(f"volume-{sequence.value}")
+        name = f"volume-{sequence.value}"
+        record = self.read_json(name)
         slices = tuple(SliceSource(**{**one, "position": tuple(one["position"])}) for one in record["slices"])
-        return SourceVolume(**{**record, "image": self.read_image(f"volume-{sequence.value}"), "slices": slices})
+        valid = self.read_image(f"{name}-valid") if record.get("valid") else None
+        return SourceVolume(**{**record, "image": self.read_image(name), "valid": valid, "slices": slices})
 
     def write_volumes(self, volumes: Mapping[Sequence, SourceVolume]) -> None:
         """Keep the volumes of a study, and which they are: a file that is lost is no sequence that lacks."""

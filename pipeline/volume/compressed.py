@@ -81,7 +81,29 @@ def code_stream_size(frame: bytes) -> tuple[int, int] | None:
     return _jpeg_size(frame) if frame.startswith(_JPEG) else None
 
 
+def code_stream_precision(dataset: Dataset) -> int | None:
+    """Bits of a sample that the first code stream of a data set says; None where it holds none (native, RLE)."""
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated or "PixelData" not in dataset:
+        return None
+    count = int(dataset.get("NumberOfFrames") or 1)
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=count))
+    start = frame.find(_JPEG_2000, 0, 4096)
+    if start >= 0 and len(frame) > start + 42:
+        return (frame[start + 42] & 0x7F) + 1
+    at = _frame_header(frame) if frame.startswith(_JPEG) else None
+    return None if at is None else frame[at + 4]
+
+
 def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
+    at = _frame_header(frame)
+    if at is None:
+        return None
+    rows, columns = struct.unpack_from(">2H", frame, at + 5)
+    return columns, rows
+
+
+def _frame_header(frame: bytes) -> int | None:
+    """Where the marker of the frame header stands."""
     at = 2
     while at + 9 <= len(frame) and frame[at] == 0xFF:
         marker = frame[at + 1]
@@ -89,7 +111,6 @@ def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
             at += 1
             continue
         if marker in _FRAME_MARKERS:
-            rows, columns = struct.unpack_from(">2H", frame, at + 5)
-            return columns, rows
+            return at
         at += 2 + struct.unpack_from(">H", frame, at + 2)[0]
     return None

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,40 @@ from pipeline.exhaustion import raise_if_exhausted
 from pipeline.volume import jpeg
 from pipeline.volume.compressed import require_declared_size
 from pipeline.volume.frames import Frame
+from pipeline.volume.stored import Stored, inverted, padding_of, stored_values
+from pipeline.volume.validity import Mask, constant_border
 
 jpeg.register()
 
 
-def decode(frames: Iterable[Frame]) -> NDArray[np.float32]:
-    """Grey values of frames in their order.
+@dataclass(frozen=True)
+class Decoded:
+    """Frames as a volume.
 
-    Compressed transfer syntaxes are decoded by pydicom's plugins. Rescale slope and intercept (or the modality
-    LUT) are applied per instance, in Enhanced MR per frame. Real-world value maps and Philips' private scaling
-    are left alone: they only rescale what a network's normalisation rescales again. MONOCHROME1 is inverted.
+    Attributes
+    ----------
+    values
+        float32, axes (slice k, row j, column i); padding has the lowest value that was imaged.
+    valid
+        uint8, the same axes: 1 where imaged, 0 for padding and for a constant background. None where all was.
+    """
+
+    values: NDArray[np.float32]
+    valid: NDArray[np.uint8] | None
+
+
+def decode(frames: Iterable[Frame]) -> Decoded:
+    """Grey values of frames in their order, and which of them were imaged.
+
+    Compressed transfer syntaxes are decoded by pydicom's plugins; of every word only the stored bits count.
+    Rescale slope and intercept (or the modality LUT) are applied per instance, in Enhanced MR per frame.
+    Real-world value maps and Philips' private scaling are left alone: they only rescale what a network's
+    normalisation rescales again. MONOCHROME1 is inverted.
 
     Parameters
     ----------
     frames
         Frames of equal size.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, axes (slice k, row j, column i).
 
     Raises
     ------
@@ -46,17 +61,36 @@ def decode(frames: Iterable[Frame]) -> NDArray[np.float32]:
     frames = tuple(frames)
     columns, rows = frames[0].size
     volume = np.empty((len(frames), rows, columns), dtype=np.float32)
+    padded: dict[int, Mask] = {}
     wanted: dict[Path, list[tuple[int, Frame]]] = {}
     for k, frame in enumerate(frames):
         wanted.setdefault(frame.path, []).append((k, frame))
-    inverted = False
     for path, places in wanted.items():
         dataset = _whole(path, places[0][1])
-        inverted |= str(dataset.get("PhotometricInterpretation", "")) == "MONOCHROME1"
         stored = _stored(dataset, places[0][1])
         for k, frame in places:
-            volume[k] = _rescaled(stored[(frame.frame_number or 1) - 1], dataset, frame)
-    return _checked(volume, inverted)
+            one = stored[(frame.frame_number or 1) - 1]
+            if (padding := padding_of(one, dataset)) is not None:
+                padded[k] = padding
+            volume[k] = _rescaled(one, dataset, frame)
+    return _with_validity(volume, padded)
+
+
+def _with_validity(volume: NDArray[np.float32], padded: dict[int, Mask]) -> Decoded:
+    if not np.isfinite(volume).all():
+        raise GlioLoopError("PIXELS_INVALID", "Values that are no numbers.")
+    valid = np.ones(volume.shape, dtype=np.uint8)
+    for k, padding in padded.items():
+        valid[k][padding] = 0
+    imaged = volume[valid > 0] if padded else volume
+    if imaged.size == 0 or imaged.min() == imaged.max():
+        raise GlioLoopError("PIXELS_INVALID", "Every pixel has the same value.")
+    if padded:
+        volume[valid == 0] = imaged.min()
+    for one, seen in zip(volume, valid, strict=True):
+        if (background := constant_border(one)) is not None:
+            seen[background] = 0
+    return Decoded(volume, None if valid.all() else valid)
 
 
 def _whole(path: Path, frame: Frame) -> Dataset:
@@ -80,13 +114,15 @@ def _stored(dataset: Dataset, frame: Frame) -> NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # padding and dubious lengths: what matters raises
+            # As decoded: which bits count is settled below, after every decoder alike.
+            dataset.pixel_array_options(correct_unused_bits=False)
             pixels = dataset.pixel_array
     except Exception as error:  # decoders raise many kinds
         raise _unreadable(frame, error) from error
     pixels = pixels[np.newaxis] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.shape[1:] != (frame.size[1], frame.size[0]):
         raise _unreadable(frame, ValueError(f"decoded shape {pixels.shape}"))
-    return pixels
+    return stored_values(pixels, dataset)
 
 
 def _unreadable(frame: Frame, error: Exception) -> GlioLoopError:
@@ -98,13 +134,17 @@ def _unreadable(frame: Frame, error: Exception) -> GlioLoopError:
     )
 
 
-def _rescaled(pixels: NDArray[Any], dataset: Dataset, frame: Frame) -> NDArray[np.float32]:
+def _rescaled(stored: Stored, dataset: Dataset, frame: Frame) -> NDArray[np.float32]:
+    turned = str(dataset.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
     groups = _value_transformation(dataset, frame)
-    if groups is None:
-        return np.asarray(apply_modality_lut(pixels, dataset), dtype=np.float32)
-    slope = float(groups.get("RescaleSlope") or 1.0)
-    intercept = float(groups.get("RescaleIntercept") or 0.0)
-    return np.asarray(pixels * slope + intercept, dtype=np.float32)
+    if groups is None and dataset.get("ModalityLUTSequence"):
+        looked_up = np.asarray(apply_modality_lut(stored, dataset), dtype=np.float32)
+        top = (1 << int(dataset.ModalityLUTSequence[0].LUTDescriptor[2])) - 1
+        return np.float32(top) - looked_up if turned else looked_up
+    place = dataset if groups is None else groups
+    slope, intercept = float(place.get("RescaleSlope") or 1.0), float(place.get("RescaleIntercept") or 0.0)
+    values = inverted(stored, dataset) if turned else stored
+    return np.asarray(values * slope + intercept, dtype=np.float32)
 
 
 def _value_transformation(dataset: Dataset, frame: Frame) -> Dataset | None:
@@ -118,12 +158,3 @@ def _value_transformation(dataset: Dataset, frame: Frame) -> Dataset | None:
             found: Dataset = place.PixelValueTransformationSequence[0]
             return found
     return Dataset()
-
-
-def _checked(volume: NDArray[np.float32], inverted: bool) -> NDArray[np.float32]:
-    if not np.isfinite(volume).all():
-        raise GlioLoopError("PIXELS_INVALID", "Values that are no numbers.")
-    low, high = float(volume.min()), float(volume.max())
-    if low == high:
-        raise GlioLoopError("PIXELS_INVALID", "Every pixel has the same value.")
-    return (high + low) - volume if inverted else volume

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
@@ -15,7 +16,7 @@ from pipeline.exhaustion import raise_if_exhausted
 from pipeline.volume.compressed import require_inflated_within
 from pipeline.volume.frames import Frame, frames_of
 from pipeline.volume.limits import VolumeLimits
-from pipeline.volume.pixels import decode
+from pipeline.volume.pixels import Decoded, decode
 from pipeline.volume.records import SliceSource, SourceVolume
 from pipeline.volume.stacks import Stack, regular_stack
 
@@ -80,11 +81,11 @@ def _volume(headers: Sequence[tuple[Path, Dataset]], limits: VolumeLimits, echo_
         _require_within(headers, limits)
         frames = _unique([frame for path, header in headers for frame in frames_of(header, path)])
         stack = regular_stack(frames, limits, echo_time_ms)
-        image = _image(stack)
+        decoded = decode(stack.frames)
     except GlioLoopError as error:
         detail = f"Series {series}: {error.detail}"
         raise GlioLoopError(error.code, detail, {"series_instance_uid": series, **error.data}) from error
-    return _record(stack, image, headers[0][1])
+    return _record(stack, decoded, headers[0][1])
 
 
 def _header(path: Path, limits: VolumeLimits) -> Dataset:
@@ -125,24 +126,25 @@ def _unique(frames: Sequence[Frame]) -> list[Frame]:
     return list({(frame.sop_instance_uid or str(frame.path), frame.frame_number): frame for frame in frames}.values())
 
 
-def _image(stack: Stack) -> sitk.Image:
-    image = sitk.GetImageFromArray(decode(stack.frames))
+def _placed(stack: Stack, array: NDArray[np.float32] | NDArray[np.uint8]) -> sitk.Image:
+    image = sitk.GetImageFromArray(array)
     image.SetOrigin(stack.origin.tolist())
     image.SetSpacing(stack.spacing)
     image.SetDirection(np.ascontiguousarray(stack.direction).ravel().tolist())
     return image
 
 
-def _record(stack: Stack, image: sitk.Image, header: Dataset) -> SourceVolume:
+def _record(stack: Stack, decoded: Decoded, header: Dataset) -> SourceVolume:
     slices = tuple(
         SliceSource(frame.sop_class_uid, frame.sop_instance_uid, frame.frame_number, frame.position)
         for frame in stack.frames
     )
     return SourceVolume(
-        image=image,
+        image=_placed(stack, decoded.values),
         slices=slices,
         study_instance_uid=str(header.get("StudyInstanceUID", "")),
         series_instance_uid=str(header.get("SeriesInstanceUID", "")),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID", "")),
         slice_thickness_mm=stack.frames[0].thickness_mm,
+        valid=None if decoded.valid is None else _placed(stack, decoded.valid),
     )

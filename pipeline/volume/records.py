@@ -40,6 +40,9 @@ class SourceVolume:
         As in the files.
     slice_thickness_mm
         SliceThickness as written, None where absent (``image.GetSpacing()[2]`` is the distance of slices).
+    valid
+        uint8 on the grid of ``image``: 1 where really imaged, 0 for padding and for a constant background. None
+        where all of it was.
     """
 
     image: sitk.Image
@@ -48,3 +51,4 @@ class SourceVolume:
     series_instance_uid: str
     frame_of_reference_uid: str
     slice_thickness_mm: float | None = None
+    valid: sitk.Image | None = None

@@ -1,0 +1,109 @@
+"""Stored values of a frame: which bits hold them, which of them are padding, and which way round they are.
+
+Sources: DICOM PS3.5 8.1.1 (Bits Stored, High Bit, Pixel Representation), PS3.3 C.7.6.3.1.2 (Photometric
+Interpretation), C.7.5.1.1.2 (Pixel Padding Value and Range Limit).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from pipeline.volume.compressed import code_stream_precision
+from pipeline.volume.validity import Mask, reaching_the_border
+
+Stored = NDArray[Any]
+
+#: Padding this part of the image's range away from every other value can't be a grey value.
+_APART = 0.01
+
+
+def stored_values(decoded: Stored, dataset: Dataset) -> Stored:
+    """Grey values alone, without what else lies in their words (overlays of old, a decoder's leftovers).
+
+    Parameters
+    ----------
+    decoded
+        Words as a decoder gave them, any shape; floats pass as they are.
+    dataset
+        Says how many bits of a word hold the value, where they end and whether there is a sign.
+
+    Returns
+    -------
+    The same shape; signed where Pixel Representation says so.
+    """
+    if decoded.dtype.kind not in "iu":
+        return decoded
+    width = 8 * decoded.dtype.itemsize
+    bits = min(int(dataset.get("BitsStored") or width), width)
+    words = decoded.view(np.dtype(f"u{decoded.dtype.itemsize}"))
+    shift = min(int(dataset.get("HighBit") or bits - 1) + 1 - bits, width - bits)
+    if shift > 0 and not _moved_down(dataset, bits):
+        words = words >> words.dtype.type(shift)
+    if bits < width:
+        words = words & words.dtype.type((1 << bits) - 1)
+    if not int(dataset.get("PixelRepresentation") or 0):
+        return words
+    signed = words.view(np.dtype(f"i{decoded.dtype.itemsize}"))
+    # The sign bit moved to the top of the word and back with its copies.
+    return (signed << (width - bits)) >> (width - bits) if bits < width else signed
+
+
+def _moved_down(dataset: Dataset, bits: int) -> bool:
+    """Whether a code stream holds the value alone, so that it comes at the bottom of its word."""
+    precision = code_stream_precision(dataset)
+    return precision is not None and precision <= bits
+
+
+def inverted(stored: Stored, dataset: Dataset) -> Stored:
+    """Stored values of MONOCHROME1 as those of its MONOCHROME2 twin: bit by bit."""
+    if stored.dtype.kind not in "iu":
+        return -stored
+    turned: Stored = ~stored
+    if turned.dtype.kind == "u":
+        bits = min(int(dataset.get("BitsStored") or 16), 8 * stored.dtype.itemsize)
+        turned &= turned.dtype.type((1 << bits) - 1)
+    return turned
+
+
+def padding_of(stored: Stored, dataset: Dataset) -> Mask | None:
+    """Pixels of one frame that only fill it up, by Pixel Padding Value and its limit; None where there are none.
+
+    What is no value of its own, such as a zero that pads and is also the darkest grey, counts only where it
+    reaches the frame's border: fluid in FLAIR may be as dark.
+
+    Parameters
+    ----------
+    stored
+        One frame, shape (row, column), before the modality LUT and before inversion.
+    dataset
+        Its instance.
+    """
+    first = _word(dataset.get("PixelPaddingValue"), dataset)
+    if first is None or stored.dtype.kind not in "iu":
+        return None
+    last = _word(dataset.get("PixelPaddingRangeLimit"), dataset)
+    low, high = sorted((first, first if last is None else last))
+    hit = (stored >= low) & (stored <= high)
+    if not hit.any():
+        return None
+    others = stored[~hit]
+    if others.size:
+        darkest, brightest = int(others.min()), int(others.max())
+        gap = max(darkest - high, low - brightest)
+        if gap <= max(_APART * (brightest - darkest), 1):
+            hit = reaching_the_border(hit)
+    return np.asarray(hit)
+
+
+def _word(value: Any, dataset: Dataset) -> int | None:
+    """A value of the pixels' kind, whose VR (US or SS) may have been written the other way."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return None
+    bits = int(dataset.get("BitsAllocated") or 16)
+    signed = bool(int(dataset.get("PixelRepresentation") or 0))
+    number &= (1 << bits) - 1
+    return number - (1 << bits) if signed and number >> (bits - 1) else number
