@@ -32,7 +32,7 @@ def compared(peers: Path, folder: Path, name: str) -> dict[str, Scores]:
     images = [path for path in sorted(folder.iterdir()) if pydicom.dcmread(path, stop_before_pixels=True).get("Rows")]
     results: dict[str, Scores] = {}
     expected: Masks = {}
-    volume = read_volume(images, VolumeLimits(minimum_slices=2))
+    volume = read_volume(images, limits=VolumeLimits(minimum_slices=2))
     try:
         rois = read_structure_set(folder / name, volume)
     except GlioLoopError as error:

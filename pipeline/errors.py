@@ -123,6 +123,11 @@ REASONS: dict[str, Reason] = {
         "A series mixes slices of several orientations or sizes and is not one volume.",
         "Localizers or several stacks in one series; name another series by REST.",
     ),
+    "PART_MISSING": Reason(
+        Kind.REFUSAL,
+        "A series no longer holds the images that were identified in it.",
+        "It held several images at each position when it was identified, and has changed since; reprocess the study.",
+    ),
     "GEOMETRY_TILTED": Reason(
         Kind.REFUSAL,
         "The slices of a series are shifted against each other (tilted stack).",

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.identify.facts import MR_CLASSES, Facts
+from pipeline.identify.facts import Facts
+from pipeline.identify.parts import is_mr_image
 from pipeline.identify.rules import IdentificationRules
 from pipeline.identify.vocabulary import EXCLUDED, HEAD, first_match
 from pipeline.names import MANUFACTURER
@@ -119,7 +120,7 @@ def _all(facts: Facts, rules: IdentificationRules) -> Iterator[tuple[str, str]]:
 def _by_object(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.modality != "MR":
         yield "NOT_MR", f"modality {facts.modality or 'unknown'}"
-    elif facts.sop_class and facts.sop_class not in MR_CLASSES:
+    elif not is_mr_image(facts.sop_class):
         yield "NOT_MR", f"SOP class {facts.sop_class}"
     if facts.manufacturer.startswith(MANUFACTURER.lower()):
         yield "OWN_OBJECT", "manufacturer"

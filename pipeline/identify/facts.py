@@ -16,15 +16,6 @@ from pydicom.dataset import Dataset
 from pipeline.exhaustion import raise_if_exhausted
 from pipeline.identify.header import SeriesHeader
 
-MR_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
-        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
-        "1.2.840.10008.5.1.4.1.1.4.3",  # Enhanced MR Color Image Storage
-        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
-    }
-)
-
 
 @dataclass(frozen=True)
 class Facts:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from pipeline.errors import GlioLoopError
+from pipeline.identify.parts import FrameGroups, Order, Traits, number_of, order_of, traits_of
 
 Vector = NDArray[np.float64]
 
@@ -40,11 +41,10 @@ class Frame:
         Columns, rows.
     thickness_mm
         SliceThickness, None where absent.
-    splitters
-        Values that may tell two frames at the same position apart, by name, in the order in which
-        :func:`pipeline.volume.stacks.split_stacks` tries them.
-    order
-        Acquisition time, instance number, frame number, SOP Instance UID: the stated order among equals.
+    frame_of_reference_uid
+        The coordinate system of the position, empty where absent.
+    traits, order
+        See :func:`pipeline.identify.parts.traits_of` and :func:`pipeline.identify.parts.order_of`.
     """
 
     path: Path
@@ -57,8 +57,9 @@ class Frame:
     spacing: tuple[float, float]
     size: tuple[int, int]
     thickness_mm: float | None
-    splitters: tuple[tuple[str, str | float], ...]
-    order: tuple[str, int, int, str]
+    frame_of_reference_uid: str
+    traits: Traits
+    order: Order
 
     @property
     def normal(self) -> Vector:
@@ -89,34 +90,12 @@ def frames_of(dataset: Dataset, path: Path) -> Iterator[Frame]:
         where the image has no rows or columns.
     """
     if "PerFrameFunctionalGroupsSequence" in dataset:
-        shared = _first(dataset, "SharedFunctionalGroupsSequence")
         for number, item in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
-            yield _frame(dataset, path, number, _Groups(item, shared, dataset))
+            yield _frame(dataset, path, number, FrameGroups(dataset, item))
     elif int(dataset.get("NumberOfFrames") or 1) > 1:
         raise _missing(dataset, "is multi-frame without functional groups")
     else:
-        yield _frame(dataset, path, None, _Groups(Dataset(), None, dataset))
-
-
-class _Groups:
-    """Looks an attribute up per frame, then shared, then at the instance's top level."""
-
-    def __init__(self, per_frame: Dataset, shared: Dataset | None, top: Dataset) -> None:
-        self._places = (per_frame, shared) if shared is not None else (per_frame,)
-        self._top = top
-
-    def get(self, sequence: str, keyword: str) -> Any:
-        """Value of an attribute inside a functional group, or its top-level namesake, or None."""
-        for place in self._places:
-            group = _first(place, sequence)
-            if group is not None and group.get(keyword) is not None:
-                return group.get(keyword)
-        return self._top.get(keyword)
-
-
-def _first(dataset: Dataset, sequence: str) -> Dataset | None:
-    items = dataset.get(sequence)
-    return items[0] if items else None
+        yield _frame(dataset, path, None, FrameGroups(dataset))
 
 
 def _missing(dataset: Dataset, what: str) -> GlioLoopError:
@@ -135,7 +114,7 @@ def _numbers(dataset: Dataset, value: Any, count: int, name: str) -> tuple[float
     return numbers
 
 
-def _frame(dataset: Dataset, path: Path, number: int | None, groups: _Groups) -> Frame:
+def _frame(dataset: Dataset, path: Path, number: int | None, groups: FrameGroups) -> Frame:
     position = _numbers(dataset, groups.get("PlanePositionSequence", "ImagePositionPatient"), 3, "ImagePositionPatient")
     cosines = _numbers(
         dataset, groups.get("PlaneOrientationSequence", "ImageOrientationPatient"), 6, "ImageOrientationPatient"
@@ -158,52 +137,8 @@ def _frame(dataset: Dataset, path: Path, number: int | None, groups: _Groups) ->
         column_cosine=(cosines[3], cosines[4], cosines[5]),
         spacing=(spacing[1], spacing[0]),
         size=(int(dataset.Columns), int(dataset.Rows)),
-        thickness_mm=_number(groups.get("PixelMeasuresSequence", "SliceThickness")),
-        splitters=_splitters(groups),
-        order=_order(dataset, groups, number),
+        thickness_mm=number_of(groups.get("PixelMeasuresSequence", "SliceThickness")),
+        frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID", "")),
+        traits=traits_of(groups),
+        order=order_of(groups, number),
     )
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return None if value is None or value == "" else float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, str) or not hasattr(value, "__iter__") else "\\".join(map(str, value))
-
-
-def _splitters(groups: _Groups) -> tuple[tuple[str, str | float], ...]:
-    """What separates frames at one position, the most telling first; absent values compare as equal."""
-    component = _text(groups.get("MRImageFrameTypeSequence", "ComplexImageComponent"))
-    frame_type = _text(groups.get("MRImageFrameTypeSequence", "FrameType")) or _text(groups.get("", "ImageType"))
-    echo = groups.get("MREchoSequence", "EffectiveEchoTime")
-    values: tuple[tuple[str, Any], ...] = (
-        ("stack", _text(groups.get("FrameContentSequence", "StackID"))),
-        ("component", component),
-        ("image type", frame_type),
-        ("echo time", _number(echo if echo is not None else groups.get("", "EchoTime"))),
-        ("inversion time", _number(groups.get("MRTimingAndRelatedParametersSequence", "InversionTime"))),
-        ("b-value", _number(groups.get("MRDiffusionSequence", "DiffusionBValue"))),
-        ("diffusion direction", _text(groups.get("MRDiffusionSequence", "DiffusionGradientOrientation"))),
-        ("temporal position", _number(groups.get("FrameContentSequence", "TemporalPositionIndex"))),
-        ("temporal position", _number(groups.get("", "TemporalPositionIdentifier"))),
-        ("acquisition", _number(groups.get("FrameContentSequence", "FrameAcquisitionNumber"))),
-        ("acquisition", _number(groups.get("", "AcquisitionNumber"))),
-        ("acquisition time", _text(groups.get("", "AcquisitionDateTime") or groups.get("", "AcquisitionTime"))),
-    )
-    return tuple((name, -1.0 if value is None else value) for name, value in values)
-
-
-def _order(dataset: Dataset, groups: _Groups, number: int | None) -> tuple[str, int, int, str]:
-    moment = _text(groups.get("FrameContentSequence", "FrameAcquisitionDateTime")) or _text(
-        dataset.get("AcquisitionDateTime")
-    )
-    if not moment:
-        moment = _text(dataset.get("AcquisitionDate")) + _text(dataset.get("AcquisitionTime"))
-    instance = _number(dataset.get("InstanceNumber"))
-    return (moment, int(instance or 0), number or 0, str(dataset.get("SOPInstanceUID", "")))

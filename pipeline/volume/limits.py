@@ -24,6 +24,10 @@ class VolumeLimits:
         rounded to a tenth of a millimetre at worst; a tilted stack shifts by millimetres a slice.
     orientation_cosine
         Largest difference of a direction cosine between two slices of one stack (0.002 is about 0.1 degrees).
+    clear_majority
+        More than this fraction of the images must be of one kind for the others to be left out.
+    most_off_position
+        Of images that differ in nothing but their place, the largest fraction that may be left out; one at least.
     """
 
     pixels_per_frame: int = 2048 * 2048
@@ -33,3 +37,5 @@ class VolumeLimits:
     spacing_jitter: float = 0.01
     lateral_mm: float = 0.2
     orientation_cosine: float = 0.002
+    clear_majority: float = 2 / 3
+    most_off_position: float = 0.1

@@ -1,7 +1,9 @@
 """One series of files to one volume."""
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,11 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
+from pydicom.uid import UID
 
 from pipeline.errors import GlioLoopError
 from pipeline.exhaustion import raise_if_exhausted
+from pipeline.identify.parts import SeriesPart, is_mr_image
 from pipeline.volume.compressed import require_inflated_within
 from pipeline.volume.frames import Frame, frames_of
 from pipeline.volume.limits import VolumeLimits
@@ -32,42 +36,66 @@ _UNDECODABLE = (
 )
 
 
-def read_volume(
-    files: Sequence[Path], limits: VolumeLimits | None = None, echo_time_ms: float | None = None
-) -> SourceVolume:
-    """Read one series as one volume.
+@dataclass(frozen=True)
+class ReadSeries:
+    """A series, or a part of it, as it was read.
 
-    Slices are sorted along the normal by ImagePositionPatient; several echoes, acquisitions or temporal
-    positions are split apart and the first complete stack is taken (see
-    :func:`pipeline.volume.stacks.split_stacks`).
+    Attributes
+    ----------
+    volume
+        The volume.
+    left_out
+        How many images and other objects of the series do not belong to it, and why, in words; empty for none.
+        Other parts of the series are not told here.
+    """
+
+    volume: SourceVolume
+    left_out: tuple[str, ...]
+
+
+def read_volume(
+    files: Sequence[Path], part: SeriesPart | None = None, limits: VolumeLimits | None = None
+) -> SourceVolume:
+    """The volume of :func:`read_series`."""
+    return read_series(files, part, limits).volume
+
+
+def read_series(
+    files: Sequence[Path], part: SeriesPart | None = None, limits: VolumeLimits | None = None
+) -> ReadSeries:
+    """Read one series, or one part of it, as one volume.
+
+    Slices are sorted along the normal by ImagePositionPatient. What is no image, and what surely is no member of the
+    main stack, is left out where a whole regular volume remains (see :func:`pipeline.volume.stacks.regular_stack`).
 
     Parameters
     ----------
     files
         Every file of one series, in any order; classic or Enhanced MR.
+    part
+        Which of several images at each position (echoes, acquisitions, images of a Dixon method); where None and
+        there are several, the most complete and then the first (see :func:`pipeline.identify.parts.split`).
     limits
         Bounds and tolerances.
-    echo_time_ms
-        Where the series holds several echoes (proton density and T2 in one): the one nearest to it, ms; the
-        first where None.
 
     Returns
     -------
-    SourceVolume
-        float32 image, LPS mm, right-handed; slice k of the image is ``slices[k]``.
+    ReadSeries
+        Its volume has a float32 image, LPS mm, right-handed; slice k of the image is ``slices[k]``.
 
     Raises
     ------
     GlioLoopError
         ``STUDY_EMPTY`` without files, ``FILE_UNREADABLE``, ``INPUT_TOO_LARGE``, ``PIXELS_INVALID``,
-        ``GEOMETRY_MISSING``, ``GEOMETRY_MIXED``, ``GEOMETRY_TILTED``, ``GEOMETRY_INCOMPLETE``, ``NOT_A_VOLUME``.
+        ``GEOMETRY_MISSING``, ``GEOMETRY_MIXED``, ``GEOMETRY_TILTED``, ``GEOMETRY_INCOMPLETE``, ``NOT_A_VOLUME``,
+        ``PART_MISSING``.
     """
     limits = limits or VolumeLimits()
     if not files:
         raise GlioLoopError("STUDY_EMPTY", "The series has no files.")
     headers = [(path, _header(path, limits)) for path in sorted(files)]
     try:
-        return _volume(headers, limits, echo_time_ms)
+        return _series(headers, limits, part)
     except _UNDECODABLE as error:
         # Attributes are decoded when they are looked at: a damaged value shows only here.
         raise GlioLoopError(
@@ -75,17 +103,28 @@ def read_volume(
         ) from error
 
 
-def _volume(headers: Sequence[tuple[Path, Dataset]], limits: VolumeLimits, echo_time_ms: float | None) -> SourceVolume:
+def _series(headers: Sequence[tuple[Path, Dataset]], limits: VolumeLimits, part: SeriesPart | None) -> ReadSeries:
     series = str(headers[0][1].get("SeriesInstanceUID", ""))
     try:
-        _require_within(headers, limits)
-        frames = _unique([frame for path, header in headers for frame in frames_of(header, path)])
-        stack = regular_stack(frames, limits, echo_time_ms)
+        images, told = _images(headers)
+        _require_within(images, limits)
+        frames = _unique([frame for path, header in images for frame in frames_of(header, path)])
+        stack = regular_stack(frames, limits, part)
         decoded = decode(stack.frames)
     except GlioLoopError as error:
         detail = f"Series {series}: {error.detail}"
         raise GlioLoopError(error.code, detail, {"series_instance_uid": series, **error.data}) from error
-    return _record(stack, decoded, headers[0][1])
+    return ReadSeries(_record(stack, decoded, images[0][1]), (*told, *stack.left_out))
+
+
+def _images(headers: Sequence[tuple[Path, Dataset]]) -> tuple[Sequence[tuple[Path, Dataset]], tuple[str, ...]]:
+    """The MR images among the objects of a series, and what else there is; all objects where none is an MR image."""
+    classes = [str(header.get("SOPClassUID", "")) for _, header in headers]
+    images = [one for one, sop_class in zip(headers, classes, strict=True) if is_mr_image(sop_class)]
+    if not images:
+        return headers, ()
+    others = Counter(UID(sop_class).name for sop_class in classes if not is_mr_image(sop_class))
+    return images, tuple(f"{count} no MR image ({name})" for name, count in sorted(others.items()))
 
 
 def _header(path: Path, limits: VolumeLimits) -> Dataset:

@@ -32,7 +32,7 @@ SERIES = [
 def test_objects_on_real_headers(shared_data: Path, folder: str, tmp_path: Path) -> None:
     files = sorted(path for path in (shared_data / "dicom" / folder).iterdir() if path.is_file())
     files = [path for path in files if pydicom.misc.is_dicom(path)]
-    volume = read_volume(files, VolumeLimits(minimum_slices=2))
+    volume = read_volume(files, limits=VolumeLimits(minimum_slices=2))
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
     if not volume.frame_of_reference_uid:
         volume = dataclasses.replace(volume, frame_of_reference_uid="2.25.1")

@@ -23,6 +23,7 @@ from pydicom.uid import (
 )
 
 from pipeline.errors import GlioLoopError
+from pipeline.identify.parts import SeriesPart
 from pipeline.volume import VolumeLimits, read_volume
 
 FloatArray = NDArray[np.float64]
@@ -73,7 +74,7 @@ def stack(count: int = 8, step: float = 3.0, **values: Any) -> list[Dataset]:
 
 def code_of(files: list[Path], limits: VolumeLimits | None = None) -> GlioLoopError:
     with pytest.raises(GlioLoopError) as caught:
-        read_volume(files, limits)
+        read_volume(files, limits=limits)
     return caught.value
 
 
@@ -202,7 +203,7 @@ def test_the_echo_that_is_wanted(tmp_path: Path) -> None:
     datasets = [
         instance(10 * k + e, (0, 0, 3.0 * k), EchoTime=te) for k in range(8) for e, te in ((1, 20.0), (2, 95.0))
     ]
-    volume = read_volume(saved(tmp_path, datasets), echo_time_ms=90.0)
+    volume = read_volume(saved(tmp_path, datasets), SeriesPart((("echo time", 95.0),)))
     assert {s.sop_instance_uid[-1] for s in volume.slices} == {"2"}
 
 
@@ -494,7 +495,7 @@ REAL = [
 def test_real_series_as_gdcm_reads_them(folder: str, shared_data: Path) -> None:
     """SimpleITK's own reader gives the same voxel values at the same places, in its own slice order."""
     files = sorted(f for f in (shared_data / folder).iterdir() if f.is_file())
-    volume = read_volume(files, replace(VolumeLimits(), minimum_slices=4))
+    volume = read_volume(files, limits=replace(VolumeLimits(), minimum_slices=4))
     names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(shared_data / folder))
     other = sitk.ReadImage(names if len(names) > 1 else names[0])
     assert other.GetSize() == volume.image.GetSize()

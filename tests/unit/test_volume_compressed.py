@@ -62,7 +62,7 @@ def test_a_deflated_file_that_grows(sample_study: Path, tmp_path: Path) -> None:
     assert files[3].stat().st_size < 200_000
     assert len(read_volume(files).slices) == 8
     with pytest.raises(GlioLoopError) as refused:
-        read_volume(files, VolumeLimits(total_bytes=6 << 20))
+        read_volume(files, limits=VolumeLimits(total_bytes=6 << 20))
     assert refused.value.code == "INPUT_TOO_LARGE"
     assert "inflates" in refused.value.detail
 
