@@ -1,54 +1,162 @@
-"""Real BraTS-layout cases as training samples (for sites that hold such data under a fitting licence)."""
+"""Real BraTS-layout cases in memory, from which endless samples are drawn."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
+import torch
+from scipy import ndimage
+from torch import Tensor
 
 from pipeline.evaluation.cases import Case, LabelScheme, find_cases
+from pipeline.inference.grids import sample
 from pipeline.names import Sequence
-from pipeline.training.samples import Sample, tumour_sample
-from pipeline.training.synthesis.heads import CANVAS_MM
-from pipeline.training.synthesis.render import RenderedStudy
 
-SPACING_MM = 2.0
+STORED_MM: Final = 1.5
+"""Voxels of a case in memory: finer than a network's grid, so that turning and scaling loses little."""
+NETWORK_MM: Final = 2.0
+NEAR_MM: Final = 20.0
+"""Distances are kept up to here, as nearness: twice this deep inside, this at the surface, 0 far away."""
+HEALTHY_MEAN: Final = 4.0
+"""Mean of the healthy brain in a stored image; its deviation is 1, and what is outside the brain is 0."""
+
+_BRAIN, _TUMOUR = 7, 8
 
 
-def _resample(image: sitk.Image, grid: sitk.Image, labels: bool) -> np.ndarray:
-    method = sitk.sitkNearestNeighbor if labels else sitk.sitkLinear
-    source = image if labels else sitk.DiscreteGaussian(sitk.Cast(image, sitk.sitkFloat32), [0.5] * 3)
-    return np.asarray(sitk.GetArrayFromImage(sitk.Resample(source, grid, sitk.Transform(), method, 0.0)))
+@dataclass(frozen=True)
+class Patch:
+    """A case or a mixture of two on the network's grid.
+
+    Attributes
+    ----------
+    fields
+        float32, shape (9, z, y, x): four images, WT, TC, ET in 0..1, nearness to the brain and to the whole tumour.
+    """
+
+    fields: npt.NDArray[np.float32]
+
+    @property
+    def images(self) -> npt.NDArray[np.float32]:
+        """Shape (4, z, y, x), healthy brain at :data:`HEALTHY_MEAN`, 0 outside."""
+        return self.fields[:4]
+
+    @property
+    def regions(self) -> npt.NDArray[np.float32]:
+        """WT, TC, ET, shape (3, z, y, x), the share of each voxel."""
+        return self.fields[4:7]
+
+    @property
+    def brain_mm(self) -> npt.NDArray[np.float32]:
+        """Distance outward from the brain's surface, mm, negative inside, at most :data:`NEAR_MM`."""
+        return NEAR_MM - self.fields[_BRAIN]
+
+    @property
+    def tumour_mm(self) -> npt.NDArray[np.float32]:
+        """Distance outward from the tumour's surface."""
+        return NEAR_MM - self.fields[_TUMOUR]
 
 
-class CaseSource:
-    """Cases of a folder, read once and kept at 2 mm.
+@dataclass(frozen=True)
+class RealCase:
+    """One case in memory.
+
+    Attributes
+    ----------
+    name
+        Of its folder.
+    fields
+        As in :class:`Patch`, on a grid of :data:`STORED_MM`, shape (9, z, y, x).
+    """
+
+    name: str
+    fields: Tensor
+
+    @cached_property
+    def centre(self) -> npt.NDArray[np.float64]:
+        """Middle of the box around the brain, voxels (z, y, x)."""
+        inside = np.argwhere(self.fields[_BRAIN].numpy() > NEAR_MM)
+        return np.asarray((inside.min(0) + inside.max(0)) / 2)
+
+    @cached_property
+    def tumour_voxels(self) -> npt.NDArray[np.int32]:
+        """Some voxels of the whole tumour, shape (n, 3), relative to :attr:`centre`; n may be 0."""
+        inside = np.argwhere(self.fields[4].numpy() > 0.5)
+        return np.asarray(inside[:: max(1, len(inside) // 2000)] - self.centre, dtype=np.int32)
+
+
+def load_cases(folder: Path, scheme: LabelScheme | None = None) -> list[RealCase]:
+    """Read the skull-stripped, co-registered cases of a folder, each with a segmentation.
 
     Parameters
     ----------
     folder
-        Skull-stripped, co-registered cases in the BraTS layout, each with a segmentation.
+        In the BraTS layout.
     scheme
-        How labels make regions.
+        How labels make regions; None guesses it.
+
+    Raises
+    ------
+    GlioLoopError
+        STUDY_EMPTY, FILE_UNREADABLE.
     """
+    return [load_case(case, scheme) for case in find_cases(folder)]
 
-    def __init__(self, folder: Path, scheme: LabelScheme | None = None) -> None:
-        self.studies = [self._load(case, scheme) for case in find_cases(folder)]
 
-    def _load(self, case: Case, scheme: LabelScheme | None) -> RenderedStudy:
-        images = case.read_images()
-        labels = case.read_labels()
-        scheme = scheme or LabelScheme.of(labels)
-        grid = sitk.Image(*(int(mm / SPACING_MM) for mm in reversed(CANVAS_MM)), sitk.sitkUInt8)
-        grid.SetSpacing((SPACING_MM,) * 3)
-        some = next(iter(images.values()))
-        middle = some.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in some.GetSize()])
-        grid.SetOrigin([m - SPACING_MM * (n - 1) / 2 for m, n in zip(middle, grid.GetSize(), strict=True)])
-        empty = np.zeros(tuple(reversed(grid.GetSize())), np.float32)
-        stack = np.stack([_resample(images[s], grid, False) if s in images else empty for s in Sequence])
-        regions = scheme.regions(_resample(labels, grid, True))
-        brain = (stack > stack.min((1, 2, 3), keepdims=True)).any(0)
-        return RenderedStudy(stack.astype(np.float32), np.concatenate([brain[None], regions]))
+def load_case(case: Case, scheme: LabelScheme | None = None) -> RealCase:
+    """Read one case; a sequence that lacks is zero."""
+    images, labels = case.read_images(), case.read_labels()
+    grid = _grid(labels)
+    identity = sitk.Transform(3, sitk.sitkIdentity)
+    empty = np.zeros(grid.GetSize()[::-1], np.float32)
+    stack = [sample(images[s], identity, grid) if s in images else empty for s in Sequence]
+    truth = (scheme or LabelScheme.of(labels)).regions(sitk.GetArrayFromImage(labels))
+    regions = []
+    for region in truth:
+        image = sitk.GetImageFromArray(region.astype(np.float32))
+        image.CopyInformation(labels)
+        regions.append(sample(image, identity, grid))
+    inside = _read_brain(images, grid)
+    tumour = np.asarray(regions[0] > 0.5)
+    stack = [_standardise(image, inside, tumour) for image in stack]
+    fields = np.stack([*stack, *regions, _nearness(inside), _nearness(tumour)])
+    return RealCase(case.name, torch.from_numpy(fields.astype(np.float32)))
 
-    def get(self, rng: np.random.Generator) -> Sample:
-        """A random case, masked and normalised afresh."""
-        return tumour_sample(rng, self.studies[int(rng.integers(len(self.studies)))], SPACING_MM)
+
+def _grid(labels: sitk.Image) -> sitk.Image:
+    size = [int(np.ceil(n * mm / STORED_MM)) for n, mm in zip(labels.GetSize(), labels.GetSpacing(), strict=True)]
+    grid = sitk.Image(size, sitk.sitkUInt8)
+    grid.SetSpacing((STORED_MM,) * 3)
+    grid.SetOrigin(labels.GetOrigin())
+    grid.SetDirection(labels.GetDirection())
+    return grid
+
+
+def _read_brain(images: dict[Sequence, sitk.Image], grid: sitk.Image) -> npt.NDArray[np.bool_]:
+    seen = np.any([sitk.GetArrayViewFromImage(image) > 0 for image in images.values()], axis=0)
+    mask = sitk.GetImageFromArray(ndimage.binary_fill_holes(seen).astype(np.uint8))
+    mask.CopyInformation(next(iter(images.values())))
+    moved = sitk.Resample(mask, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    return np.asarray(sitk.GetArrayFromImage(moved) > 0)
+
+
+def _standardise(
+    image: npt.NDArray[np.float32], brain: npt.NDArray[np.bool_], tumour: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    healthy = image[brain & ~tumour & (image > 0)]
+    if healthy.size == 0:
+        return np.zeros_like(image)
+    low, high = np.percentile(healthy, (2, 98))
+    core = healthy[(healthy >= low) & (healthy <= high)]
+    scaled = (image - core.mean()) / max(float(core.std()), 1e-6) + HEALTHY_MEAN
+    return np.where(brain & (image > 0), np.clip(scaled, 0.05, 16), 0).astype(np.float32)
+
+
+def _nearness(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    if not mask.any():
+        return np.zeros(mask.shape, np.float32)
+    inward = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
+    return np.asarray(np.clip(NEAR_MM + inward * STORED_MM, 0, 2 * NEAR_MM), dtype=np.float32)

@@ -19,6 +19,10 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log.csv, curves.png and rendered samples.")],
     stage: Annotated[str, typer.Option(help="tumour (2 mm) or brain (whole head, 4 mm).")] = "tumour",
     cases: Annotated[Path | None, typer.Option(help="BraTS-layout cases to mix in.", exists=True)] = None,
+    tuning: Annotated[
+        Path | None, typer.Option(help="BraTS-layout cases to validate on; else rendered ones.", exists=True)
+    ] = None,
+    case_share: Annotated[float, typer.Option(min=0, max=1, help="Share of steps on a real case.")] = 0.7,
     steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 6000,
     minutes: Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")] = 240,
     seed: Annotated[int, typer.Option(help="Decides weights, samples and their order.")] = 1,
@@ -35,6 +39,8 @@ def train(
     healthy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of rendered heads without a tumour; else a quarter.")
     ] = None,
+    validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations and checkpoints.")] = 250,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; else every core.")] = None,
     features: Annotated[
         str, typer.Option(help="Channels of the levels, finest first, like 32-64-128-160; else the stage's own.")
     ] = "",
@@ -55,6 +61,10 @@ def train(
         seed=seed,
         rate=rate,
         cases=cases,
+        tuning=tuning,
+        case_share=case_share,
+        validate_every=validate_every,
+        threads=threads,
         workers=workers,
         reuse=reuse,
         start=start,

@@ -65,13 +65,17 @@ class Learner:
 
     def learn(self, sample: Sample, rng: np.random.Generator, rate: float, crop: bool) -> float:
         """Take one step on one sample, varied; returns the loss."""
+        multiple = shape_of(self.network).multiple
+        return self.take(*augment(rng, sample, multiple, crop), rate, sample.kept)
+
+    def take(self, images: np.ndarray, regions: np.ndarray, rate: float, kept: tuple[int, ...] = ()) -> float:
+        """Take one step on what is given as it is, float32, shapes (4, z, y, x) and (outputs, z, y, x)."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        multiple = shape_of(self.network).multiple
-        x, target = tensors(*augment(rng, sample, multiple, crop), self.device)
+        x, target = tensors(images, regions, self.device)
         others = self._others(x)
-        if sample.kept and self.parent is not None:
-            target = self._kept(x, others, target, sample.kept)
+        if kept and self.parent is not None:
+            target = self._kept(x, others, target, kept)
         weights = torch.tensor(_WEIGHTS[target.shape[1]], device=self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits, levels = self.network.decode(x)

@@ -3,6 +3,7 @@
 import csv
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,13 +11,13 @@ import numpy as np
 import torch
 
 from pipeline.console import Progress, silent
-from pipeline.training.cases import CaseSource
 from pipeline.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.training.curves import draw_curves
-from pipeline.training.learner import Learner, rate_at, start_learner, tensors
+from pipeline.training.learner import Learner, has_bfloat16, rate_at, start_learner, tensors
 from pipeline.training.network import BRAIN_SHAPE, TUMOUR_SHAPE, HalfResolutionUNet, NetworkShape
 from pipeline.training.pool import SamplePool, make_sample
-from pipeline.training.samples import Sample
+from pipeline.training.real import Arrays, RealCases
+from pipeline.training.samples import Sample, augment
 from pipeline.training.synthesis.heads import Head, head_paths
 from pipeline.training.weights import network_from_onnx
 
@@ -46,8 +47,10 @@ class TrainingPlan:
         Peak learning rate of AdamW.
     cases
         Folder of BraTS-layout cases to mix in, None for synthetic studies only.
+    tuning
+        Folder of BraTS-layout cases to validate on; None validates on rendered studies of the heads held out.
     case_share
-        Share of steps on a real case.
+        Share of steps on a real case; in the others a real tumour is pasted into a part of the rendered heads.
     bfloat16
         Mixed precision with channels last; about twice as fast where the processor has bfloat16.
     workers
@@ -77,7 +80,8 @@ class TrainingPlan:
     seed: int = 1
     rate: float = 1.5e-3
     cases: Path | None = None
-    case_share: float = 0.5
+    tuning: Path | None = None
+    case_share: float = 0.7
     bfloat16: bool = True
     workers: int = 1
     reuse: int = 4
@@ -146,7 +150,9 @@ def _store(plan: TrainingPlan, state: TrainingState, name: str) -> None:
 
 
 def validation_samples(plan: TrainingPlan, cache: Path) -> list[Sample]:
-    """Fixed studies of the heads held out."""
+    """The cases for tuning, else fixed studies of the heads held out."""
+    if plan.tuning is not None:
+        return RealCases(plan.tuning).straight()
     _, held = head_paths(plan.heads)
     heads: dict[Path, Head] = {}
     return [make_sample(held, plan.whole, VALIDATION_SEED, k, heads, cache) for k in range(plan.validation_studies)]
@@ -157,11 +163,12 @@ def validate(plan: TrainingPlan, network: HalfResolutionUNet, samples: list[Samp
     """Mean Dice of each output over the samples that have it, and ml of tumour found where there is none."""
     count = len(OUTPUT_NAMES[plan.whole])
     device = next(network.parameters()).device
+    mixed = plan.bfloat16 and has_bfloat16(device)
     false = 0.0
     dice: list[list[float]] = [[] for _ in range(count)]
     for sample in samples:
         x, target = tensors(sample.images.astype(np.float32), sample.regions.astype(np.float32), device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=plan.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             found = (network(x) > 0)[0].cpu().numpy()
         truth = target[0].cpu().numpy() > 0.5
         for k in range(count):
@@ -216,18 +223,16 @@ def train(
     pool = SamplePool(
         training, plan.whole, plan.out / "cache", plan.seed, plan.workers, plan.reuse, healthy=plan.healthy
     )
-    cases = CaseSource(plan.cases) if plan.cases else None
+    cases = RealCases(plan.cases) if plan.cases else None
     pool.start(learner.step)
     began = time.monotonic()
     try:
-        progress("render what is validated with", None)
+        progress("prepare what is validated with", None)
         held = validation_samples(plan, plan.out / "cache" / "heads")
+        drawn = _Drawn(plan, pool, cases)
         while _goes_on(plan, state) and time.monotonic() - began < plan.minutes * 60:
-            rng = np.random.default_rng([plan.seed, 1, learner.step])
-            real = cases is not None and rng.random() < plan.case_share
-            sample = cases.get(rng) if cases is not None and real else pool.get(learner.step, rng)
             rate = rate_of(plan, learner.step, state.halvings)
-            state.losses.append(learner.learn(sample, rng, rate, crop=not plan.whole))
+            state.losses.append(learner.take(*drawn.get(learner.step), rate))
             progress(f"train, {plan.steps} steps", learner.step / plan.steps)
             if learner.step % plan.validate_every == 0 or learner.step == plan.steps:
                 _checkpoint(plan, state, held, time.monotonic() - began, say)
@@ -235,6 +240,32 @@ def train(
         pool.stop()
         _store(plan, state, "last.pt")
     return state
+
+
+class _Drawn:
+    """What the steps learn from, each drawn while the step before is taken: a function of seed and step alone."""
+
+    def __init__(self, plan: TrainingPlan, pool: SamplePool, cases: RealCases | None) -> None:
+        self._plan, self._pool, self._cases = plan, pool, cases
+        self._drawer = ThreadPoolExecutor(1)
+        self._next: tuple[int, Future[Arrays]] | None = None
+
+    def get(self, step: int) -> Arrays:
+        """Images and regions of a step."""
+        ahead = self._next
+        here = ahead[1] if ahead and ahead[0] == step else self._drawer.submit(self._draw, step)
+        arrays = here.result()
+        self._next = (step + 1, self._drawer.submit(self._draw, step + 1))
+        return arrays
+
+    def _draw(self, step: int) -> Arrays:
+        rng = np.random.default_rng([self._plan.seed, 1, step])
+        if self._cases is None:
+            shape = self._plan.shape or (BRAIN_SHAPE if self._plan.whole else TUMOUR_SHAPE)
+            return augment(rng, self._pool.get(step, rng), shape.multiple, not self._plan.whole)
+        if rng.random() < self._plan.case_share:
+            return self._cases.draw(rng)
+        return self._cases.draw_into(rng, self._pool.get(step, rng))
 
 
 def _goes_on(plan: TrainingPlan, state: TrainingState) -> bool:
