@@ -52,12 +52,12 @@ class Patch:
     @property
     def brain_mm(self) -> npt.NDArray[np.float32]:
         """Distance outward from the brain's surface, mm, negative inside, at most :data:`NEAR_MM`."""
-        return NEAR_MM - self.fields[_BRAIN]
+        return np.asarray(NEAR_MM - self.fields[_BRAIN], dtype=np.float32)
 
     @property
     def tumour_mm(self) -> npt.NDArray[np.float32]:
         """Distance outward from the tumour's surface."""
-        return NEAR_MM - self.fields[_TUMOUR]
+        return np.asarray(NEAR_MM - self.fields[_TUMOUR], dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ Arrays = tuple[Array, Array]
 
 #: Sizes of a sample on the network's grid, (z, y, x), and how often each: a part, the brain, the brain and air.
 SIZES: Final[tuple[Size, ...]] = ((64, 80, 64), (80, 96, 80), (96, 112, 96))
-SIZE_SHARES: Final = (0.4, 0.5, 0.1)
+SIZE_SHARES: Final = (0.6, 0.36, 0.04)
 WHOLE: Final[Size] = (96, 112, 96)
 #: How often each sequence is left out (T1, T1c, T2, FLAIR).
 ABSENT: Final = (0.12, 0.06, 0.12, 0.2)
