@@ -11,9 +11,9 @@ from pathlib import Path
 
 from benchmarks.displacements import clinical_study, research_studies
 from benchmarks.environment import ROOT, shared_data
+from pipeline.confirm import settle
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, OpenPair
-from pipeline.lookalikes import settle
 from pipeline.names import Sequence
 from pipeline.volume import SourceVolume, read_volume
 

@@ -128,6 +128,21 @@ REASONS: dict[str, Reason] = {
         "A series no longer holds the images that were identified in it.",
         "It held several images at each position when it was identified, and has changed since; reprocess the study.",
     ),
+    "SERIES_SPLIT": Reason(
+        Kind.FLAG,
+        "A series holds several images at each position; one kind of them was taken: check that it is the right one.",
+        "Echoes, acquisitions, images of a Dixon method: the detail names the part taken, why, and those left.",
+    ),
+    "FOREIGN_IMAGES_LEFT_OUT": Reason(
+        Kind.FLAG,
+        "A series holds objects or images that do not belong to its stack; they were left out.",
+        "The detail counts them; the stack that remains is whole and regular.",
+    ),
+    "FILES_DAMAGED": Reason(
+        Kind.FLAG,
+        "Files of the study are cut off and were left out; check that no slice lacks at an end of a series.",
+        "The series that were taken are whole and regular without them; send the study again.",
+    ),
     "GEOMETRY_TILTED": Reason(
         Kind.REFUSAL,
         "The slices of a series are shifted against each other (tilted stack).",

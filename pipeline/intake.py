@@ -13,7 +13,15 @@ from pydicom import Dataset
 
 from pipeline.archive import Archive
 from pipeline.errors import GlioLoopError
-from pipeline.identify import Decision, SeriesHeader, b_value_of, dataset_from_orthanc_tags, identify
+from pipeline.identify import (
+    Decision,
+    ListedInstance,
+    SeriesHeader,
+    dataset_from_orthanc_tags,
+    headers_of_series,
+    identify,
+)
+from pipeline.identify.parts import number_of, triple_of
 from pipeline.jobs import JobRequest, ProcessOptions, fresh_nonce, job_id
 from pipeline.names import Sequence
 from pipeline.registry import ModelCard
@@ -22,9 +30,6 @@ from pipeline.settings import Settings
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _MAX_UID = 64
-#: Ids are hashes, so these are as good as drawn by lot: of a series half of which is without diffusion weighting,
-#: one in 250 is missed.
-OTHERS_LOOKED_AT = 8
 
 
 @dataclass(frozen=True)
@@ -115,41 +120,41 @@ def decide(archive: Archive, study: Study, settings: Settings, override: Mapping
     count = sum(len(one["Instances"]) for one in study.series.values())
     if count > settings.most_instances:
         raise GlioLoopError("INPUT_TOO_LARGE", f"{count} instances, {settings.most_instances} allowed")
-    headers = [_header(archive, one) for one in study.series.values() if one["Instances"]]
+    headers = [header for one in study.series.values() if one["Instances"] for header in _headers(archive, one)]
     return identify(headers, settings.identification, override)
 
 
-def _header(archive: Archive, series: Mapping[str, Any]) -> SeriesHeader:
-    return SeriesHeader(
-        series_instance_uid=series["MainDicomTags"]["SeriesInstanceUID"],
-        instance_count=len(series["Instances"]),
-        dataset=_representative(archive, sorted(series["Instances"])),
-        orthanc_id=series["ID"],
+def _headers(archive: Archive, series: Mapping[str, Any]) -> list[SeriesHeader]:
+    """The headers of a series, one of every part of it."""
+    listed = archive.get(f"/series/{series['ID']}/instances") or []
+    found = headers_of_series(
+        series["MainDicomTags"]["SeriesInstanceUID"],
+        [_listed(one) for one in listed],
+        lambda instance: _header_of(archive, instance),
+        series["ID"],
     )
-
-
-def _representative(archive: Archive, instances: list[str]) -> Dataset:
-    """One instance tells what the series is: the middle one by id, the same at every look.
-
-    Where it is a diffusion sequence's image without diffusion weighting, the highest b-value of a few others
-    counts: Philips keeps both kinds in one series.
-    """
-    step = max(1, len(instances) // OTHERS_LOOKED_AT)
-    others = instances[::step][:OTHERS_LOOKED_AT]
-    middle = instances[len(instances) // 2]
-    dataset = _header_of(archive, middle) or next(filter(None, (_header_of(archive, one) for one in others)), None)
-    if dataset is None:
+    if not found:
         # Left out, the series would count as missing, and the study be refused for it.
-        raise GlioLoopError("IMAGE_WITHHELD", f"instance {middle}")
-    if b_value_of(dataset) != 0:
-        return dataset
-    found = [dataset, *filter(None, (_header_of(archive, one) for one in others))]
-    return max(found, key=lambda one: b_value_of(one) or 0.0)
+        raise GlioLoopError("IMAGE_WITHHELD", f"series {series['ID']}")
+    return found
+
+
+def _listed(instance: Mapping[str, Any]) -> ListedInstance:
+    tags: Mapping[str, str] = instance["MainDicomTags"]
+    cosines = tags.get("ImageOrientationPatient", "").split("\\")
+    row, column = triple_of(cosines[:3]), triple_of(cosines[3:])
+    return ListedInstance(
+        key=instance["ID"],
+        number=int(number_of(tags.get("InstanceNumber")) or 0),
+        frames=int(number_of(tags.get("NumberOfFrames")) or 0),
+        position=triple_of(tags.get("ImagePositionPatient", "").split("\\")),
+        cosines=(row, column) if row and column else None,
+    )
 
 
 def _header_of(archive: Archive, instance: str) -> Dataset | None:
     tags = archive.get(f"/instances/{instance}/tags")
-    return None if tags is None else dataset_from_orthanc_tags(tags)
+    return None if tags is None else dataset_from_orthanc_tags(tags, every_frame=True)
 
 
 def prepare(

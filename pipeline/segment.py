@@ -12,7 +12,8 @@ from typing import Any
 from pipeline import stages
 from pipeline.casefolder import CaseFolder
 from pipeline.console import Progress
-from pipeline.identify import Decision, headers_from_files, identify
+from pipeline.errors import Flag
+from pipeline.identify import Decision, identify, study_from_files
 from pipeline.intake import may_lack_of
 from pipeline.names import Stage
 from pipeline.registry import ModelCard, Registry
@@ -81,11 +82,13 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
 
 def _collect(study: Path, case: CaseFolder, settings: Settings, card: ModelCard) -> dict[str, Any]:
     """Identify the series in a folder and gather the files of those chosen in the case folder."""
-    headers, files = headers_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
-    decision = identify(headers, settings.identification)
-    flags = decision.require(may_lack_of(settings, card))
+    files = study_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
+    decision = identify(files.headers, settings.identification)
+    flags = list(decision.require(may_lack_of(settings, card)))
+    if files.damaged:
+        flags.append(Flag("FILES_DAMAGED", f"{len(files.damaged)} files."))
     for sequence, uid in decision.chosen.items():
         case.source(sequence).mkdir(parents=True)
-        for number, path in enumerate(files[uid]):
+        for number, path in enumerate(files.paths[uid]):
             shutil.copyfile(path, case.source(sequence) / f"{number:05d}.dcm")
     return {"identification": decision.as_json(), "flags": [flag.as_json() for flag in flags]}

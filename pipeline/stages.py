@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -17,16 +18,16 @@ import pydicom
 from pipeline import __version__
 from pipeline.align import Alignment, align
 from pipeline.casefolder import CaseFolder
+from pipeline.confirm import choose_repeats, settle
 from pipeline.errors import Flag
-from pipeline.identify import Decision
+from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
-from pipeline.lookalikes import settle
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.registry import InstalledModel, ModelCard
 from pipeline.restore import cleaning, restore
 from pipeline.settings import Settings
-from pipeline.volume import SourceVolume, read_volume
+from pipeline.volume import ReadSeries, read_series
 
 Progress = Callable[[float], None]
 
@@ -40,32 +41,52 @@ def timed(outcome: dict[str, Any]) -> Iterator[None]:
 
 
 def load_stage(case: CaseFolder, decision: Decision, progress: Progress) -> dict[str, Any]:
-    """Read the chosen series, whose files lie in the case folder, as volumes.
+    """Read the chosen series, or the chosen parts of them, whose files lie in the case folder, as volumes.
 
-    Where the decision left a pair of sequences open, the images settle it, and the outcome has the decision as
-    ``identification``.
+    Where the decision left a pair of sequences or two parts of a series open, the images settle it, and the outcome
+    has the decision as ``identification``.
 
     Raises
     ------
     GlioLoopError
-        FILE_UNREADABLE, GEOMETRY_*, NOT_A_VOLUME, PIXELS_INVALID, INPUT_TOO_LARGE, SEQUENCE_UNDECIDED.
+        FILE_UNREADABLE, GEOMETRY_*, NOT_A_VOLUME, PART_MISSING, PIXELS_INVALID, INPUT_TOO_LARGE, SEQUENCE_UNDECIDED.
     """
-    volumes: dict[Sequence, SourceVolume] = {}
-    for number, sequence in enumerate(decision.chosen):
-        volumes[sequence] = read_volume(case.source_files(sequence))
-        progress((number + 1) / len(decision.chosen))
-    settled = settle(decision, volumes)
-    by_series = {decision.chosen[sequence]: (sequence, volume) for sequence, volume in volumes.items()}
-    taken = {sequence: by_series[uid] for sequence, uid in settled.chosen.items()}
-    case.rename_sources({sequence: before for sequence, (before, _) in taken.items()})
-    summary: dict[str, Any] = {}
-    case.write_volumes({sequence: volume for sequence, (_, volume) in taken.items()})
-    for sequence, (_, volume) in taken.items():
-        summary[sequence.value] = {
-            "size": volume.image.GetSize(),
-            "spacing_mm": [round(one, 3) for one in volume.image.GetSpacing()],
-        }
-    return {"volumes": summary} | ({"identification": settled.as_json()} if decision.open else {})
+
+    @cache
+    def read(sequence: Sequence, part: SeriesPart | None) -> ReadSeries:
+        return read_series(case.source_files(sequence), part)
+
+    chosen = choose_repeats(decision, lambda sequence, part: read(sequence, part).volume)
+    found: dict[Sequence, ReadSeries] = {}
+    for number, sequence in enumerate(chosen.chosen):
+        found[sequence] = read(sequence, chosen.parts.get(sequence))
+        progress((number + 1) / len(chosen.chosen))
+    settled = settle(chosen, {sequence: one.volume for sequence, one in found.items()})
+    before = {(uid, chosen.parts.get(sequence)): sequence for sequence, uid in chosen.chosen.items()}
+    moved = {sequence: before[uid, settled.parts.get(sequence)] for sequence, uid in settled.chosen.items()}
+    case.rename_sources(moved)
+    taken = {sequence: found[old] for sequence, old in moved.items()}
+    case.write_volumes({sequence: one.volume for sequence, one in taken.items()})
+    flags = [*settled.split_flags(), *_left_out(taken)]
+    return {
+        "volumes": {
+            sequence.value: {
+                "size": one.volume.image.GetSize(),
+                "spacing_mm": [round(spacing, 3) for spacing in one.volume.image.GetSpacing()],
+            }
+            for sequence, one in taken.items()
+        },
+        "flags": [flag.as_json() for flag in flags],
+        **({"identification": settled.as_json()} if settled is not decision else {}),
+    }
+
+
+def _left_out(taken: Mapping[Sequence, ReadSeries]) -> list[Flag]:
+    return [
+        Flag("FOREIGN_IMAGES_LEFT_OUT", f"{sequence.value}: {', '.join(one.left_out)}.")
+        for sequence, one in taken.items()
+        if one.left_out
+    ]
 
 
 def align_stage(case: CaseFolder, reference: Sequence) -> dict[str, Any]:
@@ -180,7 +201,10 @@ def _lineage(card: ModelCard) -> dict[str, str]:
 
 
 def _headers(case: CaseFolder, reference: Sequence) -> list[pydicom.Dataset]:
-    return [pydicom.dcmread(path, stop_before_pixels=True) for path in case.source_files(reference)]
+    """Of the instances that hold the reference's slices; its files may hold other parts of the series, too."""
+    instances = {one.sop_instance_uid for one in case.read_volume(reference).slices}
+    headers = (pydicom.dcmread(path, stop_before_pixels=True) for path in case.source_files(reference))
+    return [header for header in headers if str(header.get("SOPInstanceUID", "")) in instances]
 
 
 def _keep(case: CaseFolder, objects: ObjectSet) -> dict[str, Any]:

@@ -4,21 +4,28 @@ Imports nothing but the standard library, pydantic and pydicom: it also runs ins
 """
 
 from pipeline.identify.decide import identify
-from pipeline.identify.decision import Decision, OpenPair, SeriesVerdict
+from pipeline.identify.decision import Decision, OpenPair, Rivals, SeriesVerdict
 from pipeline.identify.exclude import Exclusion
-from pipeline.identify.facts import b_value_of
-from pipeline.identify.header import SeriesHeader, dataset_from_orthanc_tags, headers_from_files
+from pipeline.identify.files import StudyFiles, headers_from_files, study_from_files
+from pipeline.identify.header import SeriesHeader, dataset_from_orthanc_tags
+from pipeline.identify.listing import ListedInstance, headers_of_series
+from pipeline.identify.parts import SeriesPart
 from pipeline.identify.rules import IdentificationRules
 
 __all__ = [
     "Decision",
     "Exclusion",
     "IdentificationRules",
+    "ListedInstance",
     "OpenPair",
+    "Rivals",
     "SeriesHeader",
+    "SeriesPart",
     "SeriesVerdict",
-    "b_value_of",
+    "StudyFiles",
     "dataset_from_orthanc_tags",
     "headers_from_files",
+    "headers_of_series",
     "identify",
+    "study_from_files",
 ]

@@ -59,18 +59,18 @@ def judge(
     Returns
     -------
     dict
-        By SeriesInstanceUID.
+        By the candidates' keys.
     """
     trusted = not _attribute_is_blanket(t1_series, rules)
-    everything = {facts.uid: facts for facts in (*study, *t1_series)}
-    own = {uid: _own_evidence(facts, rules, trusted) for uid, facts in everything.items()}
+    everything = {facts.key: facts for facts in (*study, *t1_series)}
+    own = {key: _own_evidence(facts, rules, trusted) for key, facts in everything.items()}
     injections = [
         facts.moment
-        for uid, facts in everything.items()
-        if own[uid].contrast is Contrast.ENHANCED and facts.moment is not None
+        for key, facts in everything.items()
+        if own[key].contrast is Contrast.ENHANCED and facts.moment is not None
     ]
     injection = min(injections, default=None)
-    judged = {facts.uid: _by_time(facts, own[facts.uid], injection) for facts in t1_series}
+    judged = {facts.key: _by_time(facts, own[facts.key], injection) for facts in t1_series}
     return {**judged, **_by_order(t1_series, judged)}
 
 
@@ -132,8 +132,8 @@ def _by_time(facts: Facts, own: ContrastEvidence, injection: float | None) -> Co
 
 def _by_order(t1_series: Sequence[Facts], judged: Mapping[str, ContrastEvidence]) -> dict[str, ContrastEvidence]:
     """What is still unknown: native if it stands alone, else by order in time where that is safe."""
-    unknown = [facts for facts in t1_series if judged[facts.uid].contrast is Contrast.UNKNOWN]
-    marked = {judged[facts.uid].contrast for facts in t1_series} - {Contrast.UNKNOWN}
+    unknown = [facts for facts in t1_series if judged[facts.key].contrast is Contrast.UNKNOWN]
+    marked = {judged[facts.key].contrast for facts in t1_series} - {Contrast.UNKNOWN}
     if not unknown:
         return {}
     if Contrast.NATIVE in marked and Contrast.ENHANCED not in marked:
@@ -146,7 +146,7 @@ def _by_order(t1_series: Sequence[Facts], judged: Mapping[str, ContrastEvidence]
 
 
 def _single(unknown: Sequence[Facts], contrast: Contrast, reason: str) -> dict[str, ContrastEvidence]:
-    return {facts.uid: ContrastEvidence(contrast, False, reason) for facts in unknown} if len(unknown) == 1 else {}
+    return {facts.key: ContrastEvidence(contrast, False, reason) for facts in unknown} if len(unknown) == 1 else {}
 
 
 def _asked(series: Sequence[Facts]) -> bool:
@@ -158,18 +158,18 @@ def _pair(unknown: Sequence[Facts]) -> dict[str, ContrastEvidence]:
     doubt = ContrastEvidence(
         Contrast.UNKNOWN, False, f"{len(unknown)} T1 series and nothing that tells which was taken after contrast"
     )
-    undecided = {facts.uid: doubt for facts in unknown}
+    undecided = {facts.key: doubt for facts in unknown}
     if len(unknown) != 2 or not _asked(unknown):
         return undecided
     if unknown[0].moment is None or unknown[1].moment is None or not same_kind(*unknown):
         return undecided
-    first, second = sorted(unknown, key=lambda facts: (facts.moment or 0.0, facts.uid))
+    first, second = sorted(unknown, key=lambda facts: (facts.moment or 0.0, facts.key))
     if (second.moment or 0.0) - (first.moment or 0.0) < LEAST_WAIT_S:
         return undecided
     why = "of two equal T1 in a study ordered with contrast"
     return {
-        first.uid: ContrastEvidence(Contrast.NATIVE, False, f"the earlier {why}"),
-        second.uid: ContrastEvidence(Contrast.ENHANCED, False, f"the later {why}"),
+        first.key: ContrastEvidence(Contrast.NATIVE, False, f"the earlier {why}"),
+        second.key: ContrastEvidence(Contrast.ENHANCED, False, f"the later {why}"),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.identify.exclude import Exclusion
+from pipeline.identify.parts import SeriesPart
 from pipeline.names import Sequence
 
 #: Where one of these lacks, the series taken for the other is it if the header was misread.
@@ -40,6 +41,8 @@ class SeriesVerdict:
         Sentences a radiologist can read, evidence first, the decision last.
     exclusions
         Code and text of every reason to exclude it.
+    part
+        Which part of the series this is about; None for all of it.
     """
 
     series_instance_uid: str
@@ -52,6 +55,7 @@ class SeriesVerdict:
     scores: dict[str, float]
     reasons: tuple[str, ...]
     exclusions: tuple[Exclusion, ...] = ()
+    part: SeriesPart | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The verdict as REST shows it."""
@@ -66,6 +70,7 @@ class SeriesVerdict:
             "scores": {name: round(points, 1) for name, points in self.scores.items()},
             "reasons": list(self.reasons),
             "exclusions": [{"code": exclusion.code, "text": exclusion.text} for exclusion in self.exclusions],
+            "part": None if self.part is None else self.part.as_json(),
         }
 
     @staticmethod
@@ -82,7 +87,12 @@ class SeriesVerdict:
             scores=dict(stored["scores"]),
             reasons=tuple(stored["reasons"]),
             exclusions=tuple(Exclusion(item["code"], item["text"]) for item in stored["exclusions"]),
+            part=_part(stored.get("part")),
         )
+
+
+def _part(stored: Mapping[str, Any] | None) -> SeriesPart | None:
+    return None if stored is None else SeriesPart.from_json(stored)
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,37 @@ class OpenPair:
 
 
 @dataclass(frozen=True)
+class Rivals:
+    """Two parts of one series that differ in nothing but their time: the images tell what happened between them.
+
+    Attributes
+    ----------
+    sequence
+        For which one of them is taken: T1 or T1C.
+    earlier, later
+        The parts.
+    """
+
+    sequence: Sequence
+    earlier: SeriesPart
+    later: SeriesPart
+
+    def as_json(self) -> dict[str, Any]:
+        """As jobs store it."""
+        return {
+            "sequence": self.sequence.value,
+            "earlier": self.earlier.as_json(),
+            "later": self.later.as_json(),
+        }
+
+    @staticmethod
+    def from_json(stored: Mapping[str, Any]) -> "Rivals":
+        """Inverse of :meth:`as_json`."""
+        earlier, later = SeriesPart.from_json(stored["earlier"]), SeriesPart.from_json(stored["later"])
+        return Rivals(Sequence(stored["sequence"]), earlier, later)
+
+
+@dataclass(frozen=True)
 class Decision:
     """Which series stands for which sequence.
 
@@ -116,12 +157,18 @@ class Decision:
     unsure
         Sequences whose series might be its look-alike (T1 and T1C, T2 and FLAIR): right where the study has both,
         a guess where it has one.
+    parts
+        Which part of its series stands for a sequence, where the series has several images at each position.
+    rivals
+        Parts between which the images have still to choose; the later is chosen until then.
     """
 
     chosen: dict[Sequence, str]
     verdicts: tuple[SeriesVerdict, ...] = field(default_factory=tuple)
     open: tuple[OpenPair, ...] = ()
     unsure: tuple[Sequence, ...] = ()
+    parts: dict[Sequence, SeriesPart] = field(default_factory=dict)
+    rivals: tuple[Rivals, ...] = ()
 
     @property
     def missing(self) -> tuple[Sequence, ...]:
@@ -136,6 +183,8 @@ class Decision:
             "series": [verdict.as_json() for verdict in self.verdicts],
             "open": [{"sequences": [one.value for one in pair.sequences], "reason": pair.reason} for pair in self.open],
             "unsure": [sequence.value for sequence in self.unsure],
+            "parts": {sequence.value: part.as_json() for sequence, part in self.parts.items()},
+            "rivals": [rivals.as_json() for rivals in self.rivals],
         }
 
     @staticmethod
@@ -149,21 +198,59 @@ class Decision:
                 for pair in stored.get("open", ())  # jobs queued by earlier versions have none
             ),
             unsure=tuple(Sequence(name) for name in stored.get("unsure", ())),
+            parts={Sequence(name): SeriesPart.from_json(part) for name, part in stored.get("parts", {}).items()},
+            rivals=tuple(Rivals.from_json(one) for one in stored.get("rivals", ())),
         )
 
     def settled(self, pair: OpenPair, swapped: bool, reason: str) -> "Decision":
         """The decision after the images told a pair apart, with the reason in both verdicts."""
         first, second = pair.sequences
         other = {first: second, second: first} if swapped else {}
-        chosen = {sequence: self.chosen[other.get(sequence, sequence)] for sequence in self.chosen}
-        uids = {chosen[first]: first, chosen[second]: second}
-        verdicts = tuple(
-            replace(one, sequence=uids[one.series_instance_uid], reasons=(*one.reasons, reason))
-            if one.series_instance_uid in uids
-            else one
-            for one in self.verdicts
+        before = {sequence: other.get(sequence, sequence) for sequence in self.chosen}
+        chosen = {sequence: self.chosen[old] for sequence, old in before.items()}
+        parts = {sequence: self.parts[old] for sequence, old in before.items() if old in self.parts}
+        settled = replace(self, chosen=chosen, parts=parts, open=tuple(one for one in self.open if one != pair))
+        return settled._told(dict.fromkeys(pair.sequences, reason))
+
+    def preferred(self, rivals: Rivals, part: SeriesPart, reason: str) -> "Decision":
+        """The decision after the images chose between two parts of a series, with the reason in the verdicts."""
+        decided = replace(
+            self,
+            parts=self.parts | {rivals.sequence: part},
+            rivals=tuple(one for one in self.rivals if one != rivals),
         )
-        return Decision(chosen, verdicts, tuple(one for one in self.open if one != pair), self.unsure)
+        return decided._told({rivals.sequence: reason})
+
+    def _told(self, reasons: Mapping[Sequence, str]) -> "Decision":
+        """With verdicts that say what is chosen now, and why."""
+        taken = {(uid, self.parts.get(sequence)): sequence for sequence, uid in self.chosen.items()}
+        verdicts = tuple(self._restated(one, taken, reasons) for one in self.verdicts)
+        return replace(self, verdicts=verdicts)
+
+    @staticmethod
+    def _restated(
+        verdict: SeriesVerdict,
+        taken: Mapping[tuple[str, SeriesPart | None], Sequence],
+        reasons: Mapping[Sequence, str],
+    ) -> SeriesVerdict:
+        sequence = taken.get((verdict.series_instance_uid, verdict.part))
+        if sequence is None:
+            return replace(verdict, verdict="candidate") if verdict.verdict == "chosen" else verdict
+        if sequence not in reasons:
+            return verdict
+        return replace(verdict, verdict="chosen", sequence=sequence, reasons=(*verdict.reasons, reasons[sequence]))
+
+    def split_flags(self) -> tuple[Flag, ...]:
+        """``SERIES_SPLIT`` for every sequence that stands in a series of several images at each position."""
+        return tuple(Flag("SERIES_SPLIT", self._split(sequence, part)) for sequence, part in self.parts.items())
+
+    def _split(self, sequence: Sequence, part: SeriesPart) -> str:
+        siblings = [one for one in self.verdicts if one.series_instance_uid == self.chosen[sequence]]
+        number = next((one.series_number for one in siblings if one.series_number is not None), None)
+        why = next((one.reasons[-1] for one in siblings if one.part == part and one.reasons), "")
+        others = "; ".join(str(one.part) for one in siblings if one.part != part)
+        where = "" if number is None else f" in series {number}"
+        return f"{sequence.value}: {part} taken{where} ({why}), not {others}"
 
     def suffices(self, may_lack: Collection[Sequence] = ()) -> bool:
         """Whether the study can be done: all four sequences, or all but one that may lack.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pipeline.identify.facts import Facts
 from pipeline.identify.parts import is_mr_image
 from pipeline.identify.rules import IdentificationRules
+from pipeline.identify.siblings import FAT_OR_OPPOSED, image_words
 from pipeline.identify.vocabulary import EXCLUDED, HEAD, first_match
 from pipeline.names import MANUFACTURER
 
@@ -23,6 +24,7 @@ MEANING: dict[str, str] = {
     "ECHO_PLANAR": "echo-planar imaging",
     "SUSCEPTIBILITY": "susceptibility- or T2*-weighted",
     "PHASE_IMAGE": "phase or complex part, not magnitude",
+    "FAT_OR_OPPOSED": "fat or opposed-phase image of a Dixon method",
     "ANGIOGRAPHY": "angiography or flow",
     "SPECTROSCOPY": "spectroscopy",
     "FIELDMAP": "field map",
@@ -69,6 +71,7 @@ _TYPES: dict[str, frozenset[str]] = {
     "FIELDMAP": frozenset({"FIELD_MAP", "B0", "B0 MAP", "B1", "B1 MAP"}),
     "QUANTITATIVE": frozenset({"T1 MAP", "T2 MAP", "T2_STAR MAP", "R1", "R2", "T1_MAP", "T2_MAP", "QMAP"}),
     "FAT_NULLED": frozenset({"STIR"}),
+    "FAT_OR_OPPOSED": FAT_OR_OPPOSED,
 }
 
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -129,7 +132,7 @@ def _by_object(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _by_image_type(facts: Facts) -> Iterator[tuple[str, str]]:
-    told = {*facts.image_type, facts.weighting}
+    told = {*image_words(facts), facts.weighting}
     for code, values in _TYPES.items():
         hit = sorted(told & values)
         if hit:
@@ -173,6 +176,8 @@ def _by_description(facts: Facts, rules: IdentificationRules) -> Iterator[tuple[
 def _by_extent(facts: Facts, rules: IdentificationRules) -> Iterator[tuple[str, str]]:
     if facts.body and not first_match((HEAD,), f"{facts.body} {facts.text}"):
         yield "NOT_HEAD", facts.body
+    if facts.volumes > 1:
+        yield "MANY_VOLUMES", f"{facts.volumes} images at each position"
     if facts.slices < rules.minimum_slices:
         yield "TOO_FEW_SLICES", f"{facts.slices}, at least {rules.minimum_slices}"
     elif facts.coverage is not None and facts.coverage < rules.minimum_coverage_mm:

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from pipeline.exhaustion import raise_if_exhausted
 from pipeline.identify.header import SeriesHeader
+from pipeline.identify.parts import SeriesPart, vendor_image_type
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,12 @@ class Facts:
 
     Times are milliseconds, lengths millimetres, angles degrees; ``moment`` is seconds since an arbitrary epoch.
     ``text`` is the normalised SeriesDescription and ProtocolName, ``name`` the pulse sequence's name as the
-    scanner calls it.
+    scanner calls it. ``part`` is None unless the header is of one part of a series.
     """
 
     uid: str
     orthanc_id: str
+    part: SeriesPart | None
     number: int | None
     description: str
     modality: str
@@ -54,7 +56,10 @@ class Facts:
     angio: bool
     body: str
     colour: bool
+    vendor_image_type: str
     slices: int
+    extent: float | None
+    volumes: int
     thickness: float | None
     distance: float | None
     field_of_view: float | None
@@ -62,8 +67,15 @@ class Facts:
     moment: float | None
 
     @property
+    def key(self) -> str:
+        """Names the candidate: the series, or the part of it."""
+        return self.uid if self.part is None else f"{self.uid} {self.part}"
+
+    @property
     def coverage(self) -> float | None:
-        """Extent along the slice normal, mm; None where the header does not tell the slice distance."""
+        """Extent along the slice normal, mm; None where neither positions nor the header tell it."""
+        if self.extent is not None:
+            return self.extent
         step = self.distance or self.thickness
         return None if step is None else step * self.slices
 
@@ -85,8 +97,8 @@ def facts_of_study(headers: Iterable[SeriesHeader]) -> list[Facts]:
     GE writes the name of the whole examination into the ProtocolName of every series ("BRAIN TUMOUR W/WO
     PERFUSION"): a name that half the series or more share under three descriptions tells nothing of one of them.
     """
-    ordered = sorted(headers, key=lambda header: (header.series_instance_uid, header.instance_count, header.orthanc_id))
-    study = list({header.series_instance_uid: header for header in ordered}.values())  # a series counts once
+    ordered = sorted(headers, key=lambda header: (_key(header), header.instance_count, header.orthanc_id))
+    study = list({_key(header): header for header in ordered}.values())  # a series, or a part of one, counts once
     descriptions: dict[str, list[str]] = {}
     for header in study:
         look = _Lookup(header.dataset)
@@ -99,9 +111,13 @@ def facts_of_study(headers: Iterable[SeriesHeader]) -> list[Facts]:
     return [facts_of(header, of_the_exam) for header in study]
 
 
+def _key(header: SeriesHeader) -> tuple[str, str]:
+    return header.series_instance_uid, str(header.part or "")
+
+
 def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Facts:
     """Read a header, without its ProtocolName where that names the examination; never raises for a poor one."""
-    look = _Lookup(header.dataset)
+    look = _Lookup(header.dataset, header.frame)
     description, protocol = look.text("SeriesDescription"), look.text("ProtocolName")
     if protocol in exam_protocols:
         protocol = ""
@@ -109,6 +125,7 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
     return Facts(
         uid=header.series_instance_uid,
         orthanc_id=header.orthanc_id,
+        part=header.part,
         number=_integer(look.number("SeriesNumber", zero=True)),
         description=description,
         modality=look.text("Modality").upper(),
@@ -117,7 +134,7 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
         text=normalise(f"{description} | {protocol}"),
         study_text=normalise(f"{look.text('StudyDescription')} | {look.text('RequestedProcedureDescription')}"),
         name=_sequence_name(look),
-        image_type=look.words("ImageType") + look.words("FrameType"),
+        image_type=look.words("ImageType") + look.words("FrameType") + look.words("ComplexImageComponent"),
         scanning=frozenset(look.words("ScanningSequence")),
         variant=frozenset(look.words("SequenceVariant")),
         options=frozenset(look.words("ScanOptions")),
@@ -136,7 +153,10 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
         body=_body(look),
         colour=(look.number("SamplesPerPixel") or 1) > 1
         or look.text("PhotometricInterpretation")[:3] in {"RGB", "YBR"},
-        slices=int(frames * header.instance_count),
+        vendor_image_type=vendor_image_type(header.dataset).upper(),
+        slices=int(frames * header.instance_count) if header.slices is None else header.slices,
+        extent=header.extent_mm,
+        volumes=header.volumes,
         thickness=look.number("SliceThickness"),
         distance=_distance(look),
         field_of_view=_field_of_view(look),
@@ -148,9 +168,9 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
 class _Lookup:
     """Finds an attribute at the top level or, in Enhanced MR, in the functional groups."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, frame: int | None = None) -> None:
         self.top = dataset
-        self._places = [dataset, *_group_items(dataset)]
+        self._places = [dataset, *_group_items(dataset, frame)]
 
     def value(self, keyword: str) -> Any:
         for place in self._places:
@@ -192,11 +212,12 @@ class _Lookup:
         return None if found is None else found.value
 
 
-def _group_items(dataset: Dataset) -> Iterator[Dataset]:
-    """First items of the functional groups: of the middle frame, then the shared ones."""
+def _group_items(dataset: Dataset, frame: int | None) -> Iterator[Dataset]:
+    """First items of the functional groups: of one frame (1-based; the middle one where None), then the shared ones."""
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    for groups in [*([frames[len(frames) // 2]] if frames else []), *shared[:1]]:
+    chosen = len(frames) // 2 if frame is None else frame - 1
+    for groups in [*frames[chosen : chosen + 1], *shared[:1]]:
         for element in groups:
             if element.VR == "SQ" and element.value and not element.tag.is_private:
                 yield element.value[0]
@@ -227,9 +248,9 @@ def _agent(look: _Lookup) -> str:
     return agent
 
 
-def b_value_of(dataset: Dataset) -> float | None:
-    """Diffusion b-value of an instance, s/mm², None where it tells none; 0 without diffusion weighting."""
-    return _b_value(_Lookup(dataset))
+def b_value_of(dataset: Dataset, frame: int | None = None) -> float | None:
+    """Diffusion b-value of an instance (or frame), s/mm², None where it tells none; 0 without diffusion weighting."""
+    return _b_value(_Lookup(dataset, frame))
 
 
 def _b_value(look: _Lookup) -> float | None:

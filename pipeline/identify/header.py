@@ -1,23 +1,17 @@
-"""Headers of series, from files or from Orthanc's REST."""
+"""Headers of series, and a dataset from what Orthanc's REST answers."""
 
-import statistics
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pydicom import dcmread
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
-from pydicom.uid import MediaStorageDirectoryStorage
 
-from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import raise_if_exhausted
+from pipeline.identify.parts import SeriesPart
 
 _PIXELS = 0x7FE00000
 _PER_FRAME = "5200,9230"
@@ -42,37 +36,54 @@ class SeriesHeader:
         Attributes of one representative instance; pixel data are not needed.
     orthanc_id
         Orthanc's identifier of the series, empty outside Orthanc.
+    frame
+        1-based frame that stands for a multi-frame instance, None for the middle one.
+    part
+        The part of the series that the header is of, where it has several images at each position; None for all.
+    slices
+        Different positions of its images, None where unknown.
+    extent_mm
+        What they cover along the normal, None where unknown.
+    volumes
+        Images at each position.
     """
 
     series_instance_uid: str
     instance_count: int
     dataset: Dataset
     orthanc_id: str = ""
+    frame: int | None = None
+    part: SeriesPart | None = None
+    slices: int | None = None
+    extent_mm: float | None = None
+    volumes: int = 1
 
 
-def dataset_from_orthanc_tags(tags: Mapping[str, Any]) -> Dataset:
+def dataset_from_orthanc_tags(tags: Mapping[str, Any], every_frame: bool = False) -> Dataset:
     """A dataset from the JSON of Orthanc's ``GET /instances/{id}/tags``.
 
     Parameters
     ----------
     tags
         Maps ``"gggg,eeee"`` to ``{"Name", "Type", "Value"}``; Type is String, Sequence, Binary, Null or TooLong.
+    every_frame
+        Whether to keep the functional groups of every frame.
 
     Returns
     -------
     pydicom.Dataset
         Without pixel data, binary values and values that Orthanc held back; of per-frame functional groups
-        only the first and the middle frame. Values that break their VR are left out, not raised.
+        only the first and the middle frame, unless all are wanted. Values that break their VR are left out, not raised.
     """
     dataset = Dataset()
     for name, entry in tags.items():
-        element = _element(name, entry)
+        element = _element(name, entry, every_frame)
         if element is not None:
             dataset.add(element)
     return dataset
 
 
-def _element(name: str, entry: Mapping[str, Any]) -> DataElement | None:
+def _element(name: str, entry: Mapping[str, Any], every_frame: bool) -> DataElement | None:
     group, _, number = name.partition(",")
     try:
         tag = Tag(int(group, 16), int(number, 16))
@@ -83,7 +94,7 @@ def _element(name: str, entry: Mapping[str, Any]) -> DataElement | None:
     kind, value = entry.get("Type"), entry.get("Value")
     if kind == "Sequence":
         items = list(value or [])
-        if name == _PER_FRAME and len(items) > 2:
+        if name == _PER_FRAME and len(items) > 2 and not every_frame:
             items = [items[0], items[len(items) // 2]]
         return DataElement(tag, "SQ", Items([dataset_from_orthanc_tags(item) for item in items]))
     if kind != "String" or value is None:
@@ -118,81 +129,3 @@ def _typed(text: str, representation: str) -> Any:
         numbers = [convert(part) for part in text.split("\\") if part.strip()]
         return numbers[0] if len(numbers) == 1 else numbers
     return text.replace("¥", "\\") if representation in _YEN_SEPARATED else text
-
-
-def headers_from_files(files: Iterable[Path]) -> tuple[list[SeriesHeader], dict[str, list[Path]]]:
-    """Group files by series and read one representative header of each.
-
-    The representative is the instance with the highest b-value where some have one, else the middle one by
-    instance number. Files that are not DICOM, and DICOM directories, are ignored.
-
-    Returns
-    -------
-    headers
-        One a series, sorted by SeriesInstanceUID.
-    paths
-        Files of each series, sorted.
-
-    Raises
-    ------
-    GlioLoopError
-        ``FILE_UNREADABLE`` for a DICOM file whose header cannot be read.
-    """
-    groups: dict[str, list[tuple[float, int, str, Path]]] = {}
-    for path in files:
-        header = _brief(path)
-        if header is None:
-            continue
-        b_value = _real(header.get("DiffusionBValue"))
-        key = (b_value, int(_real(header.get("InstanceNumber"))), str(header.get("SOPInstanceUID", "")), path)
-        groups.setdefault(str(header.SeriesInstanceUID), []).append(key)
-    headers, paths = [], {}
-    for uid in sorted(groups):
-        members = sorted(groups[uid])
-        paths[uid] = sorted(member[3] for member in members)
-        headers.append(SeriesHeader(uid, len(members), _full(_representative(members))))
-    return headers, paths
-
-
-def _representative(members: list[tuple[float, int, str, Path]]) -> Path:
-    if members[-1][0] > members[0][0]:
-        return members[-1][3]
-    return statistics.median_low(members)[3]
-
-
-def _real(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 0.0
-
-
-def _brief(path: Path) -> Dataset | None:
-    wanted = ["SOPInstanceUID", "SeriesInstanceUID", "InstanceNumber", "DiffusionBValue"]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = dcmread(path, stop_before_pixels=True, specific_tags=list(wanted))
-            if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-                return None
-            if not header.get("SeriesInstanceUID"):
-                raise ValueError("no SeriesInstanceUID: the header is cut off")
-            return header
-    except InvalidDicomError:
-        return None
-    except Exception as error:  # pydicom raises many kinds on damaged files; all mean the same here
-        raise _unreadable(path, error) from error
-
-
-def _full(path: Path) -> Dataset:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return dcmread(path, stop_before_pixels=True)
-    except Exception as error:  # pydicom raises many kinds on damaged files; all mean the same here
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> GlioLoopError:
-    raise_if_exhausted(error, "identify")
-    return GlioLoopError("FILE_UNREADABLE", f"{path.name}: {type(error).__name__}.", {"cause": str(error)[:300]})

@@ -149,6 +149,13 @@ def number_of(value: Any) -> float | None:
     return number if isfinite(number) else None
 
 
+def triple_of(value: Any) -> Triple | None:
+    """Three finite numbers, None where the value is anything else."""
+    numbers = [number_of(one) for one in value] if hasattr(value, "__iter__") else []
+    known = [number for number in numbers if number is not None]
+    return (known[0], known[1], known[2]) if len(numbers) == len(known) == 3 else None
+
+
 def _text(value: Any) -> str:
     if value is None:
         return ""

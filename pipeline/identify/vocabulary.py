@@ -113,6 +113,10 @@ EXCLUDED: dict[str, tuple[str, ...]] = {
         r"\bmip\b|\bproje[ck]\w*|\breform\w*|\brfmt\b|\brecon ?mpr|\bcurved\b|\bmultiplan\w*|\bvrt\b|\b3d ?vol",
     ),
     "PHASE_IMAGE": (r"\bpha(?:se)? ?(?:image|img|map|only)\w*|\bpha\b",),
+    "FAT_OR_OPPOSED": (
+        r"\bopp(?:osed)?(?: ?ph(?:ase)?)?\b|\bout ?(?:of )?phase\b|\bfat ?(?:only|image|fraction)\b",
+        r"\b(?:m?dixon|ideal|flex)\b(?:.* )?(?:f|fat)$",
+    ),
     "QUANTITATIVE": (
         r"\bt[12]\*? ?map|\bmap ?t[12]\b|\br[12]\*? ?map|\brelaxo\w*|\bsymri\b|\bmagic\b|\binv ?[12]\b",
         r"\bquantit\w*",

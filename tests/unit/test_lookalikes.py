@@ -7,8 +7,8 @@ import pytest
 import SimpleITK as sitk
 
 from benchmarks.displacements import displaced, random_displacement, volume_of
-from pipeline import lookalikes
 from pipeline.casefolder import CaseFolder
+from pipeline.confirm import lookalikes
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, OpenPair, SeriesVerdict
 from pipeline.names import Sequence

@@ -29,10 +29,21 @@ LEAST_LEAD = 0.25  # between the two ranks
 
 @dataclass(frozen=True)
 class Reading:
-    """What two images say: the first is the second sequence of the pair (``swapped``), or not, or nothing (None)."""
+    """What two images say.
+
+    Attributes
+    ----------
+    swapped
+        Whether the first is the second sequence of the pair; None where the images do not tell.
+    reason
+        What was seen.
+    alike
+        Whether nothing differs between them that contrast medium would change.
+    """
 
     swapped: bool | None
     reason: str
+    alike: bool = False
 
 
 def settle(decision: Decision, volumes: Mapping[Sequence, SourceVolume]) -> Decision:
@@ -65,11 +76,11 @@ def settle(decision: Decision, volumes: Mapping[Sequence, SourceVolume]) -> Deci
 
 
 def _read(pair: OpenPair, first: SourceVolume, second: SourceVolume) -> Reading:
-    a, b, middle = _side_by_side(first, second)
+    a, b, middle = side_by_side(first, second)
     return enhanced(a, b) if Sequence.T1C in pair.sequences else nulled(a[middle], b[middle])
 
 
-def _side_by_side(first: SourceVolume, second: SourceVolume) -> tuple[Values, Values, NDArray[np.bool_]]:
+def side_by_side(first: SourceVolume, second: SourceVolume) -> tuple[Values, Values, NDArray[np.bool_]]:
     """Grey values of both at the same places of the head; which places are central."""
     moved = align({Sequence.T1: first, Sequence.T2: second}, Sequence.T1)[Sequence.T2].transform
     grid = _grid(first.image)
@@ -113,7 +124,8 @@ def enhanced(a: Values, b: Values) -> Reading:
         return Reading(False, f"by the images: {found}, so the second was taken after contrast")
     if lost > LEAST_ENHANCING and lost > TIMES_MORE * gained:
         return Reading(True, f"by the images: {found}, so the first was taken after contrast")
-    return Reading(None, f"the images do not tell which was taken after contrast: {found}")
+    alike = max(gained, lost) <= LEAST_ENHANCING
+    return Reading(None, f"the images do not tell which was taken after contrast: {found}", alike)
 
 
 def nulled(a: Values, b: Values) -> Reading:

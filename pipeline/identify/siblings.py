@@ -1,0 +1,55 @@
+"""Which part of a series is the best for a sequence, and which parts are one image at several times."""
+
+import re
+from collections.abc import Iterable
+
+from pipeline.identify.facts import Facts
+from pipeline.identify.parts import TEMPORAL
+from pipeline.identify.score import Weighting
+
+#: What a Dixon method calls images that show fat alone, or fat against water.
+FAT_OR_OPPOSED = frozenset(
+    {"F", "FAT", "FAT_ONLY", "OP", "OPP", "OPP_PHASE", "OPPOSED", "OPPOSED_PHASE", "OPPOSED PHASE", "OUT", "OUTPHASE"}
+    | {"OUT_PHASE", "OUT_OF_PHASE", "OUT OF PHASE", "OOP", "FF", "FAT_FRACTION", "FATFRACTION", "PDFF", "FAT_FRAC"}
+)
+_WATER = frozenset({"W", "WATER", "WATER_ONLY"})
+_IN_PHASE = frozenset({"IP", "IN_PHASE", "IN PHASE", "INPHASE", "IN"})
+_REAL = frozenset({"R", "REAL"})
+#: Echo times that sequences usually have, ms: of several echoes the nearest is taken.
+_USUAL_ECHO = {Weighting.T1: 0.0, Weighting.T2: 95.0, Weighting.FLAIR: 110.0}
+
+
+def image_words(facts: Facts) -> frozenset[str]:
+    """Everything that attributes call the kind of image, in capitals."""
+    vendor = re.split(r"[\\/ ]+", facts.vendor_image_type)
+    numbers = {"1": "PHASE", "2": "REAL", "3": "IMAGINARY"} if facts.manufacturer.startswith("ge") else {}
+    return frozenset({*facts.image_type, *(numbers.get(word, word) for word in vendor)})
+
+
+def standing(facts: Facts, weighting: Weighting | None) -> tuple[object, ...]:
+    """Order of the parts of one series for a sequence, the best first: whole, water, magnitude, usual echo, later."""
+    words = image_words(facts)
+    dixon = 0 if words & _WATER else 1 if words & _IN_PHASE else 2
+    echo = 0.0 if weighting is None or facts.te is None else abs(facts.te - _USUAL_ECHO[weighting])
+    later = tuple(-number for number in time_of(facts))
+    return (-facts.slices, dixon, bool(words & _REAL), echo, later, facts.key)
+
+
+def time_of(facts: Facts) -> tuple[float, ...]:
+    """When a part was acquired: by the clock, then by what numbers it among its siblings."""
+    traits = () if facts.part is None else facts.part.traits
+    numbers = [value for name, value in traits if name in TEMPORAL and isinstance(value, float)]
+    return (facts.moment or 0.0, *numbers)
+
+
+def at_other_times(one: Facts, others: Iterable[Facts]) -> list[Facts]:
+    """Parts of the same series that differ from one in their time only, itself among them, in the order of time."""
+    alike = [
+        other
+        for other in others
+        if one.part is not None
+        and other.part is not None
+        and other.uid == one.uid
+        and (other.part == one.part or other.part.differs_in_time_only(one.part))
+    ]
+    return sorted(alike, key=time_of)
