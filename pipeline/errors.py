@@ -67,6 +67,11 @@ REASONS: dict[str, Reason] = {
         "There is no such study in the archive.",
         "Give Orthanc's study id or the StudyInstanceUID of a study that is stored here.",
     ),
+    "STUDY_AMBIGUOUS": Reason(
+        Kind.REFUSAL,
+        "Several studies in the archive have this StudyInstanceUID, of different patients.",
+        "Give Orthanc's study id instead; the detail lists those of the studies.",
+    ),
     "REQUEST_INVALID": Reason(
         Kind.REFUSAL,
         "The request cannot be understood.",

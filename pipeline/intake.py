@@ -84,7 +84,7 @@ def find_study(archive: Archive, study: str) -> Study:
     Raises
     ------
     GlioLoopError
-        STUDY_UNKNOWN.
+        STUDY_UNKNOWN; STUDY_AMBIGUOUS where the UID names the studies of several patients.
     """
     orthanc_id = study if _ORTHANC_ID.fullmatch(study) else _lookup(archive, study)
     record = archive.get(f"/studies/{orthanc_id}") if orthanc_id else None
@@ -105,7 +105,10 @@ def _lookup(archive: Archive, uid: str) -> str | None:
     if len(uid) > _MAX_UID or not _UID.fullmatch(uid):
         return None
     found = archive.post("/tools/lookup", uid) or []
-    return next((str(one["ID"]) for one in found if one["Type"] == "Study"), None)
+    studies = sorted(str(one["ID"]) for one in found if one["Type"] == "Study")
+    if len(studies) > 1:
+        raise GlioLoopError("STUDY_AMBIGUOUS", ", ".join(studies), {"studies": studies})
+    return studies[0] if studies else None
 
 
 def decide(archive: Archive, study: Study, settings: Settings, override: Mapping[Sequence, str]) -> Decision:

@@ -6,7 +6,6 @@ from typing import Any, Final
 from pipeline import intake
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.export import export_archive
-from pipeline.feedback.pseudonyms import Pseudonyms
 from pipeline.feedback.review import agreement, case_view
 from pipeline.feedback.verdicts import Verdict
 from pipeline.finetune.runs import FinetuneOptions, FinetuneRuns
@@ -27,12 +26,12 @@ class FeedbackRoutes(Handlers):
     def cases(self, request: dict[str, Any]) -> tuple[int, Any]:
         """List the corrections that were kept, and the objects that were not and why."""
         store = self.corrections()
-        found = store.cases()
-        study = request.get("get", {}).get("study")
-        if study:
-            uid = intake.find_study(self._archive, study).study_instance_uid
-            pseudonym = Pseudonyms.of_installation(store.folder).study(uid)
-            found = [case for case in found if case.study == pseudonym]
+        named = request.get("get", {}).get("study")
+        if named:
+            study = intake.find_study(self._archive, named)
+            found = store.of_study(study.orthanc_id, study.study_instance_uid)
+        else:
+            found = store.cases()
         offset, limit = number(request, "offset", 0, 10**6), number(request, "limit", 100, _MOST)
         passed_over = [seen.as_json() for seen in store.seen().values() if seen.verdict is not Verdict.OWN]
         return 200, {

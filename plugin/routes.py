@@ -58,7 +58,7 @@ class NodeRoutes(Handlers):
             "stable": study.stable,
             "identification": decision,
             "jobs": self._reviewed(found),
-            "review": review_of(self.corrections(), study.study_instance_uid, found),
+            "review": review_of(self.corrections(), study.orthanc_id, study.study_instance_uid, found),
         }
 
     # --- jobs ---

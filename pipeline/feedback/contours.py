@@ -9,19 +9,21 @@ import numpy as np
 from pydicom import Dataset
 from skimage.measure import find_contours
 
-from pipeline.feedback.masks import Drawn, Mask, Study, named_rois
+from pipeline.feedback.meaning import Meaning
 from pipeline.feedback.recognise import kind_of
-from pipeline.feedback.regions import RegionNames
-from pipeline.names import Region
-from pipeline.viewer.contours import DECIMALS, contours_of
+from pipeline.feedback.study import Mask, Study
+from pipeline.names import TUMOUR_REGIONS
+from pipeline.objects.rtstruct.parse import parse_structure_set
+from pipeline.objects.rtstruct.planes import parallel, to_index
+from pipeline.viewer.contours import DECIMALS
 
 CONTOURS: Final = "contours"
 
-#: Region, slice, and column and row of each point in turn, 0 being the centre of the first pixel.
-Outline = tuple[Region, int, list[float]]
+#: Slice, and column and row of each point in turn, 0 being the centre of the first pixel.
+Outline = tuple[int, list[float]]
 
 
-def write_contours(folder: Path, dataset: Dataset, drawn: Drawn, study: Study, names: RegionNames) -> None:
+def write_contours(folder: Path, dataset: Dataset, meaning: Meaning, study: Study) -> None:
     """Write ``contours.json``: ``slices`` (SOP Instance UIDs), ``regions`` drawn, ``contours`` by slice.
 
     Parameters
@@ -30,41 +32,52 @@ def write_contours(folder: Path, dataset: Dataset, drawn: Drawn, study: Study, n
         Where to.
     dataset
         The correction.
-    drawn
-        Its regions.
-    study, names
-        What it was drawn on; meaning of its ROIs' names.
+    meaning
+        What it says.
+    study
+        What it was drawn on.
 
     Notes
     -----
-    A structure set drawn on the reference series is shown as it is, so that what was left alone coincides
-    with the automatic contour. Of anything else the regions' outlines are traced.
+    A region drawn as contours on the reference series' slices is shown as it is, so that what was left alone
+    coincides with the automatic contour. Of anything else the region's outline is traced.
     """
-    as_drawn = kind_of(dataset) == "rtstruct" and drawn.sequences == (study.reference,)
-    outlines = list(_as_drawn(dataset, study, names) if as_drawn else _traced(drawn.masks))
+    said = [region for region in TUMOUR_REGIONS if region in meaning.said]
+    polygons = _polygons(dataset, study) if kind_of(dataset) == "rtstruct" else {}
     contours: dict[str, list[dict[str, Any]]] = {}
-    for region, k, points in outlines:
-        contours.setdefault(str(k), []).append({"region": region.value, "points": points})
+    for region in said:
+        numbers = meaning.shown.get(region, ())
+        as_drawn = numbers and all(number in polygons for number in numbers)
+        outlines = (one for n in numbers for one in polygons[n]) if as_drawn else _traced(meaning.regions[region])
+        for k, points in outlines:
+            contours.setdefault(str(k), []).append({"region": region.value, "points": points})
     content = {
         "slices": [one.sop_instance_uid for one in study.volumes[study.reference].slices],
-        "regions": [region.value for region in drawn.masks],
+        "regions": [region.value for region in said],
         "contours": contours,
     }
     (folder / f"{CONTOURS}.json").write_text(json.dumps(content, separators=(",", ":")))
 
 
-def _as_drawn(dataset: Dataset, study: Study, names: RegionNames) -> Iterator[Outline]:
-    chosen, _ = names.assign(named_rois(dataset))
-    regions = {roi.number: region for region, roi in chosen.items()}
-    for number, k, points in contours_of(dataset, study.volumes[study.reference]):
-        if number in regions and len(points) >= 6:
-            yield regions[number], k, points
+def _polygons(dataset: Dataset, study: Study) -> dict[int, list[Outline]]:
+    """Contours by ROI number, of those ROIs that were drawn on the reference series' slices."""
+    reference = study.volumes[study.reference]
+    own = study.images()[study.reference]
+    found: dict[int, list[Outline]] = {}
+    for roi in parse_structure_set(dataset).rois:
+        elsewhere = roi.referenced_instances and not roi.referenced_instances & own
+        if roi.number is None or elsewhere or not parallel(roi.polygons, reference).all():
+            continue
+        for polygon in roi.polygons:
+            pixels = to_index(polygon, reference)
+            points = np.round(pixels[:, :2], DECIMALS).ravel().tolist()
+            found.setdefault(roi.number, []).append((round(float(pixels[:, 2].mean())), points))
+    return found
 
 
-def _traced(masks: dict[Region, Mask]) -> Iterator[Outline]:
-    for region, mask in masks.items():
-        for k in np.flatnonzero(mask.any(axis=(1, 2))):
-            # A rim of background closes the outline of what touches the image's edge.
-            padded = np.pad(mask[k], 1).astype(np.float32)
-            for line in find_contours(padded, 0.5):  # type: ignore[no-untyped-call]
-                yield region, int(k), np.round(line[:, ::-1] - 1, DECIMALS).ravel().tolist()
+def _traced(mask: Mask) -> Iterator[Outline]:
+    for k in np.flatnonzero(mask.any(axis=(1, 2))):
+        # A rim of background closes the outline of what touches the image's edge.
+        padded = np.pad(mask[k], 1).astype(np.float32)
+        for line in find_contours(padded, 0.5):  # type: ignore[no-untyped-call]
+            yield int(k), np.round(line[:, ::-1] - 1, DECIMALS).ravel().tolist()

@@ -5,7 +5,8 @@ store keeps the same correction once.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from pipeline import jobs, stages
 from pipeline.casefolder import CaseFolder
 from pipeline.deadline import TRIES, WATCH
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.feedback.recognise import OwnObject, content_hash, read_object
+from pipeline.exhaustion import raise_if_exhausted, trace_of
+from pipeline.feedback.recognise import OwnObject, content_hash, read_object, referenced_images
 from pipeline.feedback.regions import RegionNames
 from pipeline.feedback.store import FeedbackStore
 from pipeline.feedback.take import Outcome, ProcessedStudy, judge_early, load_study, take
 from pipeline.feedback.verdicts import Verdict
 from pipeline.identify import Decision
+from pipeline.objects.rtstruct.parse import text_of
 from pipeline.workflow import archive, audit, case_folder, queue, settings
 
 log = structlog.get_logger()
@@ -98,10 +101,10 @@ def _judge(study: str, instance: str, work: Path) -> Outcome | None:
     path = work / "object.dcm"
     if not archive().download(f"/instances/{instance}/file", path):
         return None
-    processed = _processed(study, path)
+    processed = _processed(study, instance, path, work)
     if processed is None:
         return None
-    early = judge_early(path, processed, store())
+    early = _understood(lambda: judge_early(path, processed, store()))
     if early is not None:
         return early
     case = CaseFolder(work / "case")
@@ -114,23 +117,51 @@ def _judge(study: str, instance: str, work: Path) -> Outcome | None:
         # The images that the contours were drawn on are gone or were changed since.
         return Outcome(Verdict.FOREIGN, detail=f"{error.code} {error.detail}".strip())
     names = RegionNames(settings().roi_names, settings().feedback)
-    return take(path, processed, known, names, store(), work)
+    return _understood(lambda: take(path, processed, known, names, store(), work))
 
 
-def _processed(study: str, path: Path) -> ProcessedStudy | None:
+def _understood(judge: Callable[[], Outcome | None]) -> Outcome | None:
+    """Take what nobody thought of for the object's fault, too: those behind it must not wait for it."""
+    try:
+        return judge()
+    except GlioLoopError:
+        raise
+    except Exception as error:
+        raise_if_exhausted(error, "feedback")
+        log.error("object not understood", where=trace_of(error))
+        return Outcome(Verdict.UNREADABLE, detail=f"not understood: {type(error).__name__}")
+
+
+def _processed(study: str, instance: str, path: Path, work: Path) -> ProcessedStudy | None:
     record = archive().get(f"/studies/{study}")
     done = [job for job in queue().jobs(study) if job["result"] and job["result"].get("objects")]
     if record is None or not done:
         return None
     job = _job_behind(path, done)
-    own = {one.sop_instance_uid: one for each in done for one in _own_objects(each)}
     return ProcessedStudy(
+        orthanc_id=study,
         patient_id=str(record.get("PatientMainDicomTags", {}).get("PatientID", "")),
         study_instance_uid=str(record["MainDicomTags"]["StudyInstanceUID"]),
         job=job,
-        own=own,
-        objects=case_folder(str(job["id"])).objects,
+        own={one.sop_instance_uid: one for each in done for one in _own_objects(each)},
+        objects=_objects(job, instance, work),
     )
+
+
+def _objects(job: dict[str, Any], instance: str, work: Path) -> Path:
+    """Folder with a job's objects as they were stored; from the archive where its own was cleared away.
+
+    The archive's copy does not count where it is the object that is looked at: that was edited in place.
+    """
+    kept = case_folder(str(job["id"])).objects
+    if any((kept / f"{kind}.dcm").exists() for kind in _KINDS):
+        return kept
+    fetched = work / "automatic"
+    fetched.mkdir(exist_ok=True)
+    for kind, stored in (job["result"].get("stored") or {}).items():
+        if kind in _KINDS and stored != instance:
+            archive().download(f"/instances/{stored}/file", fetched / f"{kind}.dcm")
+    return fetched
 
 
 def _job_behind(path: Path, done: list[dict[str, Any]]) -> dict[str, Any]:
@@ -139,26 +170,24 @@ def _job_behind(path: Path, done: list[dict[str, Any]]) -> dict[str, Any]:
         dataset = read_object(path)
     except GlioLoopError:
         return done[0]
-    named = {str(dataset.SOPInstanceUID)}
-    named |= {
-        str(item.get("ReferencedSOPInstanceUID", "")) for item in dataset.get("PredecessorStructureSetSequence") or []
-    }
+    named = {str(dataset.SOPInstanceUID), text_of(dataset, "SeriesInstanceUID"), *referenced_images(dataset)}
     for job in done:
-        if named & {one["sop_instance_uid"] for one in job["result"]["objects"].values()}:
+        if named & {uid for one in job["result"]["objects"].values() for uid in one.values()}:
             return job
     return done[0]
 
 
-def _own_objects(job: dict[str, Any]) -> list[OwnObject]:
-    """The objects of a job as they were stored; those whose file is gone are left out."""
+def _own_objects(job: dict[str, Any]) -> Iterator[OwnObject]:
+    """The objects of a job as they were stored; the content of one whose file is gone is not known."""
     folder = case_folder(str(job["id"])).objects
-    found = []
     for kind in _KINDS:
         written = job["result"]["objects"].get(kind)
-        path = folder / f"{kind}.dcm"
-        if written and path.exists():
-            found.append(OwnObject(str(job["id"]), written["sop_instance_uid"], content_hash(path)))
-    return found
+        if written:
+            content = ""
+            with suppress(GlioLoopError, FileNotFoundError):
+                content = content_hash(folder / f"{kind}.dcm")
+            uids = (str(written["sop_instance_uid"]), str(written.get("series_instance_uid", "")))
+            yield OwnObject(str(job["id"]), *uids, content)
 
 
 def _load(case: CaseFolder, job: str) -> None:
@@ -189,8 +218,16 @@ def _schedule() -> str | None:
 @DBOS.workflow(name=jobs.FEEDBACK_WORKFLOW, max_recovery_attempts=5)
 def review(study: str) -> dict[str, Any]:
     """Look at what lies in a study beside its images."""
-    objects: list[list[str]] = _look(study)
-    outcomes = {instance: _take(study, instance, digest) for instance, digest in objects}
+    outcomes: dict[str, dict[str, Any]] = {}
+    failures: list[GlioLoopError] = []
+    for instance, digest in _look(study):
+        try:
+            outcomes[instance] = _take(study, instance, digest)
+        except GlioLoopError as error:
+            # The node's trouble, not the object's: it is looked at again at the next event, and no other waits for it.
+            failures.append(error)
     kept = [one for one in outcomes.values() if one["verdict"] in (Verdict.CORRECTED, Verdict.ACCEPTED)]
     scheduled = _schedule() if kept and settings().finetune.after_corrections else None
+    if failures:
+        raise failures[0]
     return {"objects": outcomes, "finetune": scheduled}

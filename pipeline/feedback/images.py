@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pipeline.feedback.masks import Mask, Study
+from pipeline.feedback.study import Mask, Study
 from pipeline.inference.grids import extent_of, make_grid, sample
 from pipeline.names import Region, Sequence
 from pipeline.registry import InputGrid

@@ -1,55 +1,41 @@
-"""Corrected regions on the reference series' grid, completed by the automatic ones, nested."""
+"""The ROIs of a structure set or segmentation on the reference series' grid, sorted by the region they mean."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import highdicom
 import numpy as np
-import SimpleITK as sitk
-from numpy.typing import NDArray
 from pydicom import Dataset
 
-from pipeline.align import Alignment
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import raise_if_exhausted
-from pipeline.feedback.recognise import drawn_on, kind_of, referenced_images
+from pipeline.feedback.recognise import drawn_on, kind_of
 from pipeline.feedback.regions import NamedRoi, RegionNames
+from pipeline.feedback.segments import Segments
+from pipeline.feedback.study import Mask, Study
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
-from pipeline.objects.rtstruct.read import read_structure_set
-from pipeline.volume.records import SourceVolume
-
-Mask = NDArray[np.bool_]
+from pipeline.objects.rtstruct.parse import ParsedRoi, ParsedStructureSet, parse_structure_set
+from pipeline.objects.rtstruct.read import roi_on
 
 
-@dataclass(frozen=True)
-class Study:
-    """A processed study as corrections need it.
+@dataclass(frozen=True, eq=False)
+class DrawnRoi:
+    """An ROI or segment on the reference grid.
 
     Attributes
     ----------
-    volumes
-        The series, one of which may lack.
-    alignments
-        How each lies against the reference; kept from the job that drew the automatic contours.
-    reference
-        Sequence whose grid regions are compared on.
+    roi
+        Its name.
+    mask
+        Bool, shape (slices, rows, columns) of the reference series; empty where nothing was drawn in it.
+    sequence
+        On whose slices it was drawn.
+    warnings
+        What was unusual, in words.
     """
 
-    volumes: Mapping[Sequence, SourceVolume]
-    alignments: Mapping[Sequence, Alignment]
-    reference: Sequence
-
-    @property
-    def grid(self) -> sitk.Image:
-        """Image whose grid regions are compared on."""
-        return self.volumes[self.reference].image
-
-    def images(self) -> dict[Sequence, frozenset[str]]:
-        """SOP Instance UIDs of the slices of each sequence."""
-        return {
-            sequence: frozenset(one.sop_instance_uid for one in volume.slices)
-            for sequence, volume in self.volumes.items()
-        }
+    roi: NamedRoi
+    mask: Mask
+    sequence: Sequence
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,17 +44,37 @@ class Drawn:
 
     Attributes
     ----------
-    masks
-        Per region, bool, shape (slices, rows, columns) of the reference series; an empty one was drawn empty.
+    rois
+        The ROIs of each region, in the order of their numbers.
+    unread
+        Regions that have an ROI which cannot be read or does not lie on the images: nothing is known of them.
     sequences
         On whose slices they were drawn.
     unknown
         Names of ROIs that mean no region.
+    notes
+        What was left out or is unusual, in words.
     """
 
-    masks: dict[Region, Mask]
-    sequences: tuple[Sequence, ...]
-    unknown: tuple[str, ...]
+    rois: dict[Region, tuple[DrawnRoi, ...]]
+    unread: frozenset[Region] = frozenset()
+    sequences: tuple[Sequence, ...] = ()
+    unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def masks(self) -> dict[Region, Mask]:
+        """All ROIs of each region together."""
+        return {region: np.logical_or.reduce([one.mask for one in rois]) for region, rois in self.rois.items()}
+
+
+@dataclass(frozen=True)
+class _OpenRoi:
+    """An ROI that was not rasterised yet."""
+
+    name: str
+    title: str
+    read: Callable[[], DrawnRoi]
 
 
 def read_drawn(dataset: Dataset, study: Study, names: RegionNames) -> Drawn:
@@ -87,147 +93,108 @@ def read_drawn(dataset: Dataset, study: Study, names: RegionNames) -> Drawn:
     -------
     Drawn
         On the reference grid; what was drawn on another sequence's slices is carried over by the study's
-        alignment.
+        alignment. A region that cannot be read, or lies elsewhere, is left out and told.
 
     Raises
     ------
     GlioLoopError
-        STRUCTURE_SET_FOREIGN, STRUCTURE_SET_UNREADABLE.
+        STRUCTURE_SET_FOREIGN, STRUCTURE_SET_UNREADABLE where no region of it can be taken.
     """
-    frames = {sequence: volume.frame_of_reference_uid for sequence, volume in study.volumes.items()}
-    sequences = drawn_on(dataset, study.images(), frames, study.reference)
-    if kind_of(dataset) == "seg":
-        return _read_segmentation(dataset, study, names, sequences)
-    return _read_structure_set(dataset, study, names, sequences)
-
-
-def _read_structure_set(dataset: Dataset, study: Study, names: RegionNames, sequences: tuple[Sequence, ...]) -> Drawn:
-    chosen, unknown = names.assign(named_rois(dataset))
-    places = _sequence_of_roi(dataset, study, sequences)
-    masks = {}
-    for sequence in sequences:
-        wanted = {
-            roi.number: region for region, roi in chosen.items() if places.get(roi.number, sequences[0]) is sequence
-        }
-        # Only these: an ROI that is drawn on another sequence may lie in another frame of reference.
-        for roi in read_structure_set(dataset, study.volumes[sequence], wanted) if wanted else ():
-            masks[wanted[roi.number]] = _onto_reference(roi.mask, study, sequence)
-    used = tuple(dict.fromkeys(places.get(roi.number, sequences[0]) for roi in chosen.values()))
-    return Drawn(masks, used, unknown)
-
-
-def named_rois(structure_set: Dataset) -> list[NamedRoi]:
-    """Return the ROIs of a structure set as far as their names are concerned."""
-    return [
-        NamedRoi(int(item.ROINumber), str(item.get("ROIName", "") or ""), _is_automatic(item))
-        for item in structure_set.get("StructureSetROISequence") or []
-    ]
-
-
-def _is_automatic(item: Dataset) -> bool:
-    return str(item.get("ROIGenerationAlgorithm", "") or "").upper() == "AUTOMATIC"
-
-
-def _sequence_of_roi(dataset: Dataset, study: Study, sequences: tuple[Sequence, ...]) -> dict[int, Sequence]:
-    """On whose slices each ROI lies; ROIs without references to images are absent."""
-    images = study.images()
-    found = {}
-    for item in dataset.get("ROIContourSequence") or []:
-        referenced = referenced_images(item)
-        hits = {sequence: len(referenced & images[sequence]) for sequence in sequences}
-        best = max(sequences, key=lambda one: hits[one])
-        if hits[best]:
-            found[int(item.ReferencedROINumber)] = best
-    return found
-
-
-def _read_segmentation(dataset: Dataset, study: Study, names: RegionNames, sequences: tuple[Sequence, ...]) -> Drawn:
-    sequence = sequences[0]
-    try:
-        segmentation = highdicom.seg.Segmentation.from_dataset(dataset)
-        segments = {number: segmentation.get_segment_description(number) for number in segmentation.segment_numbers}
-        rois = [
-            NamedRoi(number, str(one.segment_label), one.algorithm_type.value == "AUTOMATIC")
-            for number, one in segments.items()
-        ]
-        chosen, unknown = names.assign(rois)
-        masks = {
-            region: _onto_reference(_segment(segmentation, roi.number), study, sequence)
-            for region, roi in chosen.items()
-        }
-    except (ValueError, RuntimeError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError) as error:
-        raise_if_exhausted(error, "segmentation")
-        raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"{type(error).__name__}: {error}"[:200]) from error
-    return Drawn(masks, (sequence,) if chosen else (), unknown)
-
-
-def _segment(segmentation: highdicom.seg.Segmentation, number: int) -> sitk.Image:
-    """One segment as an image, float32, 0 to 1."""
-    fractional = segmentation.segmentation_type.value == "FRACTIONAL"
-    volume = segmentation.get_volume(
-        segment_numbers=[number], rescale_fractional=fractional, allow_missing_positions=True
+    found: dict[Region, list[DrawnRoi]] = {}
+    unread: dict[Region, GlioLoopError] = {}
+    unknown: list[str] = []
+    for roi in _open(dataset, study):
+        region = names.region(roi.name)
+        if region is None:
+            unknown.append(roi.title)
+            continue
+        try:
+            found.setdefault(region, []).append(roi.read())
+        except GlioLoopError as error:
+            if error.code not in ("STRUCTURE_SET_UNREADABLE", "STRUCTURE_SET_FOREIGN"):
+                raise
+            unread[region] = error
+    if unread and not found.keys() - unread.keys():
+        raise next(iter(unread.values()))
+    rois = {region: tuple(members) for region, members in found.items() if members and region not in unread}
+    read = [one for members in rois.values() for one in members]
+    return Drawn(
+        rois=_nested(rois) if kind_of(dataset) == "seg" and Segments(dataset).exclusive else rois,
+        unread=frozenset(unread),
+        sequences=tuple(dict.fromkeys(one.sequence for one in read)),
+        unknown=tuple(sorted(unknown)),
+        notes=(
+            *(f"{region} left out: {error.detail}" for region, error in unread.items()),
+            *(f"{one.roi.name}: {warning}" for one in read for warning in one.warnings),
+        ),
     )
-    # highdicom's affine maps indices (slice, row, column, [segment]) to LPS mm.
-    array = np.asarray(volume.array)[..., 0].astype(np.float32)
-    columns = [volume.affine[:3, axis] for axis in (2, 1, 0)]
-    spacing = [float(np.linalg.norm(one)) for one in columns]
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(spacing)
-    image.SetOrigin([float(value) for value in volume.affine[:3, 3]])
-    direction = np.stack([one / size for one, size in zip(columns, spacing, strict=True)], axis=1)
-    if np.linalg.det(direction) < 0:  # slices stored against the direction of their normal
-        image = _reversed_slices(array, columns, spacing, volume.affine[:3, 3])
-    else:
-        image.SetDirection(direction.ravel().tolist())
-    return image
 
 
-def _reversed_slices(
-    array: NDArray[np.float32], columns: list[NDArray[np.float64]], spacing: list[float], origin: NDArray[np.float64]
-) -> sitk.Image:
-    image = sitk.GetImageFromArray(array[::-1].copy())
-    image.SetSpacing(spacing)
-    image.SetOrigin([float(value) for value in origin + columns[2] * (array.shape[0] - 1)])
-    axes = [columns[0] / spacing[0], columns[1] / spacing[1], -columns[2] / spacing[2]]
-    image.SetDirection(np.stack(axes, axis=1).ravel().tolist())
-    return image
+def read_unknown(dataset: Dataset, study: Study, names: RegionNames) -> Iterator[tuple[str, Mask]]:
+    """Give name and mask of the ROIs that mean no region, one after the other; those that cannot be read are skipped.
 
-
-def _onto_reference(mask: sitk.Image, study: Study, sequence: Sequence) -> Mask:
-    """Bring a mask that lies on a sequence's images onto the reference grid, (slices, rows, columns)."""
-    grid = study.grid
-    same = sequence is study.reference and mask.GetSize() == grid.GetSize()
-    if same and np.allclose(mask.GetOrigin(), grid.GetOrigin()) and np.allclose(mask.GetSpacing(), grid.GetSpacing()):
-        return np.asarray(sitk.GetArrayViewFromImage(mask) >= 0.5)
-    transform = study.alignments[sequence].transform
-    resampled = sitk.Resample(sitk.Cast(mask, sitk.sitkFloat32), grid, transform, sitk.sitkLinear, 0.0)
-    return np.asarray(sitk.GetArrayViewFromImage(resampled) >= 0.5)
-
-
-def complete(drawn: Mapping[Region, Mask], automatic: Mapping[Region, Mask]) -> dict[Region, Mask]:
-    """Fill what was not drawn with the automatic regions, and restore ET ⊂ TC ⊂ WT.
-
-    What a person drew is kept: a drawn inner region widens those around it, and only automatic regions
-    are cut to the ones around them.
-
-    Parameters
-    ----------
-    drawn
-        Regions that the object holds, bool arrays of one shape.
-    automatic
-        All three, of the same shape.
-
-    Returns
-    -------
-    dict
-        All three.
+    Masks are on the reference grid, bool, shape (slices, rows, columns).
     """
-    regions = {region: np.array(drawn.get(region, automatic[region])) for region in TUMOUR_REGIONS}
-    pairs = [(outer, inner) for index, outer in enumerate(TUMOUR_REGIONS) for inner in TUMOUR_REGIONS[index + 1 :]]
-    for outer, inner in pairs:
-        if inner in drawn:
-            regions[outer] |= regions[inner]
-    for outer, inner in pairs:
-        if inner not in drawn:
-            regions[inner] &= regions[outer]
-    return regions
+    for roi in _open(dataset, study):
+        if names.region(roi.name) is None:
+            try:
+                yield roi.title, roi.read().mask
+            except GlioLoopError as error:
+                if error.code not in ("STRUCTURE_SET_UNREADABLE", "STRUCTURE_SET_FOREIGN"):
+                    raise
+
+
+def _open(dataset: Dataset, study: Study) -> Iterator[_OpenRoi]:
+    if kind_of(dataset) == "seg":
+        segments = Segments(dataset)
+        for one in segments.named:
+            yield _OpenRoi(
+                one.name,
+                one.name or f"segment {one.number}",
+                lambda one=one: _read_segment(one, segments, dataset, study),  # type: ignore[misc]
+            )
+    else:
+        parsed = parse_structure_set(dataset)
+        for roi in sorted(parsed.rois, key=lambda one: one.number or 0):
+            yield _OpenRoi(roi.name, roi.title, lambda roi=roi: _read_roi(roi, parsed, dataset, study))  # type: ignore[misc]
+
+
+def _read_segment(named: NamedRoi, segments: Segments, dataset: Dataset, study: Study) -> DrawnRoi:
+    if segments.empty:
+        return DrawnRoi(named, study.nothing(), study.reference)
+    sequence = _drawn_on(dataset, study)[0]
+    return DrawnRoi(named, study.onto_reference(segments.mask(named.number), sequence), sequence)
+
+
+def _read_roi(roi: ParsedRoi, structure_set: ParsedStructureSet, dataset: Dataset, study: Study) -> DrawnRoi:
+    if not (roi.polygons or roi.fault or roi.number is None):
+        return DrawnRoi(NamedRoi(roi.number or 0, roi.name, roi.automatic), study.nothing(), study.reference)
+    images = study.images()
+    sequence = max(_drawn_on(dataset, study), key=lambda one: len(roi.referenced_instances & images[one]))
+    read = roi_on(roi, structure_set, study.volumes[sequence])
+    if read.contour_count and not read.used_count:
+        raise GlioLoopError("STRUCTURE_SET_FOREIGN", f"no contour of ROI {roi.number} lies on the images")
+    named = NamedRoi(read.number, roi.name, roi.automatic)
+    return DrawnRoi(named, study.onto_reference(read.mask, sequence), sequence, read.warnings)
+
+
+def _drawn_on(dataset: Dataset, study: Study) -> tuple[Sequence, ...]:
+    frames = {sequence: volume.frame_of_reference_uid for sequence, volume in study.volumes.items()}
+    return drawn_on(dataset, study.images(), frames, study.reference)
+
+
+def _nested(rois: dict[Region, tuple[DrawnRoi, ...]]) -> dict[Region, tuple[DrawnRoi, ...]]:
+    """Give outer regions what inner ones hold, where a voxel can be of one segment only."""
+    nested: dict[Region, tuple[DrawnRoi, ...]] = {}
+    within: tuple[DrawnRoi, ...] = ()
+    for region in reversed(TUMOUR_REGIONS):
+        own = rois.get(region, ())
+        inner = np.logical_or.reduce([one.mask for one in within]) if within else None
+        if inner is not None and own:
+            own = (DrawnRoi(own[0].roi, own[0].mask | inner, own[0].sequence, own[0].warnings), *own[1:])
+        elif inner is not None:
+            own = within
+        if own:
+            nested[region] = own
+            within = own
+    return nested

@@ -2,12 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_pascal
 
 from pipeline.names import Region
+
+#: A part that may stand so often, and no more, is not counted as one that repeats.
+_FEW: Final = 3
 
 
 class FeedbackPolicy(BaseModel):
@@ -90,7 +94,21 @@ class FinetunePolicy(BaseModel):
 
 
 def _check_pattern(pattern: str) -> None:
+    """Refuse what is no regular expression, or one that a name of sixty characters can keep busy for ages."""
     try:
         re.compile(pattern)
     except re.error as error:
         raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    if _repeats_repeats(_parser.parse(pattern), within=False):
+        raise ValueError(f"{pattern!r} repeats what repeats: a name can make it run for ever")
+
+
+def _repeats_repeats(parsed: Any, within: bool) -> bool:
+    """Whether a part that repeats holds another such part, in what the standard library's parser makes of a pattern."""
+    if isinstance(parsed, tuple) and parsed and str(parsed[0]) in ("MAX_REPEAT", "MIN_REPEAT"):
+        _, (_, most, inner) = parsed
+        repeats = most > _FEW
+        return (repeats and within) or _repeats_repeats(inner, within or repeats)
+    if isinstance(parsed, tuple | list | _parser.SubPattern):
+        return any(_repeats_repeats(one, within) for one in parsed)
+    return False

@@ -52,9 +52,13 @@ class Pseudonyms:
         """Pseudonym of a PatientID."""
         return self._of("patient", patient_id)
 
-    def study(self, study_instance_uid: str) -> str:
-        """Pseudonym of a study."""
-        return self._of("study", study_instance_uid)
+    def study(self, study: str) -> str:
+        """Pseudonym of a study, by the archive's id of it: a StudyInstanceUID may name the studies of two patients."""
+        return self._of("study", study)
+
+    def share(self, patient: str) -> float:
+        """A number from 0 to 1 that belongs to a patient (by pseudonym) for ever, and that nobody can choose."""
+        return int(self._of("role", patient), 16) / 16**_DIGITS
 
     def person(self, name: str) -> str:
         """Pseudonym of who reviewed; empty for an empty name."""

@@ -2,30 +2,35 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import pydicom
 from pydicom import Dataset
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import RawDataElement
-from pydicom.errors import InvalidDicomError
 
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import raise_if_exhausted
 from pipeline.feedback.policy import FeedbackPolicy
-from pipeline.names import Sequence
+from pipeline.names import MANUFACTURER, Sequence
+from pipeline.objects.rtstruct.parse import InvalidAttributeError, items_of, text_of
 
 ObjectKind = Literal["rtstruct", "seg"]
 
 _KIND_OF_CLASS: dict[str, ObjectKind] = {
     "1.2.840.10008.5.1.4.1.1.481.3": "rtstruct",
     "1.2.840.10008.5.1.4.1.1.66.4": "seg",
+    "1.2.840.10008.5.1.4.1.1.66.7": "seg",  # label map
 }
 #: Values that only say how the file was written, not what it says.
 _ENCODING = frozenset({0x00080005})
 _FILE_META_GROUP = 0x0002
+#: Characters of a name that the site's patterns are tried on: three groups of 64 (PS3.5, PN).
+_LONGEST_PERSON: Final = 194
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,15 @@ class OwnObject:
     ----------
     job
         The job's id.
-    sop_instance_uid
-        Its UID.
+    sop_instance_uid, series_instance_uid
+        Its UIDs.
     content
-        :func:`content_hash` of the file as it was stored.
+        :func:`content_hash` of the file as it was stored; empty where that is gone.
     """
 
     job: str
     sop_instance_uid: str
+    series_instance_uid: str
     content: str
 
 
@@ -77,17 +83,45 @@ def read_object(path: Path) -> Dataset:
     GlioLoopError
         STRUCTURE_SET_UNREADABLE.
     """
-    try:
+    with _readable():
         dataset = pydicom.dcmread(path)
+        if "SOPInstanceUID" not in dataset:
+            raise GlioLoopError("STRUCTURE_SET_UNREADABLE", str(InvalidAttributeError("SOPInstanceUID", "is absent")))
         kind_of(dataset)
-    except (InvalidDicomError, KeyError, AttributeError, ValueError, EOFError, OSError) as error:
-        raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"{type(error).__name__}: {error}"[:200]) from error
     return dataset
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Take whatever the decoder raises for what it means: a damaged file. Nothing of its text: that may quote values.
+
+    Raises
+    ------
+    GlioLoopError
+        STRUCTURE_SET_UNREADABLE.
+    """
+    try:
+        yield
+    except GlioLoopError:
+        raise
+    except Exception as error:
+        raise_if_exhausted(error, "structure set")
+        raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"not decodable: {type(error).__name__}") from error
+
+
 def kind_of(dataset: Dataset) -> ObjectKind:
-    """Whether it is a structure set or a segmentation; KeyError where it is neither."""
-    return _KIND_OF_CLASS[str(dataset.SOPClassUID)]
+    """Whether it is a structure set or a segmentation.
+
+    Raises
+    ------
+    GlioLoopError
+        STRUCTURE_SET_UNREADABLE where it is neither.
+    """
+    kind = _KIND_OF_CLASS.get(text_of(dataset, "SOPClassUID"))
+    if kind is None:
+        fault = InvalidAttributeError("SOPClassUID", "names neither a structure set nor a segmentation")
+        raise GlioLoopError("STRUCTURE_SET_UNREADABLE", str(fault))
+    return kind
 
 
 def content_hash(path: Path) -> str:
@@ -103,11 +137,9 @@ def content_hash(path: Path) -> str:
         STRUCTURE_SET_UNREADABLE.
     """
     digest = hashlib.sha256()
-    try:
+    with _readable():
         for part in _content(pydicom.dcmread(path)):
             digest.update(part)
-    except (InvalidDicomError, AttributeError, ValueError, TypeError, EOFError, OSError, KeyError) as error:
-        raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"{type(error).__name__}: {error}"[:200]) from error
     return digest.hexdigest()
 
 
@@ -154,9 +186,9 @@ def trust_of(dataset: Dataset, policy: FeedbackPolicy) -> Trust:
     The reviewer's name alone does not make it trusted: a workstation may put its user there unasked. It
     must match a pattern of the site.
     """
-    approval = str(dataset.get("ApprovalStatus", "") or "").strip().upper()
-    reviewer = str(dataset.get("ReviewerName", "") or "").strip()
-    person = reviewer or str(dataset.get("OperatorsName", "") or "").strip()
+    approval = text_of(dataset, "ApprovalStatus").upper()
+    reviewer = text_of(dataset, "ReviewerName")[:_LONGEST_PERSON]
+    person = reviewer or text_of(dataset, "OperatorsName")
     known = any(re.fullmatch(pattern, reviewer, re.IGNORECASE) for pattern in policy.trusted_reviewers)
     trusted = approval in policy.trusted_approval or (bool(reviewer) and known and approval != "REJECTED")
     return Trust(approval, person, _moment(dataset), trusted)
@@ -164,9 +196,9 @@ def trust_of(dataset: Dataset, policy: FeedbackPolicy) -> Trust:
 
 def _moment(dataset: Dataset) -> str:
     for name in ("Review", "StructureSet", "Content"):
-        date = str(dataset.get(f"{name}Date", "") or "")
+        date = text_of(dataset, f"{name}Date")
         if date:
-            return f"{date} {dataset.get(f'{name}Time', '') or ''}".strip()
+            return f"{date} {text_of(dataset, f'{name}Time')}".strip()
     return ""
 
 
@@ -178,9 +210,9 @@ def check_identity(dataset: Dataset, patient_id: str, study_instance_uid: str) -
     GlioLoopError
         STRUCTURE_SET_FOREIGN.
     """
-    if str(dataset.get("StudyInstanceUID", "")) != study_instance_uid:
+    if text_of(dataset, "StudyInstanceUID") != study_instance_uid:
         raise GlioLoopError("STRUCTURE_SET_FOREIGN", "it names another study")
-    if str(dataset.get("PatientID", "") or "").strip() != patient_id.strip():
+    if text_of(dataset, "PatientID") != patient_id.strip():
         raise GlioLoopError("STRUCTURE_SET_FOREIGN", "it names another patient")
 
 
@@ -194,21 +226,60 @@ def referenced_images(dataset: Dataset) -> frozenset[str]:
 def _collect_references(dataset: Dataset, found: set[str]) -> None:
     for tag in list(dataset.keys()):
         if _vr(dataset.get_item(tag)) == "SQ":
-            for item in dataset[tag].value:
-                _collect_references(item, found)
-    uid = dataset.get("ReferencedSOPInstanceUID")
-    if uid:
-        found.add(str(uid))
+            # A damaged sequence names nothing; whether the contours can do without is seen where they are read.
+            with suppress(InvalidAttributeError):
+                for item in items_of(dataset, keyword_for_tag(tag)):
+                    _collect_references(item, found)
+    found.update({text_of(dataset, "ReferencedSOPInstanceUID")} - {""})
 
 
 def frames_of_reference(dataset: Dataset) -> frozenset[str]:
     """Frames of reference that an object is drawn in."""
-    frames = {str(dataset.get("FrameOfReferenceUID", "") or "")}
-    for item in dataset.get("ReferencedFrameOfReferenceSequence") or []:
-        frames.add(str(item.get("FrameOfReferenceUID", "") or ""))
-    for item in dataset.get("StructureSetROISequence") or []:
-        frames.add(str(item.get("ReferencedFrameOfReferenceUID", "") or ""))
+    frames = {text_of(dataset, "FrameOfReferenceUID")}
+    for sequence, keyword in (
+        ("ReferencedFrameOfReferenceSequence", "FrameOfReferenceUID"),
+        ("StructureSetROISequence", "ReferencedFrameOfReferenceUID"),
+    ):
+        with suppress(InvalidAttributeError):
+            frames |= {text_of(item, keyword) for item in items_of(dataset, sequence)}
     return frozenset(frames - {""})
+
+
+def edits(dataset: Dataset, own: Iterable[OwnObject], names: Iterable[str], own_names: frozenset[str]) -> bool:
+    """Whether an object is an edited copy of one of this node's: then what it lacks was deleted.
+
+    Parameters
+    ----------
+    dataset
+        The object.
+    own
+        The node's objects of the study.
+    names
+        Names of the object's ROIs.
+    own_names
+        ROI names as the node writes them.
+
+    Returns
+    -------
+    bool
+        It keeps the UID of an object of ours or of its series, refers to it (as its predecessor, or in any other
+        way), or keeps our ROI names: two of them, or one beside the equipment's name. One name alone is what anybody
+        may call a fresh drawing.
+    """
+    uids = {one.sop_instance_uid for one in own} | {one.series_instance_uid for one in own} - {""}
+    if {text_of(dataset, "SOPInstanceUID"), text_of(dataset, "SeriesInstanceUID")} & uids:
+        return True
+    if referenced_images(dataset) & uids:
+        return True
+    kept = own_names & set(names)
+    return len(kept) > 1 or bool(kept and _names_equipment(dataset))
+
+
+def _names_equipment(dataset: Dataset) -> bool:
+    makers = {text_of(dataset, "Manufacturer")}
+    with suppress(InvalidAttributeError):
+        makers |= {text_of(item, "Manufacturer") for item in items_of(dataset, "ContributingEquipmentSequence")}
+    return MANUFACTURER in makers
 
 
 def drawn_on(
@@ -225,7 +296,7 @@ def drawn_on(
     frames
         Frame of reference of each sequence.
     reference
-        Taken where the object names no image of ours but its frame of reference.
+        Taken where the object names no image of ours but lies in its frame of reference: then its points hold there.
 
     Raises
     ------
@@ -238,6 +309,7 @@ def drawn_on(
     if named:
         return tuple(named)
     own_frames = frames_of_reference(dataset)
-    if frames[reference] and frames[reference] in own_frames and not referenced:
-        return (reference,)
+    shared = [sequence for sequence, frame in frames.items() if frame and frame in own_frames]
+    if shared:
+        return (reference if reference in shared else shared[0],)
     raise GlioLoopError("STRUCTURE_SET_FOREIGN", "it was drawn on images that were not processed here")

@@ -29,15 +29,17 @@ class ReviewState(StrEnum):
     ACCEPTED = "accepted"
 
 
-def review_of(store: FeedbackStore, study_instance_uid: str, jobs: Ordered[Mapping[str, Any]]) -> dict[str, Any]:
+def review_of(
+    store: FeedbackStore, orthanc_id: str, study_instance_uid: str, jobs: Ordered[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Derive the review state of a study.
 
     Parameters
     ----------
     store
         The store of corrections.
-    study_instance_uid
-        The study.
+    orthanc_id, study_instance_uid
+        The study's two names.
     jobs
         Its jobs, latest first, as :func:`pipeline.jobs.job_view` shows them.
 
@@ -47,7 +49,7 @@ def review_of(store: FeedbackStore, study_instance_uid: str, jobs: Ordered[Mappi
         ``state``, ``since``, ``model``, ``trusted``, and the study's cases with their differences. Contours
         that a later job drew have not been reviewed, whatever was said of earlier ones.
     """
-    cases = _cases_of(store, study_instance_uid)
+    cases = store.of_study(orthanc_id, study_instance_uid)
     job = next((one for one in jobs if one["result"] and one["result"].get("objects")), None)
     newest = cases[0] if cases else None
     view: dict[str, Any] = {
@@ -67,12 +69,6 @@ def review_of(store: FeedbackStore, study_instance_uid: str, jobs: Ordered[Mappi
         state = ReviewState.SENT if sent else ReviewState.AUTOMATIC
         return view | {"state": state.value, "since": job["updated"], "model": job["model"]}
     return view
-
-
-def _cases_of(store: FeedbackStore, study_instance_uid: str) -> list[CaseRecord]:
-    if not store.cases_folder.is_dir():
-        return []
-    return store.of_study(Pseudonyms.of_installation(store.folder).study(study_instance_uid))
 
 
 def reviews_of(store: FeedbackStore, jobs: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -99,8 +95,8 @@ def reviews_of(store: FeedbackStore, jobs: Iterable[Mapping[str, Any]]) -> dict[
             continue
         sent = any(delivery["state"] == "done" for delivery in job["deliveries"].values())
         found[job["id"]] = {"state": (ReviewState.SENT if sent else ReviewState.AUTOMATIC).value, "trusted": None}
-        study = pseudonyms.study(str(job["study_instance_uid"])) if pseudonyms else ""
-        case = _correction(store, versions.get(study, ()), job["id"])
+        keys = {pseudonyms.study(str(job[name])) for name in ("study", "study_instance_uid")} if pseudonyms else ()
+        case = _correction(store, [one for key in keys for one in versions.get(key, ())], job["id"])
         if case is not None:
             found[job["id"]] = {"state": case.kind, "trusted": case.trusted}
     return found

@@ -10,6 +10,7 @@
                  <id>_contours.json                 what was drawn, for the dashboard
       seen.jsonl              what was decided about which object, last line counts
       ledger.jsonl            what was dropped or deleted, when and why
+      roles.jsonl             which patient (by pseudonym) is learnt from and which held back, for ever
 
 A case is written beside its place and renamed; it is there whole or not at all. A correction of a study
 that was corrected before becomes its next version; older ones stay, and learning takes the newest.
@@ -33,6 +34,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.policy import FeedbackPolicy
+from pipeline.feedback.pseudonyms import Pseudonyms
 from pipeline.feedback.verdicts import Seen, Verdict
 
 CASE: Final = "case.json"
@@ -95,6 +97,8 @@ class CaseRecord(BaseModel):
         Sequence whose slices the contours were drawn on.
     unknown_rois
         Names of ROIs that mean no region here, kept so that the site can map them.
+    notes
+        What was understood of the object, in words: deletions, several ROIs of a region, what was left out.
     regions
         The difference, per region.
     files
@@ -122,6 +126,7 @@ class CaseRecord(BaseModel):
     fingerprint: str
     drawn_on: tuple[str, ...] = ()
     unknown_rois: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     regions: dict[str, RegionDifference]
     spacing_mm: tuple[float, float, float]
     files: dict[str, str] = {}
@@ -157,10 +162,29 @@ class FeedbackStore:
                 records.append(self._read(folder))
         return sorted(records, key=lambda one: (one.received, one.id), reverse=True)
 
-    def of_study(self, study: str) -> list[CaseRecord]:
-        """The cases of one study, by its pseudonym, newest first; the others are not read."""
-        records = [self._read(path.parent) for path in self.cases_folder.glob(f"{study}-v*/{CASE}")]
-        return sorted(records, key=lambda one: (one.received, one.id), reverse=True)
+    def of_study(self, orthanc_id: str, study_instance_uid: str) -> list[CaseRecord]:
+        """The cases of one study, newest first; the others are not read."""
+        if not self.cases_folder.is_dir():
+            return []
+        pseudonyms = Pseudonyms.of_installation(self.folder)
+        found = self._named(pseudonyms.study(orthanc_id))
+        found += [
+            one for one in self._named(pseudonyms.study(study_instance_uid)) if of_same_study(one.job, orthanc_id)
+        ]
+        return sorted(found, key=lambda one: (one.received, one.id), reverse=True)
+
+    def study_key(self, pseudonyms: Pseudonyms, orthanc_id: str, study_instance_uid: str) -> str:
+        """Pseudonym that a study's next case is kept under.
+
+        Once the StudyInstanceUID made it. A study whose cases are kept under that goes on so, unless another study of
+        the same UID has cases there, too.
+        """
+        former = self._named(pseudonyms.study(study_instance_uid))
+        goes_on = former and all(of_same_study(one.job, orthanc_id) for one in former)
+        return pseudonyms.study(study_instance_uid if goes_on else orthanc_id)
+
+    def _named(self, study: str) -> list[CaseRecord]:
+        return [self._read(path.parent) for path in self.cases_folder.glob(f"{study}-v*/{CASE}")]
 
     def versions(self) -> dict[str, list[str]]:
         """Ids of the cases of each study, by its pseudonym, newest version first; no case is read."""
@@ -344,12 +368,22 @@ class FeedbackStore:
         return max(taken, default=0) + 1
 
     def _role(self, patient: str) -> Role:
-        """Hold a patient back or not, for good: what was learnt from is never judged by."""
-        roles: dict[str, Role] = {record.patient: record.role for record in self.cases()}
-        if patient in roles:
-            return roles[patient]
-        held = sum(role == "held_back" for role in roles.values())
-        return "held_back" if held + 1 <= self.policy.held_back_share * (len(roles) + 1) else "learn"
+        """Hold a patient back or not, for good: what was learnt from is never judged by.
+
+        The patient's own number decides, made with this installation's key: it stays when every case is deleted. What
+        was decided is written down, so that neither another share nor what an earlier version decided changes it.
+        """
+        path = self.folder / "roles.jsonl"
+        roles: dict[str, Role] = {line["patient"]: line["role"] for line in _read_lines(path)}
+        for record in self.cases():
+            if record.patient not in roles:
+                roles[record.patient] = record.role
+                _append_line(path, {"patient": record.patient, "role": record.role})
+        if patient not in roles:
+            share = Pseudonyms.of_installation(self.folder).share(patient)
+            roles[patient] = "held_back" if share < self.policy.held_back_share else "learn"
+            _append_line(path, {"patient": patient, "role": roles[patient]})
+        return roles[patient]
 
     def _read(self, folder: Path) -> CaseRecord:
         found = (folder / CASE).stat()
@@ -372,6 +406,11 @@ class FeedbackStore:
             )
             for line in _read_lines(self.folder / "seen.jsonl")
         }
+
+
+def of_same_study(job: str, orthanc_id: str) -> bool:
+    """Whether a job is of a study, by the part of its id that all jobs of a study share (see ``pipeline.jobs``)."""
+    return job.startswith(hashlib.sha256(orthanc_id.encode()).hexdigest()[:8])
 
 
 @lru_cache(maxsize=2048)

@@ -1,10 +1,14 @@
 """From an object in the archive to a case in the store: read, compare, keep."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
+from pydicom import Dataset
 
 from pipeline.align import Alignment, align
 from pipeline.casefolder import CaseFolder
@@ -12,13 +16,15 @@ from pipeline.errors import GlioLoopError
 from pipeline.feedback.compare import difference
 from pipeline.feedback.contours import write_contours
 from pipeline.feedback.images import SPACING_MM, write_images
-from pipeline.feedback.masks import Drawn, Mask, Study, complete, read_drawn
+from pipeline.feedback.masks import Drawn, read_drawn, read_unknown
+from pipeline.feedback.meaning import Meaning, resembles, understand
 from pipeline.feedback.pseudonyms import Pseudonyms
 from pipeline.feedback.recognise import (
     OwnObject,
     Trust,
     check_identity,
     content_hash,
+    edits,
     kind_of,
     own_copy,
     read_object,
@@ -26,9 +32,12 @@ from pipeline.feedback.recognise import (
 )
 from pipeline.feedback.regions import RegionNames
 from pipeline.feedback.store import CaseRecord, FeedbackStore, RegionDifference
+from pipeline.feedback.study import Mask, Study
 from pipeline.feedback.verdicts import Verdict
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 
+#: Characters of what is told of an object.
+_LONGEST_DETAIL: Final = 500
 _FOREIGN = {"STRUCTURE_SET_FOREIGN": Verdict.FOREIGN, "STRUCTURE_SET_UNREADABLE": Verdict.UNREADABLE}
 
 
@@ -38,6 +47,8 @@ class ProcessedStudy:
 
     Attributes
     ----------
+    orthanc_id
+        The archive's id of the study: one StudyInstanceUID may name the studies of two patients.
     patient_id, study_instance_uid
         As the archive has them.
     job
@@ -48,6 +59,7 @@ class ProcessedStudy:
         Folder of the job with the objects as they were stored.
     """
 
+    orthanc_id: str
     patient_id: str
     study_instance_uid: str
     job: dict[str, Any]
@@ -151,30 +163,65 @@ def take(
     """
     dataset = read_object(path)
     trust = trust_of(dataset, names.policy)
+    automatic = _automatic(processed, study, names, kind_of(dataset))
     try:
         drawn = read_drawn(dataset, study, names)
+        edit = _is_edit(dataset, drawn, processed, names)
+        drawn = _spare_renamed(dataset, drawn, study, names, automatic) if edit else drawn
     except GlioLoopError as error:
         if error.code not in _FOREIGN:
             raise
         return Outcome(_FOREIGN[error.code], detail=error.detail)
-    if not drawn.masks:
-        return Outcome(Verdict.NO_REGION, detail=", ".join(drawn.unknown)[:500])
-    automatic = _automatic(processed, study, names, kind_of(dataset))
-    corrected = complete(drawn.masks, automatic)
+    least_voxels = names.policy.least_change_ml / _voxel_ml(study)
+    meaning = understand(drawn, automatic, edit, least_voxels)
+    detail = "; ".join(meaning.notes)[:_LONGEST_DETAIL]
+    if not meaning.said:
+        told = "; ".join(part for part in (detail, ", ".join(drawn.unknown)) if part)[:_LONGEST_DETAIL]
+        return Outcome(Verdict.AMBIGUOUS if meaning.undecided else Verdict.NO_REGION, detail=told)
     regions = {
-        region.value: difference(automatic[region], corrected[region], study.grid, region in drawn.masks)
+        region.value: difference(automatic[region], meaning.regions[region], study.grid, region in meaning.said)
         for region in TUMOUR_REGIONS
     }
     changed = any(one.added_ml + one.removed_ml > names.policy.least_change_ml for one in regions.values())
     if not changed and not trust.trusted:
         rejected = trust.approval == "REJECTED"
-        return Outcome(Verdict.REJECTED if rejected else Verdict.UNCHANGED)
+        return Outcome(Verdict.REJECTED if rejected else Verdict.UNCHANGED, detail=detail)
     files = work / "files"
     shutil.rmtree(files, ignore_errors=True)
-    write_images(files, study, corrected, automatic)
-    write_contours(files, dataset, drawn, study, names)
-    record = _record(path, processed, drawn, trust, regions, changed, Pseudonyms.of_installation(store.folder))
-    return Outcome(Verdict(record.kind), store.keep(record, files))
+    write_images(files, study, meaning.regions, automatic)
+    write_contours(files, dataset, meaning, study)
+    pseudonyms = Pseudonyms.of_installation(store.folder)
+    record = _record(path, processed, drawn, meaning, trust, regions, changed, store, pseudonyms)
+    return Outcome(Verdict(record.kind), store.keep(record, files), detail)
+
+
+def _is_edit(dataset: Dataset, drawn: Drawn, processed: ProcessedStudy, names: RegionNames) -> bool:
+    named = [one.roi.name for members in drawn.rois.values() for one in members]
+    return edits(dataset, processed.own.values(), named, frozenset(names.written.values()))
+
+
+def _spare_renamed(
+    dataset: Dataset, drawn: Drawn, study: Study, names: RegionNames, automatic: Mapping[Region, Mask]
+) -> Drawn:
+    """Keep what may have been given another name from being taken for deleted.
+
+    A region is spared where an ROI of an unknown name looks like it; every region, where none of ours is left and
+    somebody drew others in their place.
+    """
+    lacking = [region for region in TUMOUR_REGIONS if region not in drawn.rois and automatic[region].any()]
+    if not lacking or not drawn.unknown:
+        return drawn
+    spared: dict[Region, str] = {}
+    for title, mask in read_unknown(dataset, study, names):
+        for region in lacking:
+            if resembles(mask, automatic[region]) or (not drawn.rois and mask.any()):
+                spared.setdefault(region, title)
+    notes = tuple(f"{region} left out: {title!r} may be it; see RoiMap" for region, title in spared.items())
+    return replace(drawn, unread=drawn.unread | spared.keys(), notes=(*drawn.notes, *notes))
+
+
+def _voxel_ml(study: Study) -> float:
+    return float(np.prod(study.grid.GetSpacing())) / 1000
 
 
 def _automatic(processed: ProcessedStudy, study: Study, names: RegionNames, kind: str) -> dict[Region, Mask]:
@@ -184,22 +231,23 @@ def _automatic(processed: ProcessedStudy, study: Study, names: RegionNames, kind
     if path is None:
         raise GlioLoopError("CASE_LOST", f"the contours of job {processed.job['id']}")
     found = read_drawn(read_object(path), study, names).masks
-    empty = next(iter(found.values())) & False
-    return {region: found.get(region, empty) for region in TUMOUR_REGIONS}
+    return {region: found.get(region, study.nothing()) for region in TUMOUR_REGIONS}
 
 
 def _record(
     path: Path,
     processed: ProcessedStudy,
     drawn: Drawn,
+    meaning: Meaning,
     trust: Trust,
     regions: dict[str, RegionDifference],
     changed: bool,
+    store: FeedbackStore,
     pseudonyms: Pseudonyms,
 ) -> CaseRecord:
     dataset = read_object(path)
     content = content_hash(path)
-    study = pseudonyms.study(processed.study_instance_uid)
+    study = store.study_key(pseudonyms, processed.orthanc_id, processed.study_instance_uid)
     return CaseRecord(
         id=f"{study}-v0",
         patient=pseudonyms.patient(processed.patient_id),
@@ -219,6 +267,7 @@ def _record(
         fingerprint=fingerprint_of(str(dataset.SOPInstanceUID), content),
         drawn_on=tuple(sequence.value for sequence in drawn.sequences),
         unknown_rois=drawn.unknown,
+        notes=meaning.notes,
         regions=regions,
         spacing_mm=SPACING_MM,
     )

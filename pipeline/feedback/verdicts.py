@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     FOREIGN = "foreign"
     UNREADABLE = "unreadable"
     NO_REGION = "no_region"
+    AMBIGUOUS = "ambiguous"
 
 
 MEANING: dict[Verdict, str] = {
@@ -29,8 +30,9 @@ MEANING: dict[Verdict, str] = {
     Verdict.UNCHANGED: "The contours are the automatic ones and nobody approved them.",
     Verdict.REJECTED: "The reviewer rejected the contours without correcting them.",
     Verdict.FOREIGN: "It belongs to another patient, study or frame of reference, or to images not processed here.",
-    Verdict.UNREADABLE: "It is damaged and cannot be read.",
+    Verdict.UNREADABLE: "It is damaged and cannot be read; the detail names the attribute.",
     Verdict.NO_REGION: "None of its regions has a name that is known here; see the setting RoiMap.",
+    Verdict.AMBIGUOUS: "It has several versions of a region, and nothing tells which one counts.",
 }
 
 

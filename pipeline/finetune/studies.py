@@ -11,7 +11,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import Case, LabelScheme, find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
 from pipeline.feedback.images import write_images
-from pipeline.feedback.masks import Study
+from pipeline.feedback.study import Study
 from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.inference.grids import sample_all

@@ -5,7 +5,7 @@ from pipeline.objects.measure import RegionSize
 from pipeline.objects.provenance import Provenance
 from pipeline.objects.rtstruct.content import RegionOfInterest
 from pipeline.objects.rtstruct.enum import HoleEncodings
-from pipeline.objects.rtstruct.read import ReadRoi, StructureSetOrigin, read_structure_set
+from pipeline.objects.rtstruct.read import ReadRoi, read_structure_set
 from pipeline.objects.rtstruct.sop import RTStructureSet
 from pipeline.objects.seg.enum import SegmentationKinds
 
@@ -19,7 +19,6 @@ __all__ = [
     "RegionOfInterest",
     "RegionSize",
     "SegmentationKinds",
-    "StructureSetOrigin",
     "build_objects",
     "read_structure_set",
 ]

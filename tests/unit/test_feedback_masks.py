@@ -17,10 +17,12 @@ from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
 from pipeline.feedback.contours import write_contours
 from pipeline.feedback.images import write_images
-from pipeline.feedback.masks import Study, read_drawn
+from pipeline.feedback.masks import read_drawn
+from pipeline.feedback.meaning import understand
 from pipeline.feedback.policy import FeedbackPolicy
 from pipeline.feedback.recognise import OwnObject, check_identity, content_hash, own_copy, read_object
 from pipeline.feedback.regions import RegionNames
+from pipeline.feedback.study import Study
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region, Sequence
 from pipeline.objects import Provenance, build_objects
 from pipeline.volume.records import SourceVolume
@@ -104,7 +106,8 @@ def test_a_case_has_the_sequences_that_its_study_has(tmp_path: Path) -> None:
 
 
 def _contours(dataset: Dataset, study: Study, folder: Path) -> dict[str, Any]:
-    write_contours(folder, dataset, read_drawn(dataset, study, NAMES), study, NAMES)
+    nothing = dict.fromkeys(TUMOUR_REGIONS, study.nothing())
+    write_contours(folder, dataset, understand(read_drawn(dataset, study, NAMES), nothing, False, 0), study)
     return dict(json.loads((folder / "contours.json").read_text()))
 
 
@@ -173,7 +176,7 @@ def test_content_counts_and_not_its_encoding(tmp_path: Path) -> None:
     copy.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     copy.file_meta.ImplementationVersionName = "OTHER"
     copy.save_as(implicit, implicit_vr=True, little_endian=True)
-    own = {str(dataset.SOPInstanceUID): OwnObject("j", str(dataset.SOPInstanceUID), content_hash(first))}
+    own = {str(dataset.SOPInstanceUID): OwnObject("j", str(dataset.SOPInstanceUID), "", content_hash(first))}
     assert own_copy(str(dataset.SOPInstanceUID), content_hash(implicit), own)
     changed = pydicom.dcmread(first)
     contour = changed.ROIContourSequence[0].ContourSequence[0]

@@ -18,6 +18,7 @@ from pipeline.feedback.review import agreement, collect_metrics, review_of, revi
 from pipeline.feedback.store import FeedbackStore
 from pipeline.feedback.verdicts import Verdict
 from pipeline.finetune.runs import due
+from pipeline.jobs import job_id
 from tests.unit.feedback_phantom import keep_phantom, phantom, record, write_case
 
 
@@ -127,12 +128,64 @@ def test_the_oldest_is_dropped_beyond_the_bounds(tmp_path: Path) -> None:
     assert len(small.cases()) == 1
 
 
+def _role_of(store: FeedbackStore, files: Path, number: int, patient: str) -> str:
+    return store.keep(record(number, patient=patient), files).role
+
+
 def test_a_third_of_the_patients_is_held_back_for_good(store: FeedbackStore, tmp_path: Path) -> None:
-    cases = [store.keep(record(number), _files(tmp_path)) for number in range(1, 10)]
-    assert sum(case.role == "held_back" for case in cases) == 3
-    held = next(case for case in cases if case.role == "held_back")
-    again = store.keep(record(50, patient=held.patient), _files(tmp_path))
-    assert again.role == "held_back"
+    files = tmp_path / "files"
+    files.mkdir()
+    (store.folder).mkdir()
+    (store.folder / "pseudonym.key").write_bytes(b"k" * 32)
+    patients = [f"{number:016x}" for number in range(60)]
+    roles = [_role_of(store, files, number, patient) for number, patient in enumerate(patients)]
+    assert 0.2 < sum(role == "held_back" for role in roles) / len(roles) < 0.48
+    for case in store.cases():
+        store.delete(case.id)
+    (store.folder / "roles.jsonl").unlink()
+    again = [_role_of(store, files, 100 + number, patient) for number, patient in enumerate(patients)]
+    assert again == roles, "neither order nor deletion nor loss of the list changes a role"
+    other = FeedbackStore(tmp_path / "other", store.policy)
+    assert [_role_of(other, files, number, one) for number, one in enumerate(patients)] != roles, "the key is secret"
+
+
+def test_neither_another_share_nor_an_earlier_version_s_choice_changes_a_role(
+    store: FeedbackStore, tmp_path: Path
+) -> None:
+    """Cases that an earlier version kept have their roles; what was learnt from is never judged by."""
+    kept = store.keep(record(1), _files(tmp_path))
+    former = "learn" if kept.role == "held_back" else "held_back"
+    path = store.path(kept.id) / "case.json"
+    path.write_text(path.read_text().replace(f'"role": "{kept.role}"', f'"role": "{former}"'))
+    (store.folder / "roles.jsonl").unlink()
+    store.keep(record(2), _files(tmp_path))
+    store.delete_patient(kept.patient)
+    wider = FeedbackStore(store.folder, FeedbackPolicy(held_back_share=0.9))
+    assert wider.keep(record(3, patient=kept.patient), _files(tmp_path)).role == former
+
+
+def test_two_studies_of_one_uid_are_two(store: FeedbackStore, tmp_path: Path) -> None:
+    """One StudyInstanceUID, two patients: neither's review shows the other's correction, nor is it its next version."""
+    pseudonyms = Pseudonyms.of_installation(store.folder)
+    jobs = {name: {**_job(job_id(name, ["1"], "m@1", {}), "2026-01-01T00:00:00+00:00"), "study": name,
+                   "study_instance_uid": "1.2.3"} for name in ("a", "b")}  # fmt: skip
+    key = store.study_key(pseudonyms, "a", "1.2.3")
+    kept = store.keep(record(1, study=key, job=jobs["a"]["id"]), _files(tmp_path))
+    assert review_of(store, "a", "1.2.3", [jobs["a"]])["state"] == "corrected"
+    assert review_of(store, "b", "1.2.3", [jobs["b"]])["state"] == "automatic"
+    assert store.study_key(pseudonyms, "b", "1.2.3") != kept.study
+    found = reviews_of(store, list(jobs.values()))
+    assert [found[str(jobs[name]["id"])]["state"] for name in ("a", "b")] == ["corrected", "automatic"]
+
+
+def test_cases_kept_by_the_uid_stay_their_study_s(store: FeedbackStore, tmp_path: Path) -> None:
+    pseudonyms = Pseudonyms.of_installation(store.folder)
+    former = pseudonyms.study("1.2.3")
+    store.keep(record(1, study=former, job=job_id("a", ["1"], "m@1", {})), _files(tmp_path))
+    assert len(store.of_study("a", "1.2.3")) == 1
+    assert store.of_study("b", "1.2.3") == []
+    assert store.study_key(pseudonyms, "a", "1.2.3") == former, "the next correction is its second version"
+    assert store.study_key(pseudonyms, "b", "1.2.3") == pseudonyms.study("b")
 
 
 def test_a_torn_line_swallows_nothing(store: FeedbackStore) -> None:
@@ -184,24 +237,27 @@ def _job(identity: str, created: str, delivered: bool = False) -> dict[str, obje
 def test_review_state(store: FeedbackStore, tmp_path: Path) -> None:
     uid = "1.2.3"
     first = _job("0" * 32, "2026-01-01T00:00:00+00:00")
-    assert review_of(store, uid, [])["state"] == "none"
-    assert review_of(store, uid, [first])["state"] == "automatic"
-    assert review_of(store, uid, [_job("0" * 32, "2026-01-01T00:00:00+00:00", True)])["state"] == "sent"
-    pseudonym = Pseudonyms.of_installation(store.folder).study(uid)
+    assert review_of(store, "a", uid, [])["state"] == "none"
+    assert review_of(store, "a", uid, [first])["state"] == "automatic"
+    assert review_of(store, "a", uid, [_job("0" * 32, "2026-01-01T00:00:00+00:00", True)])["state"] == "sent"
+    pseudonym = Pseudonyms.of_installation(store.folder).study("a")
     store.keep(record(1, study=pseudonym), _files(tmp_path))
-    assert review_of(store, uid, [first])["state"] == "corrected"
+    assert review_of(store, "a", uid, [first])["state"] == "corrected"
     later = _job("1" * 32, "2026-02-01T00:00:00+00:00", True)
-    assert review_of(store, uid, [later, first])["state"] == "sent"
+    assert review_of(store, "a", uid, [later, first])["state"] == "sent"
 
 
 def test_review_of_every_job_in_a_list(store: FeedbackStore, tmp_path: Path) -> None:
     """A correction counts for the job that drew what it corrects; a damaged case spoils no list."""
     jobs = [
-        _job(digit * 32, "2026-01-01T00:00:00+00:00", digit == "1") | {"study_instance_uid": "1.2.3"} for digit in "012"
+        _job(digit * 32, "2026-01-01T00:00:00+00:00", digit == "1") | {"study": "a", "study_instance_uid": "1.2.3"}
+        for digit in "012"
     ]
-    jobs.append(_job("3" * 32, "2026-01-01T00:00:00+00:00") | {"study_instance_uid": "1.2.4", "result": None})
+    jobs.append(
+        _job("3" * 32, "2026-01-01T00:00:00+00:00") | {"study": "b", "study_instance_uid": "1.2.4", "result": None}
+    )
     assert [one["state"] for one in reviews_of(store, jobs).values()] == ["automatic", "sent", "automatic", "none"]
-    pseudonym = Pseudonyms.of_installation(store.folder).study("1.2.3")
+    pseudonym = Pseudonyms.of_installation(store.folder).study("a")
     store.keep(record(1, study=pseudonym, job="0" * 32, trusted=False), _files(tmp_path))
     store.keep(record(2, study=pseudonym, job="1" * 32, kind="accepted"), _files(tmp_path))
     store.keep(record(3), _files(tmp_path))

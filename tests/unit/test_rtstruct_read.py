@@ -65,33 +65,6 @@ def test_round_trip_on_random_oblique_grids(seed: int) -> None:
     assert dice >= 0.999
 
 
-def test_what_a_reviewer_wrote_is_kept(ball: tuple) -> None:
-    dataset, volume, _ = ball
-    dataset.ApprovalStatus, dataset.ReviewerName, dataset.ReviewDate = "APPROVED", "Roe^Ann", "20260401"
-    dataset.ReviewTime = "101010"
-    dataset.Manufacturer, dataset.StructureSetLabel = "ACME Planning", "corrected"
-    dataset.RTROIObservationsSequence[0].ROIInterpreter = "Roe^Ann"
-    dataset.RTROIObservationsSequence[0].ROIObservationDescription = "rim added"
-    dataset.StructureSetROISequence[0].ROIGenerationAlgorithm = "SEMIAUTOMATIC"
-    predecessor = Dataset()
-    predecessor.ReferencedSOPClassUID, predecessor.ReferencedSOPInstanceUID = dataset.SOPClassUID, "1.2.3.4"
-    dataset.PredecessorStructureSetSequence = [predecessor]
-    roi = read_structure_set(reread(dataset), volume)[0]
-    assert (roi.name, roi.number, roi.interpreted_type, roi.interpreter) == ("GTV_WT", 1, "GTV", "Roe^Ann")
-    assert (roi.observation_description, roi.generation_algorithm) == ("rim added", "SEMIAUTOMATIC")
-    assert (roi.origin.approval_status, roi.origin.reviewer, roi.origin.review_date) == (
-        "APPROVED",
-        "Roe^Ann",
-        "20260401",
-    )
-    assert (roi.origin.manufacturer, roi.origin.label, roi.origin.predecessors) == (
-        "ACME Planning",
-        "corrected",
-        ("1.2.3.4",),
-    )
-    assert roi.warnings == ()
-
-
 def _reversed_points(contour: Dataset) -> None:
     points = np.array(contour.ContourData, float).reshape(-1, 3)[::-1]
     contour.ContourData = points.ravel().tolist()

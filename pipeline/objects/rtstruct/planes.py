@@ -43,6 +43,11 @@ def to_index(points: NDArray[np.float64], volume: SourceVolume) -> NDArray[np.fl
     return np.asarray((points - np.array(image.GetOrigin())) @ direction / np.array(image.GetSpacing()))
 
 
+def parallel(polygons: Sequence[NDArray[np.float64]], volume: SourceVolume) -> NDArray[np.bool_]:
+    """Return (m,) which contours lie within a plane that is parallel to the volume's slices."""
+    return np.array([np.ptp(to_index(polygon, volume)[:, 2]) <= _FLATNESS for polygon in polygons], dtype=bool)
+
+
 def place(polygons: Sequence[NDArray[np.float64]], volume: SourceVolume) -> PlacedContours:
     """Assign contours to slices by their position.
 

@@ -1,0 +1,523 @@
+"""What becomes of corrections as people and workstations really make them: deletions, copies, lesions, damage."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.dataelem import DataElement
+from pydicom.sr.codedict import codes
+from pydicom.tag import Tag
+from pydicom.uid import generate_uid
+
+from pipeline.align import Alignment
+from pipeline.feedback.policy import FeedbackPolicy
+from pipeline.feedback.recognise import OwnObject, content_hash
+from pipeline.feedback.regions import RegionNames
+from pipeline.feedback.store import FeedbackStore
+from pipeline.feedback.study import Study
+from pipeline.feedback.take import Outcome, ProcessedStudy, judge_early, take
+from pipeline.feedback.verdicts import Verdict
+from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region, Sequence
+from pipeline.objects import Provenance, RegionOfInterest, RTStructureSet, build_objects
+from pipeline.volume.records import SourceVolume
+from tests.unit.objects_phantom import CORONAL, image_like, phantom_series, volume_of
+
+Mask = NDArray[np.bool_]
+NAMES = RegionNames(ROI_NAMES, FeedbackPolicy())
+SHAPE, SPACING = (20, 40, 48), (1.0, 1.0, 1.5)
+RADII = dict(zip(TUMOUR_REGIONS, (9.0, 7.0, 5.0), strict=True))
+
+
+def ball(volume: SourceVolume, radius: float, off: tuple[float, float, float] = (0, 0, 0)) -> Mask:
+    """A ball, shape (slices, rows, columns), its centre so many mm off the volume's middle along its axes x, y, z."""
+    z, y, x = np.meshgrid(*[np.arange(n, dtype=float) for n in SHAPE], indexing="ij")
+    middle = [(n - 1) / 2 for n in SHAPE[::-1]]
+    parts = [((one - c) * s - o) ** 2 for one, c, s, o in zip((x, y, z), middle, SPACING, off, strict=True)]
+    return np.asarray(sum(parts) <= radius**2)
+
+
+class Desk:
+    """A processed study, and a radiologist's desk where its objects are edited and handed in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.headers, self.volume = phantom_series(SHAPE, SPACING)
+        still = Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)
+        self.study = Study({Sequence.T1C: self.volume}, {Sequence.T1C: still}, Sequence.T1C)
+        self.automatic = {region: ball(self.volume, radius) for region, radius in RADII.items()}
+        made = self.objects(self.automatic)
+        objects = folder / "objects"
+        objects.mkdir()
+        own = {}
+        for kind, dataset in made.items():
+            dataset.save_as(objects / f"{kind}.dcm", enforce_file_format=True)
+            uid = str(dataset.SOPInstanceUID)
+            own[uid] = OwnObject("j", uid, str(dataset.SeriesInstanceUID), content_hash(objects / f"{kind}.dcm"))
+        job = {"id": "0" * 32, "model": "m@1", "updated": ""}
+        self.processed = ProcessedStudy("study", "P1", self.volume.study_instance_uid, job, own, objects)
+        self.store = FeedbackStore(folder / "feedback", FeedbackPolicy())
+        self.structure_set, self.segmentation = made["rtstruct"], made["seg"]
+        self.structure_set.ApprovalStatus = "APPROVED"
+
+    def objects(self, masks: dict[Region, Mask]) -> dict[str, Dataset]:
+        images = {region: image_like(mask.astype(np.uint8), self.volume) for region, mask in masks.items()}
+        soft = {region: sitk.Cast(image, sitk.sitkFloat32) for region, image in images.items()}
+        thresholds = dict.fromkeys(TUMOUR_REGIONS, 0.5)
+        want = {"rtstruct", "seg"}
+        return build_objects(self.headers, self.volume, soft, images, thresholds, Provenance("m@1"), want=want).datasets
+
+    def hand_in(self, dataset: Dataset) -> Outcome:
+        path = self.folder / "object.dcm"
+        dataset.save_as(path, enforce_file_format=False, implicit_vr=False, little_endian=True)
+        early = judge_early(path, self.processed, self.store)
+        return early or take(path, self.processed, self.study, NAMES, self.store, self.folder / "work")
+
+    def edited(self, masks: dict[Region, Mask]) -> Dataset:
+        """Our structure set, edited in place, with other contours in some ROIs."""
+        dataset = copy.deepcopy(self.structure_set)
+        for region, mask in masks.items():
+            contours_of(dataset, ROI_NAMES[region]).ContourSequence = self.contours(mask)
+        return dataset
+
+    def contours(self, mask: Mask) -> list[Dataset]:
+        roi = RegionOfInterest(1, "GTV", image_like(mask.astype(np.uint8), self.volume))
+        made = RTStructureSet(self.headers, self.volume, [roi], Provenance("m@1"))
+        return list(made.ROIContourSequence[0].get("ContourSequence", []))
+
+    def add(self, dataset: Dataset, name: str, mask: Mask, algorithm: str = "") -> None:
+        """Draw a further ROI."""
+        roi, contours = Dataset(), Dataset()
+        number = max([int(one.ROINumber) for one in dataset.StructureSetROISequence], default=0) + 1
+        roi.ROINumber = contours.ReferencedROINumber = number
+        roi.ROIName, roi.ROIGenerationAlgorithm = name, algorithm
+        roi.ReferencedFrameOfReferenceUID = self.volume.frame_of_reference_uid
+        contours.ContourSequence = self.contours(mask)
+        dataset.StructureSetROISequence.append(roi)
+        dataset.ROIContourSequence.append(contours)
+
+    def fresh(self, **masks: Mask) -> Dataset:
+        """A structure set that owes nothing to ours."""
+        rois = [
+            RegionOfInterest(number, name, image_like(mask.astype(np.uint8), self.volume))
+            for number, (name, mask) in enumerate(masks.items(), 1)
+        ]
+        made: Dataset = RTStructureSet(self.headers, self.volume, rois, Provenance("m@1"))
+        made.Manufacturer, made.ApprovalStatus = "ACME", "APPROVED"
+        del made.ContributingEquipmentSequence
+        return made
+
+    def ml(self, mask: Mask) -> float:
+        return float(mask.sum() * np.prod(SPACING) / 1000)
+
+
+def contours_of(dataset: Dataset, name: str) -> Dataset:
+    (number,) = [one.ROINumber for one in dataset.StructureSetROISequence if one.ROIName == name]
+    (item,) = [one for one in dataset.ROIContourSequence if one.ReferencedROINumber == number]
+    return item
+
+
+def without(dataset: Dataset, *names: str) -> Dataset:
+    """The same with ROIs deleted."""
+    numbers = {one.ROINumber for one in dataset.StructureSetROISequence if one.ROIName in names}
+    for keyword, number in (
+        ("StructureSetROISequence", "ROINumber"),
+        ("ROIContourSequence", "ReferencedROINumber"),
+        ("RTROIObservationsSequence", "ReferencedROINumber"),
+    ):
+        setattr(dataset, keyword, [one for one in dataset[keyword].value if one[number].value not in numbers])
+    return dataset
+
+
+def saved_anew(dataset: Dataset) -> Dataset:
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.SeriesInstanceUID = generate_uid()
+    return dataset
+
+
+def volumes(outcome: Outcome) -> tuple[float, float, float]:
+    assert outcome.case is not None, (outcome.verdict, outcome.detail)
+    return tuple(outcome.case.regions[region.value].corrected_ml for region in TUMOUR_REGIONS)  # type: ignore[return-value]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+# --- deletions ---
+
+
+def _emptied(dataset: Dataset, *names: str) -> Dataset:
+    for name in names:
+        del contours_of(dataset, name).ContourSequence
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("link", "delete"),
+    [
+        ("in place", without),
+        ("in place", _emptied),
+        ("series", _emptied),
+        ("predecessor", without),
+        ("names", without),
+        ("names", _emptied),
+        ("one name and our equipment", without),
+    ],
+)
+@pytest.mark.parametrize(
+    ("gone", "left"),
+    [
+        (("GTV_WT",), ()),
+        (("GTV_TC",), (Region.WT,)),
+        (("GTV_ET",), (Region.WT, Region.TC)),
+        (tuple(ROI_NAMES.values()), ()),
+    ],
+    ids=["WT", "TC", "ET", "all"],
+)
+def test_what_was_deleted_of_our_contours_is_gone(
+    desk: Desk, gone: tuple[str, ...], left: tuple[Region, ...], link: str, delete: Callable[..., Dataset]
+) -> None:
+    dataset = delete(copy.deepcopy(desk.structure_set), *gone)
+    if link != "in place":
+        series, uid = dataset.SeriesInstanceUID, dataset.SOPInstanceUID
+        saved_anew(dataset)
+        if link == "series":
+            dataset.SeriesInstanceUID = series
+        elif link == "predecessor":
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = dataset.SOPClassUID, uid
+            dataset.PredecessorStructureSetSequence = [item]
+            dataset.Manufacturer = "ACME"
+        elif link == "names":
+            dataset.Manufacturer = "ACME"
+            del dataset.ContributingEquipmentSequence
+    outcome = desk.hand_in(dataset)
+    if delete is without and len(gone) == 3 and "name" in link:
+        assert outcome.verdict is Verdict.NO_REGION, "nothing in it tells that it is ours"
+        return
+    expected = [desk.ml(desk.automatic[region]) if region in left else 0 for region in TUMOUR_REGIONS]
+    assert outcome.verdict is Verdict.CORRECTED
+    assert volumes(outcome) == pytest.approx(expected, abs=0.01)
+    assert f"{gone[0][-2:]} deleted" in outcome.detail
+    assert outcome.case is not None
+    assert all(region.drawn for region in outcome.case.regions.values())
+    if gone == ("GTV_WT",):
+        assert "TC, as the network had drawn it, follows" in outcome.detail
+
+
+def test_what_a_fresh_drawing_lacks_was_not_drawn(desk: Desk) -> None:
+    outcome = desk.hand_in(desk.fresh(GTV_WT=ball(desk.volume, 10)))
+    assert outcome.case is not None
+    assert [name for name, one in outcome.case.regions.items() if one.drawn] == ["WT"]
+    assert volumes(outcome)[1] == pytest.approx(desk.ml(desk.automatic[Region.TC]), abs=0.01)
+
+
+def test_an_inner_region_left_alone_does_not_hold_back_a_shrunken_outer_one(desk: Desk) -> None:
+    smaller = ball(desk.volume, 6)
+    outcome = desk.hand_in(desk.edited({Region.WT: smaller}))
+    assert volumes(outcome) == pytest.approx(
+        [desk.ml(smaller), desk.ml(smaller), desk.ml(desk.automatic[Region.ET])], abs=0.01
+    )
+
+
+def test_a_core_drawn_where_the_whole_tumour_was_deleted_is_all_there_is(desk: Desk) -> None:
+    core = ball(desk.volume, 6, (2, 0, 0))
+    outcome = desk.hand_in(without(desk.edited({Region.TC: core}), "GTV_WT"))
+    assert volumes(outcome)[:2] == pytest.approx([desk.ml(core)] * 2, abs=0.01)
+
+
+def test_a_region_given_a_name_of_its_own_was_not_deleted(desk: Desk) -> None:
+    dataset = copy.deepcopy(desk.structure_set)
+    dataset.StructureSetROISequence[2].ROIName = "Rest of the lesion"
+    outcome = desk.hand_in(dataset)
+    assert outcome.verdict is Verdict.ACCEPTED
+    assert "'Rest of the lesion' may be it" in outcome.detail
+
+
+def test_all_of_ours_gone_for_something_unknown_is_not_no_tumour(desk: Desk) -> None:
+    dataset = without(copy.deepcopy(desk.structure_set), *ROI_NAMES.values())
+    desk.add(dataset, "Meningioma", ball(desk.volume, 5, (8, 0, 0)))
+    outcome = desk.hand_in(dataset)
+    assert (outcome.verdict, outcome.case) == (Verdict.NO_REGION, None)
+    assert "Meningioma" in outcome.detail
+
+
+@pytest.mark.parametrize("how", ["segment removed", "frames removed"])
+def test_a_segment_that_was_deleted_is_gone(desk: Desk, how: str) -> None:
+    """The network found all three; somebody saves a segmentation without the enhancing tumour."""
+    masks = {**desk.automatic, Region.ET: desk.automatic[Region.ET] & False}
+    dataset = desk.objects(masks)["seg"]
+    if how == "segment removed":
+        dataset.SegmentSequence = dataset.SegmentSequence[:2]
+    dataset.SOPInstanceUID = desk.segmentation.SOPInstanceUID
+    outcome = desk.hand_in(dataset)
+    assert outcome.verdict is Verdict.CORRECTED
+    assert volumes(outcome)[1:] == pytest.approx([desk.ml(masks[Region.TC]), 0], abs=0.01)
+
+
+# --- several ROIs of one region ---
+
+
+def test_two_lesions_are_a_union(desk: Desk) -> None:
+    first, second = ball(desk.volume, 4, (-6, 0, 0)), ball(desk.volume, 3, (6, 0, 0))
+    dataset = without(copy.deepcopy(desk.structure_set), "GTV_ET")
+    desk.add(dataset, "GTV_ET_1", first)
+    desk.add(dataset, "GTV_ET_2", second)
+    outcome = desk.hand_in(dataset)
+    assert volumes(outcome)[2] == pytest.approx(desk.ml(first | second), abs=0.01)
+    assert "GTV_ET_1 and GTV_ET_2 together" in outcome.detail
+
+
+def test_a_lesion_beside_the_untouched_original_is_added(desk: Desk) -> None:
+    second = ball(desk.volume, 4, (14, 0, 0))
+    dataset = copy.deepcopy(desk.structure_set)
+    desk.add(dataset, "GTV_ET_2", second)
+    assert volumes(desk.hand_in(dataset))[2] == pytest.approx(desk.ml(desk.automatic[Region.ET] | second), abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["GTV_WT_JS", "GTV_WT (edited)", "GTV_WT~1", "GTV_WT_2", "whole tumour Korrektur"])
+@pytest.mark.parametrize("algorithm", ["", "AUTOMATIC", "MANUAL"])
+@pytest.mark.parametrize("radius", [7.5, 11.0])
+def test_an_edited_copy_beside_the_untouched_original_is_the_correction(
+    desk: Desk, name: str, algorithm: str, radius: float
+) -> None:
+    corrected = ball(desk.volume, radius)
+    dataset = copy.deepcopy(desk.structure_set)
+    desk.add(dataset, name, corrected, algorithm)
+    outcome = desk.hand_in(saved_anew(dataset))
+    assert volumes(outcome)[0] == pytest.approx(desk.ml(corrected), abs=0.01)
+    assert f"WT is {name}, not GTV_WT" in outcome.detail
+
+
+def test_an_edited_copy_somewhere_else_is_the_correction(desk: Desk) -> None:
+    """The name says that it was worked on, and the images that nothing of the original was kept."""
+    moved = ball(desk.volume, 4, (14, 0, 0))
+    dataset = without(copy.deepcopy(desk.structure_set), "GTV_TC", "GTV_ET")
+    desk.add(dataset, "GTV_WT_corrected", moved)
+    assert volumes(desk.hand_in(dataset)) == pytest.approx([desk.ml(moved), 0, 0], abs=0.01)
+
+
+def test_versions_that_nothing_tells_apart_are_refused(desk: Desk) -> None:
+    dataset = desk.fresh(GTV_WT_JS=ball(desk.volume, 10), GTV_WT_AM=ball(desk.volume, 8))
+    outcome = desk.hand_in(dataset)
+    assert outcome.verdict is Verdict.AMBIGUOUS
+    assert "GTV_WT_JS and GTV_WT_AM differ" in outcome.detail
+    desk.add(dataset, "GTV_TC", ball(desk.volume, 5))
+    outcome = desk.hand_in(dataset)
+    assert outcome.case is not None
+    assert [name for name, one in outcome.case.regions.items() if one.drawn] == ["TC"]
+
+
+def test_of_two_versions_the_one_that_says_it_was_worked_on_counts(desk: Desk) -> None:
+    dataset = desk.fresh(GTV_WT=ball(desk.volume, 10), GTV_WT_final=ball(desk.volume, 8))
+    assert volumes(desk.hand_in(dataset))[0] == pytest.approx(desk.ml(ball(desk.volume, 8)), abs=0.02)
+
+
+# --- what does not matter, and what is damaged ---
+
+
+def _raw(dataset: Dataset, keyword: str, vr: str, value: object) -> None:
+    tag = Tag(keyword)
+    dataset[tag] = DataElement(tag, vr, value, validation_mode=0)
+
+
+def _colours(dataset: Dataset) -> None:
+    for item, value in zip(dataset.ROIContourSequence, (["255", "0"], "red", ["1.5", "2", "3"]), strict=True):
+        _raw(item, "ROIDisplayColor", "LO", value)
+
+
+def _names(dataset: Dataset) -> None:
+    copied = copy.deepcopy(dataset.StructureSetROISequence[0])
+    copied.ROINumber, copied.ROIName = 9, ""
+    other = copy.deepcopy(copied)
+    other.ROINumber = 10
+    _raw(other, "ROIName", "LO", "A\\B")
+    dataset.StructureSetROISequence.extend([copied, other])
+
+
+def _backslash(dataset: Dataset) -> None:
+    _raw(dataset.StructureSetROISequence[0], "ROIName", "LO", "GTV_WT\\JS")
+
+
+def _counts(dataset: Dataset) -> None:
+    for item in dataset.ROIContourSequence:
+        for contour in item.ContourSequence:
+            contour.NumberOfContourPoints = 3
+
+
+def _observations(dataset: Dataset) -> None:
+    for item in dataset.RTROIObservationsSequence:
+        del item.ReferencedROINumber
+
+
+def _references(dataset: Dataset) -> None:
+    for item in dataset.ROIContourSequence:
+        for contour in item.ContourSequence:
+            _raw(contour, "ContourImageSequence", "LO", "none")
+
+
+def _one_number(dataset: Dataset) -> None:
+    del dataset.StructureSetROISequence[1].ROINumber
+
+
+def _one_reference(dataset: Dataset) -> None:
+    del dataset.ROIContourSequence[2].ReferencedROINumber
+
+
+@pytest.mark.parametrize(
+    "spoil", [_colours, _names, _backslash, _counts, _observations, _references, _one_number, _one_reference]
+)
+def test_a_correction_is_not_lost_for_what_does_not_matter(desk: Desk, spoil: Callable[[Dataset], None]) -> None:
+    corrected = ball(desk.volume, 11)
+    dataset = desk.edited({Region.WT: corrected})
+    spoil(dataset)
+    expected = [desk.ml(corrected), *(desk.ml(desk.automatic[region]) for region in TUMOUR_REGIONS[1:])]
+    assert volumes(desk.hand_in(dataset)) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "sequence"), [("ROINumber", "StructureSetROISequence"), ("ReferencedROINumber", "ROIContourSequence")]
+)
+def test_contours_that_belong_to_no_one_are_unreadable(desk: Desk, keyword: str, sequence: str) -> None:
+    dataset = desk.edited({Region.WT: ball(desk.volume, 11)})
+    for item in dataset[sequence].value:
+        del item[keyword]
+    outcome = desk.hand_in(dataset)
+    assert outcome.verdict is Verdict.UNREADABLE
+    assert keyword in outcome.detail
+
+
+def _not_numbers(dataset: Dataset) -> None:
+    _raw(contours_of(dataset, "GTV_TC").ContourSequence[3], "ContourData", "LO", "1\\two\\3")
+
+
+def _not_triplets(dataset: Dataset) -> None:
+    contours_of(dataset, "GTV_TC").ContourSequence[3].ContourData = [1, 2, 3, 4]
+
+
+def _no_sequence(dataset: Dataset) -> None:
+    _raw(contours_of(dataset, "GTV_TC"), "ContourSequence", "LO", "gone")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "keyword"),
+    [(_not_numbers, "ContourData"), (_not_triplets, "ContourData"), (_no_sequence, "ContourSequence")],
+)
+def test_a_damaged_roi_is_left_out_and_told_and_the_others_are_taken(
+    desk: Desk, spoil: Callable[[Dataset], None], keyword: str
+) -> None:
+    corrected = ball(desk.volume, 11)
+    dataset = desk.edited({Region.WT: corrected})
+    spoil(dataset)
+    outcome = desk.hand_in(dataset)
+    assert volumes(outcome)[0] == pytest.approx(desk.ml(corrected), abs=0.01)
+    assert "TC left out" in outcome.detail
+    assert keyword in outcome.detail
+    assert outcome.case is not None
+    assert not outcome.case.regions["TC"].drawn
+
+
+@pytest.mark.parametrize("keyword", ["StructureSetROISequence", "ROIContourSequence"])
+def test_a_broken_sequence_is_unreadable_by_name(desk: Desk, keyword: str) -> None:
+    dataset = copy.deepcopy(desk.structure_set)
+    _raw(dataset, keyword, "LO", "gone")
+    outcome = desk.hand_in(dataset)
+    assert outcome.verdict is Verdict.UNREADABLE
+    assert keyword in outcome.detail
+
+
+def test_contours_on_a_reformatted_plane_are_interpolated(desk: Desk) -> None:
+    """A whole tumour drawn on the coronal reformats of the axial series: the same frame of reference, other images."""
+    low = np.array(desk.volume.image.GetOrigin())
+    high = np.array(desk.volume.image.TransformIndexToPhysicalPoint([n - 1 for n in SHAPE[::-1]]))
+    headers, _ = phantom_series((20, 40, 48), (1.0, 1.0, 2.0), CORONAL, (low[0], low[1], high[2] + 5), pixels=False)
+    for header in headers:
+        header.FrameOfReferenceUID, header.StudyInstanceUID = (
+            desk.volume.frame_of_reference_uid,
+            desk.volume.study_instance_uid,
+        )
+    coronal = volume_of(headers, np.zeros((20, 40, 48)))
+    middle = (low + high) / 2
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in (48, 40, 20)], indexing="ij")).reshape(3, -1)
+    direction = np.array(coronal.image.GetDirection()).reshape(3, 3) * np.array(coronal.image.GetSpacing())
+    points = np.array(coronal.image.GetOrigin())[:, None] + direction @ index
+    inside = (((points - middle[:, None]) ** 2).sum(0) <= 11.0**2).reshape(48, 40, 20).transpose(2, 1, 0)
+    roi = RegionOfInterest(1, "GTV_WT", image_like(inside.astype(np.uint8), coronal))
+    made: Dataset = RTStructureSet(headers, coronal, [roi], Provenance("m@1"))
+    made.ApprovalStatus = "APPROVED"
+    made.Manufacturer = "ACME"
+    del made.ContributingEquipmentSequence
+    outcome = desk.hand_in(made)
+    assert outcome.case is not None, outcome
+    whole = outcome.case.regions["WT"]
+    assert whole.corrected_ml == pytest.approx(desk.ml(ball(desk.volume, 11.0)), rel=0.05)
+    assert "interpolated" in outcome.detail
+
+
+def test_some_contours_across_the_slices_are_left_and_told(desk: Desk) -> None:
+    corrected = ball(desk.volume, 11)
+    dataset = desk.edited({Region.WT: corrected})
+    across = copy.deepcopy(contours_of(dataset, "GTV_WT").ContourSequence[0])
+    points = np.array([(0, 0, 14), (8, 0, 14), (8, 0, 25), (0, 0, 25)], float)
+    across.ContourData, across.NumberOfContourPoints = points.ravel().tolist(), 4
+    contours_of(dataset, "GTV_WT").ContourSequence.append(across)
+    outcome = desk.hand_in(dataset)
+    assert volumes(outcome)[0] == pytest.approx(desk.ml(corrected), abs=0.01)
+    assert "1 contours are not parallel" in outcome.detail
+
+
+# --- segmentations ---
+
+
+def _segmentation(desk: Desk, labels: NDArray[np.uint8], kind: str) -> Dataset:
+    described = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=ROI_NAMES[region],
+            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+            segmented_property_type=codes.SCT.Neoplasm,
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
+        )
+        for number, region in enumerate(TUMOUR_REGIONS, 1)
+    ]
+    made: Dataset = highdicom.seg.Segmentation(
+        desk.headers, labels, kind, described, series_instance_uid=generate_uid(), series_number=9,
+        sop_instance_uid=generate_uid(), instance_number=1, manufacturer="ACME", manufacturer_model_name="A",
+        software_versions="1", device_serial_number="1",
+    )  # fmt: skip
+    made.ApprovalStatus = "APPROVED"
+    return made
+
+
+@pytest.mark.parametrize("kind", ["LABELMAP", "BINARY"])
+def test_a_label_map_is_read(desk: Desk, kind: str) -> None:
+    """Where a voxel can be of one segment only, the whole tumour is what all three hold together."""
+    corrected = ball(desk.volume, 11)
+    labels = np.zeros(SHAPE, np.uint8)
+    for number, mask in enumerate((corrected, desk.automatic[Region.TC], desk.automatic[Region.ET]), 1):
+        labels[mask] = number
+    dataset = _segmentation(desk, labels, kind)
+    dataset.SegmentsOverlap = "NO"
+    outcome = desk.hand_in(dataset)
+    expected = [desk.ml(corrected), *(desk.ml(desk.automatic[region]) for region in TUMOUR_REGIONS[1:])]
+    assert volumes(outcome) == pytest.approx(expected, abs=0.01)
+
+
+def test_a_segment_needs_its_number_and_nothing_else(desk: Desk) -> None:
+    dataset = desk.objects({**desk.automatic, Region.WT: ball(desk.volume, 11)})["seg"]
+    dataset.ApprovalStatus = "APPROVED"
+    for item in dataset.SegmentSequence:
+        for keyword in ("SegmentedPropertyTypeCodeSequence", "SegmentAlgorithmType", "RecommendedDisplayCIELabValue"):
+            if keyword in item:
+                del item[keyword]
+    assert volumes(desk.hand_in(dataset))[0] == pytest.approx(desk.ml(ball(desk.volume, 11)), abs=0.01)
+    del dataset.SegmentSequence[0].SegmentNumber
+    outcome = desk.hand_in(dataset)
+    assert (outcome.verdict, "SegmentNumber" in outcome.detail) == (Verdict.UNREADABLE, True)
