@@ -8,9 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-import torch
 from scipy import ndimage
-from torch import Tensor
 
 from pipeline.evaluation.cases import Case, LabelScheme, find_cases
 from pipeline.inference.grids import sample
@@ -69,51 +67,63 @@ class RealCase:
     name
         Of its folder.
     fields
-        As in :class:`Patch`, on a grid of :data:`STORED_MM`, shape (9, z, y, x).
+        As in :class:`Patch`, but float16, on a grid of :data:`STORED_MM`, shape (9, z, y, x); mapped from a file
+        where there is a cache, so that more cases than memory holds can be learnt from.
     """
 
     name: str
-    fields: Tensor
+    fields: npt.NDArray[np.float16]
 
     @cached_property
     def centre(self) -> npt.NDArray[np.float64]:
         """Middle of the box around the brain, voxels (z, y, x)."""
-        inside = np.argwhere(self.fields[_BRAIN].numpy() > NEAR_MM)
+        inside = np.argwhere(self.fields[_BRAIN] > NEAR_MM)
         return np.asarray((inside.min(0) + inside.max(0)) / 2)
 
     @cached_property
     def tumour_voxels(self) -> npt.NDArray[np.int32]:
         """Some voxels of the whole tumour, shape (n, 3), relative to :attr:`centre`; n may be 0."""
-        inside = np.argwhere(self.fields[4].numpy() > 0.5)
+        inside = np.argwhere(self.fields[4] > 0.5)
         return np.asarray(inside[:: max(1, len(inside) // 2000)] - self.centre, dtype=np.int32)
 
 
-def load_cases(folder: Path, scheme: LabelScheme | None = None) -> list[RealCase]:
+def load_cases(folder: Path, cache: Path) -> list[RealCase]:
     """Read the skull-stripped, co-registered cases of a folder, each with a segmentation.
 
     Parameters
     ----------
     folder
         In the BraTS layout.
-    scheme
-        How labels make regions; None guesses it.
+    cache
+        Where what was made of a case is kept, about 20 MB each.
 
     Raises
     ------
     GlioLoopError
         STUDY_EMPTY, FILE_UNREADABLE.
     """
-    return [load_case(case, scheme) for case in find_cases(folder)]
+    cache.mkdir(parents=True, exist_ok=True)
+    return [RealCase(case.name, _cached(case, cache)) for case in find_cases(folder)]
 
 
-def load_case(case: Case, scheme: LabelScheme | None = None) -> RealCase:
-    """Read one case; a sequence that lacks is zero."""
+def _cached(case: Case, cache: Path) -> npt.NDArray[np.float16]:
+    kept = cache / f"{case.name}.npy"
+    if not kept.exists():
+        part = kept.with_suffix(".part.npy")
+        np.save(part, fields_of(case))
+        part.replace(kept)
+    fields: npt.NDArray[np.float16] = np.load(kept, mmap_mode="r", allow_pickle=False)
+    return fields
+
+
+def fields_of(case: Case) -> npt.NDArray[np.float16]:
+    """Read one case as in :class:`RealCase`; a sequence that lacks is zero."""
     images, labels = case.read_images(), case.read_labels()
     grid = _grid(labels)
     identity = sitk.Transform(3, sitk.sitkIdentity)
     empty = np.zeros(grid.GetSize()[::-1], np.float32)
     stack = [sample(images[s], identity, grid) if s in images else empty for s in Sequence]
-    truth = (scheme or LabelScheme.of(labels)).regions(sitk.GetArrayFromImage(labels))
+    truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))
     regions = []
     for region in truth:
         image = sitk.GetImageFromArray(region.astype(np.float32))
@@ -122,8 +132,7 @@ def load_case(case: Case, scheme: LabelScheme | None = None) -> RealCase:
     inside = _read_brain(images, grid)
     tumour = np.asarray(regions[0] > 0.5)
     stack = [_standardise(image, inside, tumour) for image in stack]
-    fields = np.stack([*stack, *regions, _nearness(inside), _nearness(tumour)])
-    return RealCase(case.name, torch.from_numpy(fields.astype(np.float32)))
+    return np.stack([*stack, *regions, _nearness(inside), _nearness(tumour)]).astype(np.float16)
 
 
 def _grid(labels: sitk.Image) -> sitk.Image:

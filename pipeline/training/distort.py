@@ -88,5 +88,6 @@ def cut(case: RealCase, pose: Pose, size: Size) -> Patch:
             torch.from_numpy(share[::-1].copy())[None], size=size, mode="trilinear", align_corners=True
         )
         grid = grid + fine.permute(0, 2, 3, 4, 1)
-    found = functional.grid_sample(case.fields[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    fields = torch.from_numpy(case.fields.astype(np.float32))
+    found = functional.grid_sample(fields[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)
     return Patch(found[0].numpy())

@@ -55,6 +55,8 @@ class TrainingPlan:
         Mixed precision with channels last; about twice as fast where the processor has bfloat16.
     workers
         Rendering processes.
+    drawers
+        Threads that draw what the next steps learn from.
     reuse
         Steps per rendered sample.
     validate_every, validation_studies
@@ -84,6 +86,7 @@ class TrainingPlan:
     case_share: float = 0.7
     bfloat16: bool = True
     workers: int = 1
+    drawers: int = 1
     reuse: int = 4
     validate_every: int = 250
     validation_studies: int = 12
@@ -152,7 +155,7 @@ def _store(plan: TrainingPlan, state: TrainingState, name: str) -> None:
 def validation_samples(plan: TrainingPlan, cache: Path) -> list[Sample]:
     """The cases for tuning, else fixed studies of the heads held out."""
     if plan.tuning is not None:
-        return RealCases(plan.tuning).straight()
+        return RealCases(plan.tuning, cache.parent / "cases").straight()
     _, held = head_paths(plan.heads)
     heads: dict[Path, Head] = {}
     return [make_sample(held, plan.whole, VALIDATION_SEED, k, heads, cache) for k in range(plan.validation_studies)]
@@ -223,7 +226,7 @@ def train(
     pool = SamplePool(
         training, plan.whole, plan.out / "cache", plan.seed, plan.workers, plan.reuse, healthy=plan.healthy
     )
-    cases = RealCases(plan.cases) if plan.cases else None
+    cases = RealCases(plan.cases, plan.out / "cache" / "cases") if plan.cases else None
     pool.start(learner.step)
     began = time.monotonic()
     try:
@@ -243,20 +246,19 @@ def train(
 
 
 class _Drawn:
-    """What the steps learn from, each drawn while the step before is taken: a function of seed and step alone."""
+    """What the steps learn from, drawn while earlier ones are taken: a function of seed and step alone."""
 
     def __init__(self, plan: TrainingPlan, pool: SamplePool, cases: RealCases | None) -> None:
         self._plan, self._pool, self._cases = plan, pool, cases
-        self._drawer = ThreadPoolExecutor(1)
-        self._next: tuple[int, Future[Arrays]] | None = None
+        self._drawers = ThreadPoolExecutor(plan.drawers)
+        self._ahead: dict[int, Future[Arrays]] = {}
 
     def get(self, step: int) -> Arrays:
         """Images and regions of a step."""
-        ahead = self._next
-        here = ahead[1] if ahead and ahead[0] == step else self._drawer.submit(self._draw, step)
-        arrays = here.result()
-        self._next = (step + 1, self._drawer.submit(self._draw, step + 1))
-        return arrays
+        for one in range(step, step + 1 + self._plan.drawers):
+            if one not in self._ahead:
+                self._ahead[one] = self._drawers.submit(self._draw, one)
+        return self._ahead.pop(step).result()
 
     def _draw(self, step: int) -> Arrays:
         rng = np.random.default_rng([self._plan.seed, 1, step])

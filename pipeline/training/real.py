@@ -36,10 +36,12 @@ class RealCases:
     ----------
     folder
         Skull-stripped, co-registered cases in the BraTS layout, each with a segmentation.
+    cache
+        Folder for what was made of them.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.cases = load_cases(folder)
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.cases = load_cases(folder, cache)
 
     def draw(self, rng: np.random.Generator) -> Arrays:
         """A sample as the network sees it.

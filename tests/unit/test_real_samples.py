@@ -58,8 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cases(folder: Path) -> RealCases:
-    return RealCases(folder)
+def cases(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RealCases:
+    return RealCases(folder, tmp_path_factory.mktemp("cache"))
 
 
 def test_a_case_as_it_is_keeps_volumes_and_places(cases: RealCases) -> None:
