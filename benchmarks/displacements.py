@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.align.prepare import prepare
 from pipeline.align.register import register
+from pipeline.evaluation.cases import find_cases
 from pipeline.names import Sequence
 from pipeline.volume import SourceVolume, read_volume
 
@@ -100,13 +101,11 @@ def clinical_study(shared: Path) -> Study:
 
 
 def research_studies(shared: Path) -> Iterator[Study]:
-    """BraTS cases that have a T1c and at least one other sequence."""
-    names = {Sequence.T1: "t1", Sequence.T1C: "t1ce", Sequence.T2: "t2", Sequence.FLAIR: "flair"}
-    for folder in sorted((shared / "brats-cases").iterdir()):
-        files = {s: folder / f"{folder.name}_{name}.nii.gz" for s, name in names.items()}
-        volumes = {s: volume_of(sitk.ReadImage(str(f)), s.value) for s, f in files.items() if f.exists()}
+    """The cases for tuning that have a T1c and at least one other sequence."""
+    for case in find_cases(shared / "brats-cases" / "tuning"):
+        volumes = {s: volume_of(image, s.value) for s, image in case.read_images().items()}
         if Sequence.T1C in volumes and len(volumes) > 1:
-            yield Study(folder.name, volumes, brain_points(volumes[Sequence.T1C].image), clinical=False)
+            yield Study(case.name, volumes, brain_points(volumes[Sequence.T1C].image), clinical=False)
 
 
 def volume_of(image: sitk.Image, name: str = "") -> SourceVolume:

@@ -2,13 +2,14 @@
 
 Usage: python -m benchmarks.missing_sequence [--model NAME@VERSION] [--heads N] [--json]
 
-Real cases are the BraTS-layout ones of the shared data that have all four sequences, and the clinical study (not
-without T1c, whose slices carry the contours). Heads of the label maps that are held out of every training are rendered
-with their skull by a fixed seed, N with a tumour and N without; the latter tell the false tumour. What a model card
-allows to lack is chosen by the case for tuning and by the rendered heads.
+Real cases are the shared data's for tuning and for validation that have all four sequences, and the clinical study
+(not without T1c, whose slices carry the contours). Heads of the label maps that are held out of every training are
+rendered with their skull by a fixed seed, N with a tumour and N without; the latter tell the false tumour. What a model
+card allows to lack is chosen by the cases for tuning and by the rendered heads.
 """
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -52,7 +53,8 @@ class Study:
 
 
 def real_studies() -> Iterator[Study]:
-    for case in find_cases(shared_data("brats-cases")):
+    groups = (find_cases(shared_data("brats-cases", group)) for group in ("tuning", "validation"))
+    for case in itertools.chain.from_iterable(groups):
         if case.segmentation is not None and set(case.files) == set(Sequence):
             labels = case.read_labels()
             truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))

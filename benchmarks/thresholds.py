@@ -23,8 +23,6 @@ from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, Sequence
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
-VALIDATION = ("BraTS2021_00006",)
-"""Never chosen by."""
 
 Table = dict[str, dict[float, list[float]]]
 
@@ -34,7 +32,7 @@ def measure(folder: Path, model_name: str | None) -> dict[str, object]:
     table: Table = {region.value: {t: [] for t in THRESHOLDS} for region in TUMOUR_REGIONS}
     names = []
     for case in find_cases(folder):
-        if case.segmentation is None or case.name in VALIDATION:
+        if case.segmentation is None:
             continue
         volumes = {s: as_source(image, s.value) for s, image in case.read_images().items()}
         reference = Sequence.T1C if Sequence.T1C in volumes else next(iter(volumes))
@@ -62,7 +60,7 @@ def main() -> None:
     parser.add_argument("--cases", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    result = measure(options.cases or shared_data("brats-cases"), options.model)
+    result = measure(options.cases or shared_data("brats-cases", "tuning"), options.model)
     if options.json:
         print(json.dumps(result, indent=1))
         return

@@ -1,5 +1,6 @@
 """BraTS-layout cases: folders of NIfTI volumes with a segmentation."""
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,6 +139,27 @@ def find_cases(folder: Path) -> list[Case]:
     if not cases:
         raise GlioLoopError("STUDY_EMPTY", f"no BraTS-layout case in {folder.name}")
     return cases
+
+
+def find_groups(folder: Path) -> dict[str, list[Case]]:
+    """Cases by group: those of the folder itself, else those of each sub-folder (train, tuning, validation, …).
+
+    Raises
+    ------
+    GlioLoopError
+        STUDY_EMPTY where none is found.
+    """
+    inside = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    try:
+        return {folder.name: find_cases(folder)}
+    except GlioLoopError:
+        groups = {}
+        for path in inside:
+            with contextlib.suppress(GlioLoopError):
+                groups[path.name] = find_cases(path)
+        if not groups:
+            raise
+        return groups
 
 
 def _case_in(folder: Path) -> Case | None:

@@ -10,9 +10,11 @@ from pipeline.names import Sequence
 
 
 def evaluate(
-    cases: Annotated[Path, typer.Option(help="Folder of BraTS-layout cases.", exists=True, file_okay=False)],
+    cases: Annotated[
+        Path, typer.Option(help="Folder of BraTS-layout cases, or of groups of them.", exists=True, file_okay=False)
+    ],
     model: Annotated[str, typer.Option(help="name@version; default: the promoted one.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder for report.md, evaluation.json and a PNG per case.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.md, evaluation.json and pictures.")] = None,
     labels: Annotated[str, typer.Option(help="brats, brats2023 or brats2013; default: guessed per case.")] = "",
     without: Annotated[
         list[Sequence] | None, typer.Option(case_sensitive=False, help="Leave this sequence out of every case.")
@@ -33,4 +35,6 @@ def evaluate(
     installed = Registry(settings.models_folder, settings.state_folder).get(model or settings.model or None)
     with live_progress() as progress:
         summary = run(cases, installed, out, SCHEMES.get(labels), progress.note, progress.report, without or ())
-    answer(summary, "\n".join(means_table(summary)), as_json)
+    parts = {"": summary, **(summary["groups"] if len(summary["groups"]) > 1 else {})}
+    tables = ["\n".join([name, *means_table(part)]).lstrip() for name, part in parts.items()]
+    answer(summary, "\n\n".join(tables), as_json)

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Collection
-from collections.abc import Sequence as Listing
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,12 @@ import SimpleITK as sitk
 from pipeline.align import Alignment
 from pipeline.console import Progress, silent
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.evaluation.cases import Case, LabelScheme, find_cases
-from pipeline.evaluation.metrics import RegionScore, bootstrap_interval, score_region
-from pipeline.evaluation.pictures import draw_case
+from pipeline.evaluation.cases import Case, LabelScheme, find_groups
+from pipeline.evaluation.metrics import score_region
+from pipeline.evaluation.pictures import draw_case, draw_gallery
 from pipeline.evaluation.report import write_report
+from pipeline.evaluation.summary import CaseResult, Refused, summarise
+from pipeline.evaluation.volumes import draw_volumes
 from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.registry import InstalledModel
@@ -24,48 +26,6 @@ from pipeline.restore import cleaning, restore
 from pipeline.volume.records import SourceVolume
 
 Masks = dict[Region, npt.NDArray[np.bool_]]
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A case that the network's stages refused.
-
-    Attributes
-    ----------
-    name
-        Of the case.
-    reason
-        Code, message and detail.
-    """
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class CaseResult:
-    """One case's scores.
-
-    Attributes
-    ----------
-    name
-        Of the case.
-    scores
-        Per tumour region.
-    missing
-        Sequences that the case lacks.
-    seconds
-        Of inference and restoration.
-    uncertainty, brain_ml
-        As inference gave them.
-    """
-
-    name: str
-    scores: dict[Region, RegionScore]
-    missing: tuple[Sequence, ...]
-    seconds: float
-    uncertainty: float
-    brain_ml: float
 
 
 def as_source(image: sitk.Image, name: str) -> SourceVolume:
@@ -136,17 +96,18 @@ def evaluate(
     say: Callable[[str], None] = lambda text: None,
     progress: Progress = silent,
     without: Collection[Sequence] = (),
-) -> dict[str, object]:
-    """Measure a network on a folder of cases.
+) -> dict[str, Any]:
+    """Measure a network on a folder of cases, or of groups of cases.
 
     Parameters
     ----------
     cases
-        Folder of BraTS-layout cases.
+        Folder of BraTS-layout cases, or of folders of them.
     model
         The network.
     out
-        Folder for ``report.md``, ``evaluation.json`` and a PNG per case; None for none.
+        Folder for ``report.md``, ``evaluation.json``, a PNG per case, and per group a gallery and the volumes; None
+        for none.
     scheme
         Meaning of the labels; guessed per case when None.
     say
@@ -158,20 +119,24 @@ def evaluate(
 
     Returns
     -------
-    ``{"model", "n", "mean": {region: {"dice", "hd95_mm", "surface_dice", "volume_error_ml", "ci95"}}, "cases": [...],
-    "refused": [{"id", "reason"}]}``; refused cases take no part in the means.
+    The document of :func:`pipeline.evaluation.summary.summarise`.
     """
     results: list[CaseResult] = []
     refused: list[Refused] = []
-    found = [left for case in find_cases(cases) if (left := case.without(without)).files]
-    for number, case in enumerate(found):
+    found = [
+        (group, left)
+        for group, members in find_groups(cases).items()
+        for case in members
+        if (left := case.without(without)).files
+    ]
+    for number, (group, case) in enumerate(found):
         progress(f"{len(found)} cases", number / len(found))
         if case.segmentation is None:
             say(f"{case.name}: no segmentation, left out")
             continue
         picture = out / f"{case.name}.png" if out else None
         try:
-            results.append(evaluate_case(case, model, scheme, picture))
+            results.append(replace(evaluate_case(case, model, scheme, picture), group=group))
         except GlioLoopError as error:
             if error.reason.kind is not Kind.REFUSAL:
                 raise
@@ -182,40 +147,8 @@ def evaluate(
     summary = summarise(model.card.identity, results, refused)
     if out is not None:
         write_report(summary, out)
+        for group in {result.group for result in results}:
+            members = sorted((r for r in results if r.group == group), key=lambda r: r.scores[Region.WT].dice)
+            draw_gallery([out / f"{r.name}.png" for r in members], out / f"gallery-{group}.png")
+            draw_volumes([r.scores for r in members], out / f"volumes-{group}.png", group)
     return summary
-
-
-def summarise(identity: str, results: list[CaseResult], refused: Listing[Refused] = ()) -> dict[str, object]:
-    """Means with bootstrap intervals, and every case, as one JSON-serialisable document."""
-    mean: dict[str, object] = {}
-    for region in TUMOUR_REGIONS if results else ():
-        scores = [result.scores[region] for result in results]
-        low, high = bootstrap_interval([s.dice for s in scores])
-        mean[region.value] = {
-            "dice": round(float(np.mean([s.dice for s in scores])), 4),
-            "hd95_mm": round(float(np.mean([s.hd95_mm for s in scores])), 2),
-            "surface_dice": round(float(np.mean([s.surface_dice for s in scores])), 4),
-            "volume_error_ml": round(float(np.mean([s.volume_error_ml for s in scores])), 2),
-            "ci95": [round(low, 4), round(high, 4)],
-            "lesions": sum(s.lesions for s in scores),
-            "lesions_found": sum(s.lesions_found for s in scores),
-            "false_lesions": sum(s.false_lesions for s in scores),
-        }
-    rows = [
-        {
-            "id": result.name,
-            **{r.value: {k: round(v, 4) for k, v in asdict(s).items()} for r, s in result.scores.items()},
-            "missing": [s.value for s in result.missing],
-            "seconds": round(result.seconds, 2),
-            "uncertainty": round(result.uncertainty, 4),
-            "brain_ml": round(result.brain_ml, 1),
-        }
-        for result in results
-    ]
-    return {
-        "model": identity,
-        "n": len(results),
-        "mean": mean,
-        "cases": rows,
-        "refused": [{"id": one.name, "reason": one.reason} for one in refused],
-    }

@@ -2,7 +2,7 @@
 
 Dice (Dice, Ecology 26, 1945); HD95, the 95th percentile of the surface distances, and the normalised surface Dice
 (Nikolov et al., arXiv:1809.04430), both by their authors' own package, between surface elements weighted by area;
-detection lesion by lesion.
+detection lesion by lesion, and Dice and HD95 by lesion in :mod:`pipeline.evaluation.lesions`.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,9 @@ import numpy.typing as npt
 import surface_distance
 from scipy import ndimage
 
-Mask = npt.NDArray[np.bool_]
+from pipeline.evaluation.lesions import EMPTY_HD95_MM, score_lesions
 
-EMPTY_HD95_MM = 373.13
-"""HD95 where one of both is empty: BraTS's penalty, the diagonal of its volume (240, 240, 155 mm)."""
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class RegionScore:
         Found, true, and found - true.
     lesions, lesions_found, false_lesions
         Connected parts of the truth; those that the segmentation touches; parts found that touch none.
+    lesion_dice, lesion_hd95_mm
+        As :class:`~pipeline.evaluation.lesions.LesionScore` has them.
     """
 
     dice: float
@@ -45,6 +46,8 @@ class RegionScore:
     lesions: int
     lesions_found: int
     false_lesions: int
+    lesion_dice: float
+    lesion_hd95_mm: float
 
 
 def dice(found: Mask, truth: Mask) -> float:
@@ -85,8 +88,19 @@ def score_region(
     lesions, hit, _ = _lesions(truth, found, voxel_ml, least_lesion_ml)
     _, _, false = _lesions(found, truth, voxel_ml, least_lesion_ml)
     volume, true_volume = float(found.sum()) * voxel_ml, float(truth.sum()) * voxel_ml
+    wise = score_lesions(found, truth, spacing_mm)
     return RegionScore(
-        dice(found, truth), hd95, surface, volume, true_volume, volume - true_volume, lesions, hit, false
+        dice=dice(found, truth),
+        hd95_mm=hd95,
+        surface_dice=surface,
+        volume_ml=volume,
+        truth_ml=true_volume,
+        volume_error_ml=volume - true_volume,
+        lesions=lesions,
+        lesions_found=hit,
+        false_lesions=false,
+        lesion_dice=wise.dice,
+        lesion_hd95_mm=wise.hd95_mm,
     )
 
 

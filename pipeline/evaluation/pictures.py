@@ -76,3 +76,17 @@ def draw_case(
             sheet.paste(tile, (j * width, i * height))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
+
+
+def draw_gallery(pictures: list[Path], path: Path, width: int = 900) -> None:
+    """Write the pictures of :func:`draw_case` below one another, in their order, each as wide as the sheet."""
+    sheets = []
+    for picture in pictures:
+        with Image.open(picture) as image:
+            sheets.append(image.convert("RGB").resize((width, round(image.height * width / image.width))))
+    gallery = Image.new("RGB", (width, sum(sheet.height for sheet in sheets)))
+    top = 0
+    for sheet in sheets:
+        gallery.paste(sheet, (0, top))
+        top += sheet.height
+    gallery.save(path)
