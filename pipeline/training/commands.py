@@ -17,29 +17,32 @@ if TYPE_CHECKING:
 def train(
     heads: Annotated[Path, typer.Option(help="Folder of head label maps (NIfTI, 1 mm).", exists=True)],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log.csv, curves.png and rendered samples.")],
+    recipe: Annotated[str, typer.Option(help="real: as docs/training.md has it; what else is given goes first.")] = "",
     stage: Annotated[str, typer.Option(help="tumour (2 mm) or brain (whole head, 4 mm).")] = "tumour",
-    cases: Annotated[Path | None, typer.Option(help="BraTS-layout cases to mix in.", exists=True)] = None,
+    cases: Annotated[Path | None, typer.Option(help="BraTS-layout cases to learn from.", exists=True)] = None,
     tuning: Annotated[
         Path | None, typer.Option(help="BraTS-layout cases to validate on; else rendered ones.", exists=True)
     ] = None,
-    case_share: Annotated[float, typer.Option(min=0, max=1, help="Share of steps on a real case.")] = 0.7,
-    steps: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 6000,
-    minutes: Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")] = 240,
-    seed: Annotated[int, typer.Option(help="Decides weights, samples and their order.")] = 1,
+    case_share: Annotated[float | None, typer.Option(min=0, max=1, help="Share of steps on a real case; 0.7.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the schedule; 6000.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after this long, 240; --resume goes on.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides weights, samples and their order.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Rendering processes.")] = 1,
+    workers: Annotated[int | None, typer.Option(min=0, help="Rendering processes; 1.")] = None,
+    drawers: Annotated[int | None, typer.Option(min=1, help="Threads that draw samples of real cases; 1.")] = None,
     start: Annotated[
         Path | None, typer.Option(help="ONNX file of an earlier network to go on from.", exists=True)
     ] = None,
-    rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 1.5e-3,
-    reuse: Annotated[int, typer.Option(min=1, help="Steps per rendered sample.")] = 4,
+    rate: Annotated[float | None, typer.Option(min=0, help="Highest learning rate; 1.5e-3.")] = None,
+    reuse: Annotated[int | None, typer.Option(min=1, help="Steps per rendered sample; 4.")] = None,
     patience: Annotated[
-        int, typer.Option(min=0, help="Validations without gain until the rate is halved; after the third, stop.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, help="Validations without gain until the rate is halved; after the third, stop."),
+    ] = None,
     healthy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of rendered heads without a tumour; else a quarter.")
     ] = None,
-    validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations and checkpoints.")] = 250,
+    validate_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints; 250.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; else every core.")] = None,
     features: Annotated[
         str, typer.Option(help="Channels of the levels, finest first, like 32-64-128-160; else the stage's own.")
@@ -49,29 +52,32 @@ def train(
     """Train a network on synthetic studies of label maps, real cases mixed in where given."""
     from pipeline.training.loop import TrainingPlan  # noqa: PLC0415 - torch takes seconds to import
     from pipeline.training.loop import train as run  # noqa: PLC0415
+    from pipeline.training.recipes import RECIPES  # noqa: PLC0415
 
     if stage not in ("tumour", "brain"):
         raise typer.BadParameter("--stage is tumour or brain")
-    plan = TrainingPlan(
-        heads,
-        out,
-        whole=stage == "brain",
-        steps=steps,
-        minutes=minutes,
-        seed=seed,
-        rate=rate,
-        cases=cases,
-        tuning=tuning,
-        case_share=case_share,
-        validate_every=validate_every,
-        threads=threads,
-        workers=workers,
-        reuse=reuse,
-        start=start,
-        patience=patience,
-        healthy=healthy,
-        shape=_shape(features, stage) if features else None,
-    )
+    if recipe and recipe not in RECIPES:
+        raise typer.BadParameter(f"--recipe is one of {', '.join(RECIPES)}")
+    if recipe and cases is None:
+        raise typer.BadParameter("--recipe real learns from --cases")
+    given = {
+        "case_share": case_share,
+        "steps": steps,
+        "minutes": minutes,
+        "seed": seed,
+        "workers": workers,
+        "drawers": drawers,
+        "rate": rate,
+        "reuse": reuse,
+        "patience": patience,
+        "healthy": healthy,
+        "validate_every": validate_every,
+        "threads": threads,
+    }
+    shape = _shape(features, stage) if features else None
+    plan = TrainingPlan(heads, out, whole=stage == "brain", cases=cases, tuning=tuning, start=start, shape=shape)
+    chosen = (RECIPES[recipe] if recipe else {}) | {name: one for name, one in given.items() if one is not None}
+    plan = replace(plan, **chosen)  # type: ignore[arg-type]  # numbers whose ranges typer has checked
     with live_progress() as progress:
         state = run(plan, resume, progress.note, progress.report)
     outcome = {"stage": stage, "step": state.learner.step, "best_dice": state.best, "out": str(out)}

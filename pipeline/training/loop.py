@@ -78,7 +78,7 @@ class TrainingPlan:
     out: Path
     whole: bool = False
     steps: int = 6000
-    minutes: float = 80
+    minutes: float = 240
     seed: int = 1
     rate: float = 1.5e-3
     cases: Path | None = None

@@ -9,14 +9,19 @@ import SimpleITK as sitk
 
 torch = pytest.importorskip("torch")
 
+from typer.testing import CliRunner
+
+from pipeline.cli import app
 from pipeline.training import loop
 from pipeline.training.carve import paste
 from pipeline.training.cases import NETWORK_MM
 from pipeline.training.distort import Pose, cut
 from pipeline.training.intensity import vary_image
+from pipeline.training.learner import start_learner
 from pipeline.training.loop import TrainingPlan, train, validate
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
 from pipeline.training.real import RealCases
+from pipeline.training.recipes import RECIPES
 from pipeline.training.samples import Sample
 from tests.unit.synthetic_heads import write_heads
 
@@ -172,3 +177,22 @@ def test_validation_asks_the_processor_before_it_uses_bfloat16(
     sample = Sample(np.zeros((4, 16, 16, 16), np.float16), np.zeros((4, 16, 16, 16), np.uint8))
     validate(TrainingPlan(tmp_path, tmp_path, bfloat16=True), Watched(SMALL), [sample])
     assert seen == [has]
+
+
+def test_a_recipe_sets_what_is_not_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plans: list[TrainingPlan] = []
+
+    def keep(plan: TrainingPlan, *_: object) -> loop.TrainingState:
+        plans.append(plan)
+        network = HalfResolutionUNet(SMALL)
+        return loop.TrainingState(start_learner(network, rate=1e-3, deep=False, decay=0.9, clip=1.0))
+
+    monkeypatch.setattr(loop, "train", keep)
+    common = ["train", "--heads", str(tmp_path), "--out", str(tmp_path), "--recipe", "real"]
+    runner = CliRunner()
+    assert runner.invoke(app, [*common, "--cases", str(tmp_path), "--steps", "7"]).exit_code == 0
+    assert plans[0].steps == 7
+    assert plans[0].reuse == RECIPES["real"]["reuse"]
+    assert plans[0].cases == tmp_path
+    assert runner.invoke(app, common).exit_code == 2
+    assert runner.invoke(app, [*common[:-1], "other", "--cases", str(tmp_path)]).exit_code == 2
