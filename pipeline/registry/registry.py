@@ -144,10 +144,6 @@ class Registry:
         self._write_history(history[:-1])
         return model
 
-    def history(self) -> list[dict[str, str]]:
-        """Promotions in force, oldest first."""
-        return self._history()
-
     def import_model(self, folder: Path) -> InstalledModel:
         """Install a network from a folder with ``model.json`` and the files it names.
 
