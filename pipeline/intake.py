@@ -7,6 +7,7 @@ they can't decide differently.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from pydicom import Dataset
@@ -22,7 +23,7 @@ from pipeline.identify import (
     identify,
 )
 from pipeline.identify.parts import number_of, triple_of
-from pipeline.jobs import JobRequest, ProcessOptions, fresh_nonce, job_id
+from pipeline.jobs import JobRequest, ProcessOptions, content_of, fresh_nonce, job_id
 from pipeline.names import Sequence
 from pipeline.registry import ModelCard
 from pipeline.settings import Settings
@@ -181,7 +182,9 @@ def prepare(
     by_uid = {one["MainDicomTags"]["SeriesInstanceUID"]: one for one in study.series.values()}
     may_lack = may_lack_of(settings, card)
     suffices = decision.suffices(may_lack)
-    taken = list(decision.chosen.values()) if suffices else list(by_uid)
+    # What we made of a study ourselves is no new content of it.
+    images = [uid for uid, one in by_uid.items() if one["MainDicomTags"].get("Modality") == "MR"]
+    taken = list(decision.chosen.values()) if suffices else images
     instances = {uid: sorted(by_uid[uid]["Instances"]) for uid in taken}
     request = JobRequest(
         study=study.orthanc_id,
@@ -192,6 +195,7 @@ def prepare(
         destinations=options.destinations,
         origin=origin,
         may_lack=may_lack,
+        content=content_of(chain.from_iterable(instances.values()), "" if suffices else "incomplete"),
     )
     identity = job_id(
         study.orthanc_id,
@@ -224,6 +228,7 @@ def refused(study: Study, error: GlioLoopError, model: str, origin: str) -> tupl
         model=model,
         destinations=None,
         origin=origin,
+        content=content_of(content, error.code),
     )
     return job_id(study.orthanc_id, content, model, {"refused": error.code}), request
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -20,6 +20,7 @@ from dbos import DBOSClient, EnqueueOptions, Serializer, WorkflowStatus, error
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import PIPELINE_VERSION
+from pipeline.database import migrate, require_migrated
 from pipeline.errors import REASONS, GlioLoopError, Kind
 from pipeline.names import JobState, Sequence, Stage
 
@@ -115,6 +116,8 @@ class JobRequest(BaseModel):
         Orthanc's user where a person asked.
     may_lack
         Sequences of which one may lack, by the site's settings and the network's card.
+    content
+        Of what images it is, and why they are refused at once, as :func:`content_of` gives it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -128,6 +131,75 @@ class JobRequest(BaseModel):
     origin: str
     asked_by: str = ""
     may_lack: tuple[Sequence, ...] = ()
+    content: str = ""
+
+    @property
+    def question(self) -> str:
+        """Hash of what is asked, whatever answers it; of requests of earlier versions, too."""
+        return self.content or content_of(one for series in self.instances.values() for one in series)
+
+
+class DeliveryTry(BaseModel):
+    """One try of sending a job's results to one destination.
+
+    Attributes
+    ----------
+    job
+        The job's id.
+    destination
+        Name of the modality.
+    resources
+        Orthanc ids of what is sent.
+    number
+        Of all tries of this delivery, from 1.
+    attempt
+        Of the tries since a person asked last, from 1.
+    seconds
+        What the tries before took.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: str
+    destination: str
+    resources: list[str]
+    number: int = 1
+    attempt: int = 1
+    seconds: float = 0.0
+
+    @classmethod
+    def read(cls, request: object, *earlier_form: Any) -> "DeliveryTry":
+        """Read what was queued, also by versions that queued job, destination and resources one by one."""
+        if not earlier_form:
+            return cls.model_validate(request)
+        destination, resources = earlier_form
+        return cls(job=str(request), destination=destination, resources=resources)
+
+    @property
+    def key(self) -> str:
+        """Attribute of the job under which the delivery's state is kept."""
+        return f"delivery.{self.destination}"
+
+    def following(self, seconds: float) -> "DeliveryTry":
+        """The next try, after this many seconds of sending in all."""
+        return self.model_copy(update={"number": self.number + 1, "attempt": self.attempt + 1, "seconds": seconds})
+
+    def options(self, delay_seconds: float = 0) -> EnqueueOptions:
+        """How it is queued: once, and behind its own destination only."""
+        options = EnqueueOptions(
+            workflow_name=DELIVER_WORKFLOW,
+            queue_name=DELIVERY_QUEUE,
+            workflow_id=_delivery_id(self.job, self.destination, self.number),
+            queue_partition_key=self.destination,
+        )
+        if delay_seconds:
+            options["delay_seconds"] = delay_seconds
+        return options
+
+
+def _delivery_id(job: str, destination: str, number: int) -> str:
+    # Earlier versions had one workflow for all tries, without a number.
+    return f"{job}.{destination}.{number}" if number else f"{job}.{destination}"
 
 
 @dataclass(frozen=True)
@@ -173,6 +245,19 @@ def job_id(study: str, sop_instance_uids: list[str], model: str, options: Mappin
     return _study_prefix(study) + hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
+def content_of(instances: Iterable[str], refused: str = "") -> str:
+    """Hash of a job's images, whichever network sees them.
+
+    Parameters
+    ----------
+    instances
+        Orthanc's ids, any order.
+    refused
+        Why the study is refused before any network sees it; empty where it is not.
+    """
+    return hashlib.sha256(json.dumps([refused, sorted(instances)]).encode()).hexdigest()[:32]
+
+
 def fresh_nonce() -> str:
     """Return a value that no other forced run has."""
     return secrets.token_hex(8)
@@ -199,9 +284,21 @@ class JobQueue:
         """Close the connection."""
         self._client.destroy()
 
+    @property
+    def engine(self) -> sqlalchemy.Engine:
+        """The database, for the node's own tables beside DBOS's."""
+        return self._client._sys_db.engine
+
+    def make_tables(self) -> None:
+        """Make every table, and bring those of an earlier version up to this one; for the worker, before it begins."""
+        self._client._sys_db.run_migrations()
+        migrate(self.engine)
+        self._adopt_deliveries()
+
     def require_tables(self) -> None:
         """Raise unless a worker has made every table: it makes them one after the other when it starts first."""
         self._client._sys_db.verify_migrations()
+        require_migrated(self.engine)
 
     def enqueue_intake(self, study: str, event: str, origin: str, delay_seconds: float = 0) -> None:
         """Have a study looked at; the same event twice is one look."""
@@ -217,6 +314,23 @@ class JobQueue:
         self._client.enqueue(
             EnqueueOptions(workflow_name=RESCAN_WORKFLOW, queue_name=INTAKE_QUEUE, workflow_id=f"rescan-{event}")
         )
+
+    def same_input(self, request: JobRequest) -> str | None:
+        """Latest job of the study about the same images and with the same question; None where there is none.
+
+        Network, version and who asked play no part: what was decided about these images stands until a person asks.
+        """
+        found = self._client.list_workflows(
+            name=SEGMENT_WORKFLOW,
+            workflow_id_prefix=_study_prefix(request.study),
+            sort_desc=True,
+            load_output=False,
+        )
+        for status in found:
+            (earlier,) = status.input["args"] if status.input else ({},)
+            if earlier.get("study") == request.study and JobRequest(**earlier).question == request.question:
+                return str(status.workflow_id)
+        return None
 
     def enqueue_job(self, identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY) -> None:
         """Queue a job; one that is there already is left as it is."""
@@ -273,7 +387,7 @@ class JobQueue:
     def _views(self, found: list[WorkflowStatus]) -> list[dict[str, Any]]:
         """Show jobs; of deliveries that seem to be on their way it is asked whether they are."""
         open_ones = [
-            f"{status.workflow_id}.{modality}"
+            _delivery_id(status.workflow_id, modality, state.get("number", 0))
             for status in found
             for modality, state in _deliveries(status.attributes or {})
             if status.status == "SUCCESS" and state["state"] not in _DELIVERED
@@ -348,10 +462,13 @@ class JobQueue:
         return backlog
 
     def cancel(self, identity: str) -> None:
-        """Stop a job after the stage it is in; its delivery too."""
+        """Stop a job after the stage it is in; its deliveries too."""
         self._client.cancel_workflow(identity)
-        for delivery in self._deliveries(identity):
-            self._client.cancel_workflow(delivery.workflow_id)
+        tries = self._client.list_workflows(
+            workflow_id_prefix=f"{identity}.", name=DELIVER_WORKFLOW, status=list(_UNENDED), load_input=False
+        )
+        for one in tries:
+            self._client.cancel_workflow(one.workflow_id)
 
     def retry(self, identity: str) -> None:
         """Run a failed, refused or cancelled job again, from the stage that did not succeed.
@@ -362,22 +479,43 @@ class JobQueue:
         if status.status in ("CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"):
             self._client.resume_workflow(identity, queue_name=JOBS_QUEUE)
             return
-        broken = [d for d in self._deliveries(identity) if d.status not in ("SUCCESS", "PENDING", "ENQUEUED")]
-        if status.status == "SUCCESS" and broken:
-            names = [delivery.workflow_id.partition(".")[2] for delivery in broken]
-            self.report(identity, **{f"timeouts.{Stage.FORWARD}.{name}": 0 for name in names})
-            for delivery in broken:
-                self._client.rewind_workflow(delivery.workflow_id, start_step=1, queue_name=DELIVERY_QUEUE)
-            self.report(identity, **{f"delivery.{name}": {"state": "queued", "attempts": 0} for name in names})
+        if status.status == "SUCCESS" and self._retry_deliveries(status):
             return
         steps = self._client.list_workflow_steps(identity)
         failed = [step["function_id"] for step in steps if step["error"] is not None]
         self.report(identity, stage=None, progress=0.0, **{f"timeouts.{stage}": 0 for stage in Stage})
         self._client.rewind_workflow(identity, start_step=max(1, failed[0]) if failed else 1, queue_name=JOBS_QUEUE)
 
-    def _deliveries(self, identity: str) -> list[WorkflowStatus]:
-        return self._client.list_workflows(workflow_id_prefix=f"{identity}.", name=DELIVER_WORKFLOW, load_input=False)
+    def _retry_deliveries(self, status: WorkflowStatus) -> bool:
+        """Begin the deliveries of a job anew that failed or were cancelled; tell whether there were any."""
+        identity, states = status.workflow_id, dict(_deliveries(status.attributes or {}))
+        seen = self._views([status])[0]["deliveries"]
+        broken = [name for name, one in seen.items() if one["state"] in ("failed", "cancelled")]
+        for name in broken:
+            number = states[name].get("number", 0)
+            (last,) = self._client.list_workflows(workflow_ids=[_delivery_id(identity, name, number)])
+            before = DeliveryTry.read(*(last.input or {"args": []})["args"])
+            again = DeliveryTry(job=identity, destination=name, resources=before.resources, number=number + 1)
+            state = {"state": "queued", "attempts": 0, "number": again.number}
+            self.report(identity, **{f"timeouts.{Stage.FORWARD}.{name}": 0, again.key: state})
+            self._client.enqueue(again.options(), again.model_dump(mode="json"))
+        return bool(broken)
 
+    def _adopt_deliveries(self) -> None:
+        """Put what an earlier version queued for a destination into that destination's part of the queue."""
+        table = self._client._sys_db.tables.workflow_status
+        orphans = (table.c.queue_name == DELIVERY_QUEUE, table.c.queue_partition_key.is_(None))
+        with self.engine.begin() as connection:
+            for (identity,) in connection.execute(sqlalchemy.select(table.c.workflow_uuid).where(*orphans)).fetchall():
+                destination = str(identity).partition(".")[2]
+                connection.execute(
+                    sqlalchemy.update(table)
+                    .where(table.c.workflow_uuid == identity)
+                    .values(queue_partition_key=destination)
+                )
+
+
+_UNENDED: Final = ("ENQUEUED", "DELAYED", "PENDING")
 
 _STATES: Final = {
     "ENQUEUED": JobState.QUEUED,
@@ -407,7 +545,10 @@ def job_view(status: WorkflowStatus, delivery_statuses: Mapping[str, str] | None
     attributes = status.attributes or {}
     output: dict[str, Any] = status.output if isinstance(status.output, dict) else {}
     deliveries = {
-        modality: _ended_otherwise((delivery_statuses or {}).get(f"{status.workflow_id}.{modality}")) or state
+        modality: _ended_otherwise(
+            (delivery_statuses or {}).get(_delivery_id(status.workflow_id, modality, state.get("number", 0)))
+        )
+        or state
         for modality, state in _deliveries(attributes)
     }
     error = _error(status, output)

@@ -21,6 +21,7 @@ from dbos import DBOS, DBOSConfig
 
 from pipeline import PIPELINE_VERSION, jobs
 from pipeline.audit import AuditTrail
+from pipeline.changes import import_cursor
 from pipeline.deadline import DAMAGED_STATUS
 from pipeline.errors import GlioLoopError
 from pipeline.joblog import JobLog
@@ -30,7 +31,8 @@ from pipeline.watchdog import Watchdog, check_database
 _PR_SET_PDEATHSIG = 1
 _PARENT_CHECK_SECONDS = 1.0
 _INTAKE_AT_ONCE = 2
-_DELIVERIES_AT_ONCE = 4
+#: For each destination: one that accepts and never answers holds this slot and no other.
+_DELIVERIES_AT_ONCE = 1
 
 #: Set by the plugin: which of its workers this is. DBOS gives a worker that comes back its own jobs.
 EXECUTOR_VARIABLE = "GLIOLOOP_EXECUTOR"
@@ -153,6 +155,16 @@ def _executor() -> str:
     return os.environ.get(EXECUTOR_VARIABLE, f"worker-{os.uname().nodename}")
 
 
+def _make_tables(settings: Settings) -> None:
+    """Make every table before any workflow runs; take over what earlier versions kept elsewhere."""
+    queue = jobs.JobQueue(settings.queue_database_url)
+    try:
+        queue.make_tables()
+        import_cursor(queue.engine, settings.state_folder / "changes.seq")
+    finally:
+        queue.close()
+
+
 def _launch(settings: Settings) -> DBOS:
     config: DBOSConfig = {
         "name": jobs.APPLICATION,
@@ -167,8 +179,9 @@ def _launch(settings: Settings) -> DBOS:
     # Registers the workflows, with the instance below.
     import pipeline.feedback.durable  # noqa: PLC0415
     import pipeline.finetune.durable  # noqa: F401, PLC0415
-    from pipeline import workflow  # noqa: F401, PLC0415
+    from pipeline import arrival, workflow  # noqa: F401, PLC0415
 
+    _make_tables(settings)
     instance = DBOS(config=config)
     DBOS.launch()
     DBOS.register_queue(
@@ -182,7 +195,7 @@ def _launch(settings: Settings) -> DBOS:
     )
     DBOS.register_queue(
         jobs.DELIVERY_QUEUE,
-        worker_concurrency=_DELIVERIES_AT_ONCE,
+        partition_worker_concurrency=_DELIVERIES_AT_ONCE,
         polling_interval_sec=0.5,
         on_conflict="always_update",
     )

@@ -17,6 +17,7 @@ from dbos import DBOS
 from pipeline import jobs, stages
 from pipeline.casefolder import CaseFolder
 from pipeline.deadline import TRIES, WATCH
+from pipeline.durable import archive, audit, case_folder, queue, settings
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.exhaustion import raise_if_exhausted, trace_of
 from pipeline.feedback.recognise import OwnObject, content_hash, read_object, referenced_images
@@ -26,7 +27,6 @@ from pipeline.feedback.take import Outcome, ProcessedStudy, judge_early, load_st
 from pipeline.feedback.verdicts import Verdict
 from pipeline.identify import Decision
 from pipeline.objects.rtstruct.parse import text_of
-from pipeline.workflow import archive, audit, case_folder, queue, settings
 
 log = structlog.get_logger()
 

@@ -10,6 +10,7 @@ from dbos import DBOS
 
 from pipeline import jobs
 from pipeline.deadline import WATCH
+from pipeline.durable import queue, settings
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.exhaustion import coded
 from pipeline.finetune.direct import plan_of, register
@@ -18,7 +19,6 @@ from pipeline.finetune.plan import FinetunePlan, tidy
 from pipeline.finetune.runs import FinetuneOptions, FinetuneRuns
 from pipeline.finetune.supervise import run_phase
 from pipeline.names import JobState
-from pipeline.workflow import queue, settings
 
 log = structlog.get_logger()
 

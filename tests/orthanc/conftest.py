@@ -10,8 +10,10 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
+from pipeline.changes import read_cursor
 from pipeline.demo.sender import send_study, study_in_folder
-from pipeline.node import LOOPBACK, SCANNER, Modality, OrthancProcess, write_pair
+from pipeline.jobs import JobQueue
+from pipeline.node import LOOPBACK, SCANNER, Modality, NodeConfiguration, OrthancProcess, write_pair
 from tests.patience import FairClock, wait_for
 
 STABLE_AGE = 2
@@ -53,6 +55,10 @@ class Pair:
         wait_for(there, seconds, lambda: f"a job in {states}; last seen: {found[:1]}")
         return found[0]
 
+    def cursor(self) -> int | None:
+        """How far the node has followed Orthanc's log of changes; None before its first start."""
+        return cursor_of(self.node.configuration)
+
     def settle(self) -> None:
         """Wait until what arrived is stable, and the node had time to look at it and to begin what follows."""
         with self.node.client() as client:
@@ -76,6 +82,15 @@ class Pair:
         with self.node.client() as client:
             query = {"Level": "Instance", "Query": {"Modality": "RTSTRUCT"}}
             return list(client.post("/tools/find", json=query).raise_for_status().json())
+
+
+def cursor_of(node: NodeConfiguration) -> int | None:
+    """How far a node whose tables are there has followed Orthanc's log of changes; None before its first start."""
+    queue = JobQueue(f"sqlite:///{node.state_folder / 'queue.sqlite'}")
+    try:
+        return read_cursor(queue.engine)
+    finally:
+        queue.close()
 
 
 def make_pair(

@@ -35,8 +35,7 @@ def test_restart_within_stable_age(tmp_path: Path, sample_study: Path) -> None:
         with pair.node:
             pair.wait_ready()
             # The first start takes note of where Orthanc's log of changes ends.
-            cursor = pair.node.configuration.state_folder / "changes.seq"
-            wait_for(cursor.exists, 30, "the first scan")
+            wait_for(lambda: pair.cursor() is not None, 30, "the first scan")
             send(pair, sample_study)
         with OrthancProcess(pair.node.configuration) as again:
             pair.node = again

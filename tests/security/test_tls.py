@@ -21,7 +21,7 @@ from pipeline.node import (
     write_workstation_configuration,
 )
 from pipeline.settings import load_settings
-from tests.orthanc.conftest import SCANNER
+from tests.orthanc.conftest import SCANNER, cursor_of
 from tests.patience import wait_for
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -117,7 +117,7 @@ def test_https(tmp_path: Path) -> None:
     with process, process.client() as client:
         wait_for(lambda: client.get("/glioloop/health").status_code == httpx.codes.OK, 90, "the worker")
         # The first thing a worker does is to ask Orthanc for its changes; that it noted them shows that it got in.
-        wait_for((configuration.state_folder / "changes.seq").exists, 30, "the worker's first look")
+        wait_for(lambda: cursor_of(configuration) is not None, 30, "the worker's first look")
         with pytest.raises(httpx.TransportError):
             httpx.get(configuration.url + "/system", trust_env=False)
         section = {"OrthancUrl": url, "OrthancUser": configuration.user, "OrthancPassword": configuration.password}

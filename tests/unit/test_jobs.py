@@ -64,6 +64,10 @@ def test_tables_that_are_still_being_made(tmp_path: Path) -> None:
     with pytest.raises(error.DBOSInitializationError):
         queue.require_tables()
     queue.client._sys_db.run_migrations()
+    with pytest.raises(GlioLoopError, match="NODE_STARTING"):
+        queue.require_tables()
+    queue.make_tables()
+    queue.make_tables()  # another worker
     queue.require_tables()
     with queue.client._sys_db.engine.begin() as connection:
         connection.execute(sqlalchemy.text("UPDATE dbos_migrations SET version = version - 1"))
@@ -87,7 +91,7 @@ def _request(study: str) -> JobRequest:
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[JobQueue]:
     made = JobQueue(f"sqlite:///{tmp_path / 'queue.sqlite'}")
-    made.client._sys_db.run_migrations()  # as the worker does
+    made.make_tables()
     yield made
     made.close()
 

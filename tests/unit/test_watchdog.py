@@ -23,7 +23,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     """Settings with a queue in which a job counts as this worker's; ending is an exception here."""
     made = Settings(state_folder=tmp_path)
     queue = JobQueue(made.queue_database_url)
-    queue.client._sys_db.run_migrations()  # as the worker does
+    queue.make_tables()
     request = JobRequest(
         study="s", study_instance_uid="1.2", decision={}, instances={}, model="m@1", destinations=None, origin="rest"
     )

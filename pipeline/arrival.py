@@ -1,0 +1,168 @@
+"""The durable workflows of intake: a study that arrived is looked at, and what follows of it is queued.
+
+An automatic look never repeats work: where a job of the same images is there already it does nothing, whichever network
+made it. Only a person asks for a study a second time.
+"""
+
+from typing import Any, Final
+
+import structlog
+from dbos import DBOS, EnqueueOptions, SetWorkflowID
+
+from pipeline import intake, jobs
+from pipeline.changes import ChangeCursor
+from pipeline.deadline import WATCH
+from pipeline.durable import archive, audit, last_error, queue, refuse_endless, registry, settings, step
+from pipeline.errors import GlioLoopError, Kind
+from pipeline.exhaustion import coded
+from pipeline.jobs import JobRequest, ProcessOptions
+
+log = structlog.get_logger()
+
+_STAGE: Final = "intake"
+
+
+def _cursor() -> ChangeCursor:
+    return ChangeCursor(queue().engine, archive())
+
+
+# Here there is no job yet that could say why nothing came of a study.
+@step("look", talks_to_orthanc=True, waits_for=("DISK_FULL", "OUT_OF_MEMORY"))
+def _look(study_id: str, origin: str) -> dict[str, Any]:
+    """Look at a study and queue what follows: a job, a second look after the grace time, or nothing."""
+    look = str(DBOS.workflow_id)
+    refuse_endless(look, _STAGE)
+    with coded("look"), WATCH.at_work(look, _STAGE):
+        end = _cursor().end()
+        outcome = _looked(study_id, origin)
+        if outcome["outcome"] != "still arriving":
+            outcome["until"] = end
+        return outcome
+
+
+def _looked(study_id: str, origin: str) -> dict[str, Any]:
+    try:
+        study = intake.find_study(archive(), study_id)
+    except GlioLoopError as error:
+        if error.code != "STUDY_UNKNOWN":
+            raise
+        return {"outcome": "gone", "code": error.code}
+    audit().append(
+        "received",
+        study.orthanc_id,
+        origin,
+        {
+            "study_instance_uid": study.study_instance_uid,
+            "series": len(study.series),
+            "instances": sum(len(one["Instances"]) for one in study.series.values()),
+        },
+        once=str(DBOS.workflow_id),
+    )
+    if origin in ("grace", "rescan") and not study.stable:
+        return {"outcome": "still arriving"}  # its own stable event follows
+    model = ""
+    try:
+        # A registry that is being put right is waited for like a sequence that lacks.
+        card = registry().get(settings().model or None).card
+        model = card.identity
+        prepared = intake.prepare(archive(), settings(), study, ProcessOptions(), card, origin)
+    except GlioLoopError as error:
+        if error.reason.kind is not Kind.REFUSAL:
+            raise
+        if origin in ("stable", "rescan"):
+            return {"outcome": "incomplete", "code": error.code}
+        identity, request = intake.refused(study, error, model, origin)
+    else:
+        if prepared.decision.missing and origin in ("stable", "rescan") and not queue().same_input(prepared.request):
+            return {"outcome": "incomplete", "missing": [one.value for one in prepared.decision.missing]}
+        identity, request = prepared.identity, prepared.request
+    return _queue_once(identity, request)
+
+
+def _queue_once(identity: str, request: JobRequest) -> dict[str, Any]:
+    """Queue a job unless there is one of the same images: by another network, by an earlier version, or waiting."""
+    known = queue().same_input(request)
+    if known is not None:
+        return {"outcome": "known", "job": known}
+    queue().enqueue_job(identity, request)
+    return {"outcome": "queued", "job": identity}
+
+
+@step("give-up", talks_to_orthanc=True)
+def _give_up(study_id: str, origin: str, failure: dict[str, Any]) -> dict[str, Any]:
+    """Queue a job that says why a study could not even be looked at: none disappears without a reason."""
+    error = GlioLoopError(failure["code"], failure["detail"])
+    study = intake.find_study(archive(), study_id)
+    identity, request = intake.refused(study, error, settings().model or "", origin)
+    return _queue_once(identity, request) | {"outcome": "given up", "code": error.code}
+
+
+def _look_or_give_up(study_id: str, origin: str) -> dict[str, Any]:
+    outcome: dict[str, Any]
+    try:
+        with last_error():
+            outcome = _look(study_id, origin)
+    except GlioLoopError as error:
+        log.error("study not looked at", study=study_id, origin=origin, code=error.code, detail=error.detail)
+        outcome = _give_up(study_id, origin, error.as_json())
+    return outcome
+
+
+@step("look-noted", talks_to_orthanc=True)
+def _note_look(study_id: str, until: int) -> None:
+    _cursor().note_look(study_id, until)
+
+
+@DBOS.workflow(name=jobs.INTAKE_WORKFLOW)
+def take_in(study_id: str, origin: str) -> dict[str, Any]:
+    """Look at a study; where sequences lack, look again after the grace time and then decide."""
+    outcome = _look_or_give_up(study_id, origin)
+    if outcome["outcome"] == "incomplete":
+        DBOS.enqueue_workflow_with_options(
+            EnqueueOptions(
+                workflow_name=jobs.INTAKE_WORKFLOW,
+                queue_name=jobs.INTAKE_QUEUE,
+                workflow_id=f"{DBOS.workflow_id}-grace",
+                delay_seconds=settings().grace_seconds,
+            ),
+            study_id,
+            "grace",
+        )
+    if settings().feedback.enabled and origin in ("stable", "rescan") and outcome["outcome"] != "gone":
+        DBOS.enqueue_workflow_with_options(
+            EnqueueOptions(
+                workflow_name=jobs.FEEDBACK_WORKFLOW,
+                queue_name=jobs.FEEDBACK_QUEUE,
+                workflow_id=f"{DBOS.workflow_id}-feedback",
+            ),
+            study_id,
+        )
+    # Only now: what follows of the look is queued, and a start need not find the study again.
+    if "until" in outcome:
+        _note_look(study_id, outcome["until"])
+    log.info("study looked at", study=study_id, origin=origin, **outcome)
+    return outcome
+
+
+@step("changed-studies", talks_to_orthanc=True)
+def _unseen() -> dict[str, Any]:
+    studies, end = _cursor().unseen()
+    return {"studies": studies, "last": end}
+
+
+@step("changes-seen")
+def _move_cursor(sequence: int) -> None:
+    _cursor().move(sequence)
+
+
+@DBOS.workflow(name=jobs.RESCAN_WORKFLOW)
+def rescan() -> int:
+    """Look at every study for which something arrived that no look has seen."""
+    changed: dict[str, Any] = _unseen()
+    for study in changed["studies"]:
+        with SetWorkflowID(f"{DBOS.workflow_id}-{study}"):
+            DBOS.enqueue_workflow(jobs.INTAKE_QUEUE, take_in, study, "rescan")
+    # Only now: a worker that dies before looks at all of them again, and none is lost.
+    _move_cursor(changed["last"])
+    log.info("rescan", studies=len(changed["studies"]))
+    return len(changed["studies"])
