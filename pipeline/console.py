@@ -64,12 +64,11 @@ def explain(error: "GlioLoopError", as_json: bool) -> None:
 def unforeseen(error: Exception, with_traceback: bool) -> "GlioLoopError":
     """Give an exception that nobody foresaw its code: a full disk, too little memory, or a fault of the program."""
     from pipeline.errors import GlioLoopError  # noqa: PLC0415 - see the module's docstring
-    from pipeline.exhaustion import exhausted  # noqa: PLC0415
+    from pipeline.exhaustion import exhausted, place_of  # noqa: PLC0415
 
     if with_traceback:
         traceback.print_exception(error, file=sys.stderr)
-    detail = f"{type(error).__name__}: {error}"[:500]
-    return exhausted(error, "this command") or GlioLoopError("COMMAND_FAILED", detail)
+    return exhausted(error, "this command") or GlioLoopError("COMMAND_FAILED", place_of(error))
 
 
 def stderr() -> "Console":

@@ -1,6 +1,7 @@
 """What an exception says about the machine: no memory, no disk; and where it came from, without its text."""
 
 import errno
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,8 +78,21 @@ def coded(where: str) -> Iterator[None]:
     except GlioLoopError:
         raise
     except Exception as error:
-        text = f"{where}: {type(error).__name__}: {error}"[:500]
-        raise (exhausted(error, where) or GlioLoopError("INTERNAL", text)) from error
+        raise (exhausted(error, where) or GlioLoopError("INTERNAL", f"{where}: {place_of(error)}")) from error
+
+
+def place_of(error: BaseException) -> str:
+    """Return type and place of an exception in one short line, and never its text: that may quote a patient's name.
+
+    The name of an attribute that lacks is told as well, which is the program's or DICOM's, and what the operating
+    system says of an error of its own.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-2:]
+    places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
+    known = error.name if isinstance(error, AttributeError) else None
+    if isinstance(error, OSError) and error.errno:
+        known = os.strerror(error.errno)
+    return type(error).__name__ + (f" ({known})" if known else "") + (f" at {places}" if places else "")
 
 
 def trace_of(error: BaseException) -> str:

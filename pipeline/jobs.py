@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline import PIPELINE_VERSION
 from pipeline.database import migrate, require_migrated
 from pipeline.errors import REASONS, GlioLoopError, Kind
+from pipeline.exhaustion import place_of
 from pipeline.names import JobState, Sequence, Stage
 
 APPLICATION: Final = "glioloop"
@@ -69,7 +70,7 @@ class JsonSerializer(Serializer):
         if isinstance(value, GlioLoopError):
             return {"__error__": value.code, "detail": value.detail, "data": value.data}
         if isinstance(value, BaseException):
-            return {"__error__": "INTERNAL", "detail": f"{type(value).__name__}: {value}", "data": {}}
+            return {"__error__": "INTERNAL", "detail": place_of(value), "data": {}}
         raise TypeError(f"{type(value).__name__} is not stored in the queue's database")
 
     @staticmethod
@@ -609,7 +610,7 @@ def _error(status: WorkflowStatus, output: Mapping[str, Any]) -> dict[str, Any] 
     if isinstance(status.error, GlioLoopError):
         return status.error.as_json()
     if status.error is not None:
-        return GlioLoopError("INTERNAL", f"{type(status.error).__name__}: {status.error}").as_json()
+        return GlioLoopError("INTERNAL", place_of(status.error)).as_json()
     return output.get("error")
 
 

@@ -12,9 +12,10 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import MutableMapping
 from pathlib import Path
 from types import FrameType
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
 from dbos import DBOS, DBOSConfig
@@ -24,6 +25,7 @@ from pipeline.audit import AuditTrail
 from pipeline.changes import import_cursor
 from pipeline.deadline import DAMAGED_STATUS
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import trace_of
 from pipeline.joblog import JobLog
 from pipeline.settings import Settings, load_settings
 from pipeline.watchdog import Watchdog, check_database
@@ -118,6 +120,36 @@ class _Log:
             sys.stderr.flush()
 
 
+class _PlaceFormatter(logging.Formatter):
+    """Writes where an exception came from, and none of its text."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name that logging looks for
+        return trace_of(ei[1]) if ei[1] is not None else ""
+
+
+def _place_only(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The same for the lines of our own."""
+    error = line.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        line["where"] = trace_of(error)
+    return line
+
+
+def _tell_no_values() -> None:
+    """Keep the text of exceptions out of what libraries and the interpreter write: it may be a patient's name."""
+    formatter = _PlaceFormatter("%(asctime)s [%(levelname)8s] (%(name)s:%(filename)s:%(lineno)s) %(message)s")
+    for name in (None, "dbos"):
+        for handler in logging.getLogger(name).handlers:
+            handler.setFormatter(formatter)
+    log = structlog.get_logger()
+    sys.excepthook = lambda _kind, error, _trace: log.error("ended by an error", where=trace_of(error))
+    threading.excepthook = lambda told: log.error(
+        "thread ended by an error", where=trace_of(told.exc_value) if told.exc_value else ""
+    )
+
+
 def configure_logging(settings: Settings) -> None:
     """One JSON object a line on stderr, and no patient's name in it; a job's lines go to its folder too."""
     # DICOM libraries quote the value they wonder at, and that may be a name.
@@ -126,7 +158,7 @@ def configure_logging(settings: Settings) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            _place_only,
             JobLog(settings.jobs_folder),
             structlog.processors.JSONRenderer(),
         ],
@@ -175,6 +207,8 @@ def _launch(settings: Settings) -> DBOS:
         "serializer": jobs.JsonSerializer(),
         "log_level": "WARNING",
         "notification_listener_polling_interval_sec": 0.5,
+        # What DBOS logs of a database's error would else quote what was to be written.
+        "db_engine_kwargs": {"hide_parameters": True},
     }
     # Registers the workflows, with the instance below.
     import pipeline.feedback.durable  # noqa: PLC0415
@@ -183,6 +217,7 @@ def _launch(settings: Settings) -> DBOS:
 
     _make_tables(settings)
     instance = DBOS(config=config)
+    _tell_no_values()
     DBOS.launch()
     DBOS.register_queue(
         jobs.JOBS_QUEUE,

@@ -22,7 +22,7 @@ from pipeline.delivery import check_destination, store
 from pipeline.delivery.durable import begin_delivery
 from pipeline.durable import archive, audit, case_folder, installed, last_error, queue, refuse_endless, settings, step
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.exhaustion import coded, exhausted, trace_of
+from pipeline.exhaustion import coded, exhausted, place_of, trace_of
 from pipeline.identify import Decision
 from pipeline.jobs import DeliveryTry, JobRequest
 from pipeline.names import JobState, Stage
@@ -74,7 +74,7 @@ def _run(identity: str, stage: Stage, work: Callable[[_Reporter], dict[str, Any]
             raise reason from error
         # Where, not what: the text of an exception may quote a patient's name.
         log.error("stage failed", job=identity, stage=stage.value, where=trace_of(error))
-        raise GlioLoopError("INTERNAL", f"{stage.value}: {type(error).__name__}: {error}"[:500]) from error
+        raise GlioLoopError("INTERNAL", f"{stage.value}: {place_of(error)}") from error
     log.info("stage done", job=identity, stage=stage.value, seconds=outcome["seconds"])
     return outcome
 

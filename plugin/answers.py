@@ -1,7 +1,6 @@
 """Answers of the node's routes: JSON in and out, sizes bounded, every error with its code and hint."""
 
 import json
-import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,10 +11,8 @@ import orthanc
 
 from pipeline.audit import AuditTrail
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import exhausted
-
-#: Plugin 4.0 leaks every body, and no request of ours needs more.
-MAX_BODY: Final = 64 * 1024
+from pipeline.exhaustion import exhausted, place_of, trace_of
+from plugin.bodies import parse_object
 
 _STATUS: Final = {
     "STUDY_UNKNOWN": 404,
@@ -40,8 +37,6 @@ _STATUS: Final = {
 _UNPROCESSABLE: Final = 422
 
 _MOST_RECORDED: Final = 2048
-_MOST_NESTED: Final = 8
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _LONGEST_USER: Final = 64
 _trail: AuditTrail | None = None
 
@@ -91,8 +86,8 @@ def answered_by(handlers: Mapping[str, Handler]) -> Callable[..., None]:
         except GlioLoopError as error:
             status, answer = _STATUS.get(error.code, _UNPROCESSABLE), {"error": error.as_json()}
         except Exception as error:
-            orthanc.LogError(f"GlioLoop: {type(error).__name__} in {uri}: {error}")
-            failure = exhausted(error, uri) or GlioLoopError("INTERNAL", type(error).__name__)
+            orthanc.LogError(f"GlioLoop: {uri}: {trace_of(error)}")
+            failure = exhausted(error, uri) or GlioLoopError("INTERNAL", place_of(error))
             status, answer = _STATUS.get(failure.code, _UNPROCESSABLE), {"error": failure.as_json()}
         _send(output, status, answer)
 
@@ -169,31 +164,7 @@ def body_of(request: dict[str, Any]) -> dict[str, Any]:
     GlioLoopError
         REQUEST_INVALID.
     """
-    body = request.get("body", b"")
-    if len(body) > MAX_BODY:
-        raise GlioLoopError("REQUEST_INVALID", f"more than {MAX_BODY} bytes")
-    try:
-        _refuse_deep(body)
-        value = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise GlioLoopError("REQUEST_INVALID", "not JSON") from error
-    if not isinstance(value, dict):
-        raise GlioLoopError("REQUEST_INVALID", "not a JSON object")
-    return value
-
-
-def _refuse_deep(body: bytes) -> None:
-    """Refuse nesting before the parser sees it: Orthanc's HTTP threads have stacks of 100 KB, and the parser's
-    own limit lies beyond their end, so that a deep body would end the whole process.
-    """
-    depth, text = 0, _STRING.sub(b"", body)
-    for byte in text:
-        if byte in b"[{":
-            depth += 1
-            if depth > _MOST_NESTED:
-                raise GlioLoopError("REQUEST_INVALID", f"nested deeper than {_MOST_NESTED}")
-        elif byte in b"]}":
-            depth -= 1
+    return parse_object(bytes(request.get("body") or b""))
 
 
 def number(request: dict[str, Any], name: str, default: int, highest: int) -> int:

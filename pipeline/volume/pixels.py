@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import raise_if_exhausted
+from pipeline.exhaustion import place_of, raise_if_exhausted
 from pipeline.volume import jpeg
 from pipeline.volume.compressed import require_declared_size
 from pipeline.volume.frames import Frame
@@ -130,7 +130,7 @@ def _unreadable(frame: Frame, error: Exception) -> GlioLoopError:
     return GlioLoopError(
         "FILE_UNREADABLE",
         f"Instance {frame.sop_instance_uid}: {type(error).__name__}.",
-        {"sop_instance_uid": frame.sop_instance_uid, "cause": str(error)[:300]},
+        {"sop_instance_uid": frame.sop_instance_uid, "cause": place_of(error)},
     )
 
 

@@ -15,7 +15,7 @@ from pydicom.errors import BytesLengthException
 from pydicom.uid import UID
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import raise_if_exhausted
+from pipeline.exhaustion import place_of, raise_if_exhausted
 from pipeline.identify.parts import SeriesPart, is_mr_image
 from pipeline.volume.compressed import require_inflated_within
 from pipeline.volume.frames import Frame, frames_of
@@ -99,7 +99,7 @@ def read_series(
     except _UNDECODABLE as error:
         # Attributes are decoded when they are looked at: a damaged value shows only here.
         raise GlioLoopError(
-            "FILE_UNREADABLE", f"A header does not decode: {type(error).__name__}.", {"cause": str(error)[:300]}
+            "FILE_UNREADABLE", f"A header does not decode: {type(error).__name__}.", {"cause": place_of(error)}
         ) from error
 
 
@@ -138,7 +138,7 @@ def _header(path: Path, limits: VolumeLimits) -> Dataset:
     except Exception as error:  # pydicom raises many kinds on damaged files; all mean the same here
         raise_if_exhausted(error, "load")
         raise GlioLoopError(
-            "FILE_UNREADABLE", f"{path.name}: {type(error).__name__}.", {"cause": str(error)[:300]}
+            "FILE_UNREADABLE", f"{path.name}: {type(error).__name__}.", {"cause": place_of(error)}
         ) from error
 
 

@@ -77,7 +77,10 @@ def test_what_nobody_foresaw_has_a_code_too(tmp_path: Path) -> None:
     answer = _run(*words, GLIOLOOP_STATE_FOLDER=str(tmp_path))
     assert answer.returncode == 1
     error = json.loads(answer.stdout)["error"]
-    assert (error["code"], error["detail"].partition(":")[0]) == ("COMMAND_FAILED", "IsADirectoryError")
+    assert (error["code"], error["detail"].partition(" at ")[0]) == (
+        "COMMAND_FAILED",
+        "IsADirectoryError (Is a directory)",
+    )
     assert "Traceback" not in answer.stderr and "GLIOLOOP_TRACEBACK" in answer.stderr
     told = _run(*words, GLIOLOOP_STATE_FOLDER=str(tmp_path), GLIOLOOP_TRACEBACK="1")
     assert "Traceback" in told.stderr

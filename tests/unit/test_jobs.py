@@ -44,7 +44,7 @@ def test_errors_survive_the_database() -> None:
     assert isinstance(error, GlioLoopError)
     assert (error.code, error.detail, error.data) == ("SEQUENCE_MISSING", "t2", {"a": [1]})
     unforeseen = serializer.deserialize(serializer.serialize(ValueError("no")))
-    assert (unforeseen.code, unforeseen.detail) == ("INTERNAL", "ValueError: no")
+    assert (unforeseen.code, unforeseen.detail) == ("INTERNAL", "ValueError")
 
 
 def test_only_json_is_stored() -> None:

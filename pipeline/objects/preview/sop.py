@@ -10,6 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
 
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import place_of
 from pipeline.names import MANUFACTURER
 from pipeline.objects.arguments import equipment, patient_and_study, series_of_one
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
@@ -67,7 +68,7 @@ class PreviewCapture(SCImage):
                 contributing_equipment=[contributing_equipment(provenance)],
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise GlioLoopError("OBJECT_INVALID", f"preview: {error}") from error
+            raise GlioLoopError("OBJECT_INVALID", f"preview: {place_of(error)}") from error
         self.PatientName = series.first.PatientName  # here, as it is: the base class warns of names without a caret
         self.BodyPartExamined = "BRAIN"  # unpaired: no Laterality is needed
         self.add_new("PatientOrientation", "CS", "")  # three slices in one picture have none of their own

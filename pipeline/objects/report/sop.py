@@ -6,6 +6,7 @@ from highdicom.sr import ComprehensiveSR, MeasurementReport
 from pydicom import Dataset
 
 from pipeline.errors import REASONS, Flag, GlioLoopError
+from pipeline.exhaustion import place_of
 from pipeline.names import MANUFACTURER, REGION_MEANING, RESEARCH_USE, Region
 from pipeline.objects.arguments import content_time, equipment, series_of_one
 from pipeline.objects.measure import RegionSize
@@ -85,7 +86,7 @@ class TumourReport(ComprehensiveSR):
                 **content_time(provenance),
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise GlioLoopError("OBJECT_INVALID", f"report: {error}") from error
+            raise GlioLoopError("OBJECT_INVALID", f"report: {place_of(error)}") from error
 
 
 def _library(series: ReferenceSeries) -> list[Dataset] | None:

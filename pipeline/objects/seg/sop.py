@@ -10,6 +10,7 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import place_of
 from pipeline.names import MANUFACTURER, Region
 from pipeline.objects.arguments import content_time, equipment, series_of_one
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
@@ -83,7 +84,7 @@ class TumourSegmentation(Segmentation):
                 **content_time(provenance),
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise GlioLoopError("OBJECT_INVALID", f"segmentation: {error}") from error
+            raise GlioLoopError("OBJECT_INVALID", f"segmentation: {place_of(error)}") from error
         self.ContentCreatorName = ""  # of type 2 in earlier editions; nobody, as ROIInterpreter is
         name_frames(self, series)
 
