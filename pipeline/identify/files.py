@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import raise_if_exhausted
+from pipeline.exhaustion import place_of, raise_if_exhausted
 from pipeline.identify.header import SeriesHeader
 from pipeline.identify.listing import ListedInstance, headers_of_series
 from pipeline.identify.parts import number_of, triple_of
@@ -136,7 +136,7 @@ def _brief(path: Path) -> Dataset | None:
     except Exception as error:  # pydicom raises many kinds on damaged files; all mean the same here
         raise_if_exhausted(error, "identify")
         raise GlioLoopError(
-            "FILE_UNREADABLE", f"{path.name}: {type(error).__name__}.", {"cause": str(error)[:300]}
+            "FILE_UNREADABLE", f"{path.name}: {type(error).__name__}.", {"cause": place_of(error)}
         ) from error
 
 

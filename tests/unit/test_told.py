@@ -87,7 +87,7 @@ def test_what_helps_and_is_nobodys_name() -> None:
     except AttributeError as error:
         assert "AttributeError (ROINumber)" in place_of(error)
     try:
-        Path("/").open("wb")
+        Path("/").write_bytes(b"")
     except OSError as error:
         assert "IsADirectoryError (Is a directory)" in place_of(error)
 
