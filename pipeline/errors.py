@@ -173,6 +173,11 @@ REASONS: dict[str, Reason] = {
         "A series is larger than the node accepts.",
         "See the input limits in the configuration.",
     ),
+    "HEADER_ILLEGAL": Reason(
+        Kind.REFUSAL,
+        "The images carry identifiers that DICOM forbids, so that no contours could refer to them.",
+        "The detail names the attribute: a UID of 1 to 64 digits and dots; have the sender write legal ones.",
+    ),
     # align
     "ALIGNMENT_FAILED": Reason(
         Kind.REFUSAL,
@@ -205,6 +210,11 @@ REASONS: dict[str, Reason] = {
         Kind.FLAG,
         "A sequence is missing: the contours were drawn without it and are less reliable; check every one.",
         "`MayLack` of the configuration allows it; the study is done anew when the sequence arrives.",
+    ),
+    "HEADER_REPAIRED": Reason(
+        Kind.FLAG,
+        "Entries about patient or study are not written as DICOM demands; the contours carry them corrected or empty.",
+        "The detail names the attributes; the images keep what they have. Have the scanner or the sender set right.",
     ),
     "TUMOUR_AT_EDGE": Reason(
         Kind.FLAG,

@@ -3,15 +3,21 @@
 import logging
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from highdicom._standard_utils import get_module_attribute_map
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.valuerep import PersonName
+from pydicom.datadict import tag_for_keyword
+from pydicom.tag import BaseTag, Tag
+from pydicom.valuerep import format_number_as_ds
 
 from pipeline.errors import GlioLoopError
+from pipeline.objects.legal import legal_header
 from pipeline.volume.records import SliceSource, SourceVolume
 
 # highdicom warns of names without a caret, and of invalid ones, by quoting them: patients' names stay out of logs.
@@ -31,11 +37,25 @@ _TYPE_2 = (
     "StudyTime",
 )
 
-#: Groups of patient, study and series attributes, which the objects copy.
-_TEXT_GROUPS = frozenset({0x0008, 0x0010, 0x0020})
-
-#: PS3.5, 6.2: an age string; what does not look like one would make our objects invalid as well.
-_AGE = re.compile(r"\d{3}[DWMY]")
+#: Modules of the source that the objects repeat, as highdicom's objects do.
+_COPIED = ("patient", "general-study", "patient-study", "clinical-trial-subject", "clinical-trial-study")
+#: Of the equipment that took the images; highdicom's objects name it as contributing.
+_EQUIPMENT = (
+    "AcquisitionDate",
+    "AcquisitionDateTime",
+    "AcquisitionTime",
+    "DeviceSerialNumber",
+    "InstitutionAddress",
+    "InstitutionName",
+    "InstitutionalDepartmentName",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SoftwareVersions",
+    "StationName",
+    "PositionReferenceIndicator",
+    "TimezoneOffsetFromUTC",
+)
+_UID = re.compile(r"\d+(\.\d+)*")
 
 
 @dataclass(frozen=True)
@@ -70,27 +90,25 @@ class SlicePlane:
 
 @dataclass(frozen=True)
 class ReferenceSeries:
-    """Headers and planes of the series that the contours are drawn on.
+    """What the objects need of the series that the contours are drawn on.
 
     Attributes
     ----------
     volume
         The series as a volume.
-    headers
-        One dataset for each instance, those of the volume's slices first, in the order of slices. The first is
-        a copy that is complete in patient and study.
+    first
+        Patient, study and equipment, from the header of the first slice: legal values in Unicode, attributes of
+        type 2 present.
+    instances
+        SOP Instance UID to SOP Class UID of each instance, those of the volume's slices first, in their order.
     planes
         One plane for each slice of the volume.
     """
 
     volume: SourceVolume
-    headers: tuple[Dataset, ...]
+    first: Dataset
+    instances: Mapping[str, str]
     planes: tuple[SlicePlane, ...]
-
-    @property
-    def first(self) -> Dataset:
-        """The header that patient and study are copied from; attributes of type 2 are present."""
-        return self.headers[0]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -103,11 +121,29 @@ class ReferenceSeries:
         """Distance between the centres of neighbouring slices, mm."""
         return float(self.volume.image.GetSpacing()[2])
 
-    @property
-    def slice_headers(self) -> list[Dataset]:
-        """The distinct instances that hold the volume's slices, in the order of slices."""
-        by_uid = {str(header.SOPInstanceUID): header for header in self.headers}
-        return [by_uid[uid] for uid in dict.fromkeys(item.sop_instance_uid for item in self.volume.slices)]
+    def slice_images(self) -> list[Dataset]:
+        """Return a header of a single-frame image for each slice, in their order, with the volume's geometry.
+
+        highdicom reads patient and study off the first, and wants one orientation for all slices, to the last digit,
+        and a slice thickness. Real series round each slice's cosines differently, leave the thickness out, or keep
+        the geometry with each frame; the volume knows better.
+        """
+        _, rows, columns = self.shape
+        across, down, _ = self.volume.image.GetSpacing()
+        plane = self.planes[0]
+        cosines = [*(plane.column_step / plane.spacing[0]), *(plane.row_step / plane.spacing[1])]
+        images = [deepcopy(self.first), *(Dataset() for _ in self.planes[1:])]
+        for image, item in zip(images, self.volume.slices, strict=True):
+            image.SOPClassUID, image.SOPInstanceUID = item.sop_class_uid, item.sop_instance_uid
+            image.StudyInstanceUID = self.volume.study_instance_uid
+            image.SeriesInstanceUID = self.volume.series_instance_uid
+            image.FrameOfReferenceUID = self.volume.frame_of_reference_uid
+            image.Modality, image.Rows, image.Columns = "MR", rows, columns
+            image.ImageOrientationPatient = [format_number_as_ds(float(cosine)) for cosine in cosines]
+            image.ImagePositionPatient = [format_number_as_ds(float(part)) for part in item.position]
+            image.PixelSpacing = [format_number_as_ds(down), format_number_as_ds(across)]
+            image.SliceThickness = format_number_as_ds(self.volume.slice_thickness_mm or self.slice_distance)
+        return images
 
 
 def reference_series(source: Sequence[Dataset], volume: SourceVolume) -> ReferenceSeries:
@@ -129,7 +165,7 @@ def reference_series(source: Sequence[Dataset], volume: SourceVolume) -> Referen
     ------
     GlioLoopError
         OBJECT_INVALID where headers and volume are not of one series of one patient;
-        FRAME_OF_REFERENCE_MISSING where the images do not name one.
+        FRAME_OF_REFERENCE_MISSING, HEADER_ILLEGAL where objects could not refer to the images.
     """
     by_uid = {str(header.get("SOPInstanceUID", "")): header for header in source}
     wanted = dict.fromkeys(item.sop_instance_uid for item in volume.slices)
@@ -138,49 +174,84 @@ def reference_series(source: Sequence[Dataset], volume: SourceVolume) -> Referen
         raise GlioLoopError("OBJECT_INVALID", f"no header for {len(absent)} of {len(wanted)} instances of the volume")
     if len(volume.slices) != volume.image.GetSize()[2]:
         raise GlioLoopError("OBJECT_INVALID", "the volume's image and its list of slices differ in number")
-    extra = [uid for uid in by_uid if uid not in wanted]
-    headers = tuple(by_uid[uid] for uid in [*wanted, *extra])
-    headers = (_completed(headers[0]), *headers[1:])
-    for header in headers:
-        _check_identity(header, headers[0], volume)
-    planes = tuple(_plane(by_uid[item.sop_instance_uid], item, volume) for item in volume.slices)
-    return ReferenceSeries(volume=volume, headers=headers, planes=planes)
+    require_references(volume)
+    ordered = [by_uid[uid] for uid in [*wanted, *(uid for uid in by_uid if uid not in wanted)]]
+    for header in ordered:
+        _check_identity(header, ordered[0], volume)
+    return ReferenceSeries(
+        volume=volume,
+        first=_completed(ordered[0], volume),
+        instances={str(header.SOPInstanceUID): str(header.SOPClassUID) for header in ordered},
+        planes=tuple(_plane(by_uid[item.sop_instance_uid], item, volume) for item in volume.slices),
+    )
 
 
-def _completed(header: Dataset) -> Dataset:
-    """Return a copy that is complete and valid in patient and study, in Unicode."""
-    completed = Dataset()
-    # Text is decoded by the header's own character set before it comes under the new one.
-    tags = list(header.keys())
-    completed.update({tag: header[tag] if tag.group in _TEXT_GROUPS else header.get_item(tag) for tag in tags})
-    if hasattr(header, "file_meta"):
-        completed.file_meta = header.file_meta
+@cache
+def copied_attributes() -> frozenset[BaseTag]:
+    """Return the attributes that objects take over from the images."""
+    modules = get_module_attribute_map()
+    keywords = [one["keyword"] for key in _COPIED for one in modules[key] if not one["path"]]
+    tags = (tag_for_keyword(keyword) for keyword in (*keywords, *_TYPE_2, *_EQUIPMENT))
+    return frozenset(Tag(tag) for tag in tags if tag is not None)
+
+
+def require_references(volume: SourceVolume) -> None:
+    """Refuse a series that no object could refer to, before any work is done for it.
+
+    Raises
+    ------
+    GlioLoopError
+        FRAME_OF_REFERENCE_MISSING, HEADER_ILLEGAL.
+    """
+    if not volume.frame_of_reference_uid:
+        raise GlioLoopError("FRAME_OF_REFERENCE_MISSING", f"series {volume.series_instance_uid}")
+    named = {
+        "StudyInstanceUID": {volume.study_instance_uid},
+        "SeriesInstanceUID": {volume.series_instance_uid},
+        "FrameOfReferenceUID": {volume.frame_of_reference_uid},
+        "SOPInstanceUID": {item.sop_instance_uid for item in volume.slices},
+        "SOPClassUID": {item.sop_class_uid for item in volume.slices},
+    }
+    for keyword, uids in named.items():
+        # A reference must be the very same: there is no repairing it. Zeros that lead a component do no harm.
+        if not all(len(uid) <= 64 and _UID.fullmatch(uid) for uid in uids):
+            raise GlioLoopError("HEADER_ILLEGAL", keyword)
+
+
+def repaired_attributes(headers: Iterable[Dataset], volume: SourceVolume) -> tuple[str, ...]:
+    """Return the keywords of copied attributes whose values are illegal and get repaired or left out.
+
+    Parameters
+    ----------
+    headers
+        Of the reference series, in any order; read up to that of the first slice.
+    volume
+        The series as a volume.
+    """
+    first = volume.slices[0].sop_instance_uid
+    header = next(header for header in headers if str(header.get("SOPInstanceUID", "")) == first)
+    return legal_header(header, copied_attributes()).repaired
+
+
+def _completed(header: Dataset, volume: SourceVolume) -> Dataset:
+    """Return what objects copy, complete and legal in patient and study, in Unicode."""
+    completed = legal_header(header, copied_attributes()).dataset
     for keyword in _TYPE_2:
         if keyword not in completed:
             setattr(completed, keyword, "")
-    if completed.PatientSex not in ("M", "F", "O", "", None):
-        completed.PatientSex = ""
-    if not _AGE.fullmatch(str(completed.get("PatientAge", ""))):
-        completed.pop("PatientAge", None)
-    # One character set for every object, whatever mixture the scanner wrote.
-    for keyword in ("PatientName", "ReferringPhysicianName"):
-        name = str(completed.get(keyword) or "")
-        setattr(completed, keyword, PersonName(name.encode("utf-8"), ["utf_8"]))
-    completed.SpecificCharacterSet = "ISO_IR 192"
+    completed.StudyInstanceUID = volume.study_instance_uid
     return completed
 
 
 def _check_identity(header: Dataset, first: Dataset, volume: SourceVolume) -> None:
     expected = {
-        "PatientID": first.PatientID,
+        "PatientID": first.get("PatientID", ""),
         "StudyInstanceUID": volume.study_instance_uid,
         "SeriesInstanceUID": volume.series_instance_uid,
     }
     for keyword, value in expected.items():
         if str(header.get(keyword, "")) != str(value):
             raise GlioLoopError("OBJECT_INVALID", f"{keyword} differs within the reference series")
-    if not volume.frame_of_reference_uid:
-        raise GlioLoopError("FRAME_OF_REFERENCE_MISSING", f"series {volume.series_instance_uid}")
     if str(header.get("FrameOfReferenceUID", volume.frame_of_reference_uid)) != volume.frame_of_reference_uid:
         raise GlioLoopError("OBJECT_INVALID", "FrameOfReferenceUID differs within the reference series")
 

@@ -94,11 +94,7 @@ def measurement_group(
             ),
             **common,
         )
-    images = [series.slice_headers[0]] if len(series.slice_headers) == 1 else _measured_images(size, series)
-    return MeasurementsAndQualitativeEvaluations(
-        source_images=[SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID) for image in images],
-        **common,
-    )
+    return MeasurementsAndQualitativeEvaluations(source_images=_measured_images(size, series), **common)
 
 
 def _segment_of(segmentation: Dataset, name: str) -> int | None:
@@ -108,8 +104,13 @@ def _segment_of(segmentation: Dataset, name: str) -> int | None:
     return None
 
 
-def _measured_images(size: RegionSize, series: ReferenceSeries) -> list[Dataset]:
-    return [] if size.slice_index is None else [series.slice_headers[size.slice_index]]
+def _measured_images(size: RegionSize, series: ReferenceSeries) -> list[SourceImageForMeasurementGroup]:
+    """Return the slice of the two axes."""
+    if size.slice_index is None:
+        return []
+    item = series.volume.slices[size.slice_index]
+    frames = None if item.frame_number is None else [item.frame_number]
+    return [SourceImageForMeasurementGroup(item.sop_class_uid, item.sop_instance_uid, frames)]
 
 
 def _algorithm(provenance: Provenance) -> AlgorithmIdentification:

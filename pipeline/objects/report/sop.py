@@ -90,14 +90,13 @@ class TumourReport(ComprehensiveSR):
 
 
 def _library(series: ReferenceSeries) -> list[Dataset] | None:
-    """Return the images for the optional image library; None where their headers lack what it describes."""
-    described = ("PixelSpacing", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient")
-    complete = all(header.get(keyword) for header in series.slice_headers for keyword in described)
-    return series.slice_headers if complete else None
+    """Return the images for the optional image library, which describes single-frame images only."""
+    return series.slice_images() if all(item.frame_number is None for item in series.volume.slices) else None
 
 
 def _evidence(series: ReferenceSeries, segmentation: Dataset | None) -> list[Dataset]:
-    return [*series.slice_headers, *([] if segmentation is None else [segmentation])]
+    instances = {str(image.SOPInstanceUID): image for image in reversed(series.slice_images())}
+    return [*reversed(instances.values()), *([] if segmentation is None else [segmentation])]
 
 
 def _texts(

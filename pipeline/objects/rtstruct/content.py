@@ -300,15 +300,10 @@ class ReferencedFrameOfReference(Dataset):
             The reference series: each of its instances is named once.
         """
         super().__init__()
-        by_uid = {
-            str(header.SOPInstanceUID): SliceSource(
-                str(header.SOPClassUID), str(header.SOPInstanceUID), None, (0, 0, 0)
-            )
-            for header in series.headers
-        }
+        images = [SliceSource(sop_class, uid, None, (0, 0, 0)) for uid, sop_class in series.instances.items()]
         referenced = Dataset()
         referenced.SeriesInstanceUID = series.volume.series_instance_uid
-        referenced.ContourImageSequence = [ContourImage(item, with_frame=False) for item in by_uid.values()]
+        referenced.ContourImageSequence = [ContourImage(item, with_frame=False) for item in images]
         study = Dataset()
         # Detached Study Management, retired, is what the attribute still holds everywhere (PS3.3, C.8.8.5).
         study.ReferencedSOPClassUID = "1.2.840.10008.3.1.2.3.1"

@@ -1,82 +1,44 @@
-"""Headers of the source images as highdicom wants them, whatever the scanner left out.
+"""The slices of the reference series as highdicom wants them, and its references put right afterwards.
 
-highdicom needs one orientation for all slices, to the last digit, a slice thickness, and in multi-frame instances
-both among the shared functional groups, with every frame at a position of its own. Real series round each slice's
-cosines differently, leave the thickness out, and Enhanced instances keep the geometry with each frame and repeat
-positions (diffusion, dynamics). The volume knows better.
+highdicom takes single-frame images, or one multi-frame image with every frame at a position of its own. Real series
+repeat positions (diffusion, dynamics), or are spread over several multi-frame instances (a concatenation, one instance
+a stack, classic and Enhanced instances in one series). So every slice is handed over as a single-frame image that
+stands for it.
 """
 
 from pydicom import Dataset
+from pydicom.uid import UID, MRImageStorage
 
 from pipeline.objects.source import ReferenceSeries
 
-
-def source_images(series: ReferenceSeries) -> list[Dataset]:
-    """Return copies of the headers with the volume's geometry: one a slice, or one with a frame a slice."""
-    headers = series.slice_headers
-    if series.volume.slices[0].frame_number is None:
-        first = headers[0]
-        return [_classic(header, first, series) for header in headers]
-    return [_multi_frame(headers[0], series)]
+_STAND_IN = "2.25.9"  # never leaves this module: followed by the number of the slice
 
 
-def name_frames(segmentation: Dataset, series: ReferenceSeries) -> None:
-    """Give references to frames the numbers that the frames have in the source's file, in place."""
-    numbers = [item.frame_number for item in series.volume.slices]
-    if numbers[0] is None:
-        return
-    sources = {
+def stand_ins(series: ReferenceSeries) -> list[Dataset]:
+    """Return a single-frame image for each slice, in their order, under a UID that tells which."""
+    images = series.slice_images()
+    for number, image in enumerate(images):
+        image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, UID(f"{_STAND_IN}.{number}")
+    return images
+
+
+def name_sources(segmentation: Dataset, series: ReferenceSeries) -> None:
+    """Put each slice's own instance and frame in the place of what stood for it, in place."""
+    frames = {
         id(source): source  # the frames of all segments on one slice share one item
         for frame in segmentation.PerFrameFunctionalGroupsSequence
         for derivation in frame.get("DerivationImageSequence") or []
         for source in derivation.get("SourceImageSequence") or []
     }
-    for source in sources.values():
-        source.ReferencedFrameNumber = numbers[int(source.ReferencedFrameNumber) - 1]
-
-
-def _copied(header: Dataset) -> Dataset:
-    copied = Dataset()
-    copied.update(header)
-    if hasattr(header, "file_meta"):
-        copied.file_meta = header.file_meta
-    return copied
-
-
-def _classic(header: Dataset, first: Dataset, series: ReferenceSeries) -> Dataset:
-    image = _copied(header)
-    image.ImageOrientationPatient = first.ImageOrientationPatient
-    image.PixelSpacing = first.PixelSpacing
-    image.SliceThickness = _thickness(series)
-    return image
-
-
-def _multi_frame(header: Dataset, series: ReferenceSeries) -> Dataset:
-    plane = series.planes[0]
-    across, down = plane.spacing
-    measures, orientation, shared = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing = [_decimal(down), _decimal(across)]
-    measures.SliceThickness = _thickness(series)
-    cosines = [*(plane.column_step / across), *(plane.row_step / down)]
-    orientation.ImageOrientationPatient = [_decimal(float(cosine)) for cosine in cosines]
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
-    image = _copied(header)
-    image.NumberOfFrames = len(series.planes)
-    image.SharedFunctionalGroupsSequence = [shared]
-    frames = []
-    for item in series.volume.slices:
-        position, frame = Dataset(), Dataset()
-        position.ImagePositionPatient = [_decimal(number) for number in item.position]
-        frame.PlanePositionSequence = [position]
-        frames.append(frame)
-    image.PerFrameFunctionalGroupsSequence = frames
-    return image
-
-
-def _thickness(series: ReferenceSeries) -> str:
-    return _decimal(series.volume.slice_thickness_mm or series.slice_distance)
-
-
-def _decimal(number: float) -> str:
-    """Return a number as a DS of at most 16 characters."""
-    return f"{number:.8f}"[:16]
+    for source in frames.values():
+        item = series.volume.slices[int(source.ReferencedSOPInstanceUID.rpartition(".")[2])]
+        source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = item.sop_class_uid, item.sop_instance_uid
+        if item.frame_number is not None:
+            source.ReferencedFrameNumber = item.frame_number
+    instances = []
+    for uid, sop_class in {item.sop_instance_uid: item.sop_class_uid for item in series.volume.slices}.items():
+        instance = Dataset()
+        instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = sop_class, uid
+        instances.append(instance)
+    segmentation.SourceImageSequence = instances
+    segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence = instances

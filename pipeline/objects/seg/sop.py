@@ -16,7 +16,7 @@ from pipeline.objects.arguments import content_time, equipment, series_of_one
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.seg.content import segment_description
 from pipeline.objects.seg.enum import SegmentationKinds
-from pipeline.objects.seg.frames import name_frames, source_images
+from pipeline.objects.seg.frames import name_sources, stand_ins
 from pipeline.objects.source import ReferenceSeries, reference_series
 from pipeline.volume.records import SourceVolume
 
@@ -66,7 +66,7 @@ class TumourSegmentation(Segmentation):
         binary = kind is SegmentationKinds.BINARY
         try:
             super().__init__(
-                source_images=source_images(series),
+                source_images=stand_ins(series),
                 pixel_array=_pixels(series, regions, binary),
                 segmentation_type=SegmentationTypeValues(kind.value),
                 segment_descriptions=[
@@ -86,7 +86,7 @@ class TumourSegmentation(Segmentation):
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise GlioLoopError("OBJECT_INVALID", f"segmentation: {place_of(error)}") from error
         self.ContentCreatorName = ""  # of type 2 in earlier editions; nobody, as ROIInterpreter is
-        name_frames(self, series)
+        name_sources(self, series)
 
 
 def _pixels(
