@@ -62,7 +62,7 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
         case = CaseFolder(Path(folder))
         run(Stage.IDENTIFY, lambda _: _collect(study, case, settings, installed.card))
         decision = Decision.from_json(outcomes[Stage.IDENTIFY.value]["identification"])
-        run(Stage.LOAD, lambda report: stages.load_stage(case, decision, report))
+        run(Stage.LOAD, lambda report: stages.load_stage(case, decision, report, settings.reference))
         run(Stage.ALIGN, lambda _: stages.align_stage(case, settings.reference))
         run(Stage.INFER, lambda report: stages.infer_stage(case, settings.reference, installed, report))
         run(Stage.RESTORE, lambda _: stages.restore_stage(case, settings.reference, installed.card))

@@ -22,12 +22,14 @@ from pipeline.confirm import choose_repeats, settle
 from pipeline.errors import Flag
 from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
+from pipeline.installation import installation_id
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.objects import ObjectSet, Provenance, build_objects
+from pipeline.objects.source import repaired_attributes, require_references
 from pipeline.registry import InstalledModel, ModelCard
 from pipeline.restore import cleaning, restore
 from pipeline.settings import Settings
-from pipeline.volume import ReadSeries, read_series
+from pipeline.volume import ReadSeries, SourceVolume, read_series
 
 Progress = Callable[[float], None]
 
@@ -40,16 +42,20 @@ def timed(outcome: dict[str, Any]) -> Iterator[None]:
     outcome["seconds"] = round(time.perf_counter() - start, 3)
 
 
-def load_stage(case: CaseFolder, decision: Decision, progress: Progress) -> dict[str, Any]:
+def load_stage(
+    case: CaseFolder, decision: Decision, progress: Progress, reference: Sequence | None = None
+) -> dict[str, Any]:
     """Read the chosen series, or the chosen parts of them, whose files lie in the case folder, as volumes.
 
     Where the decision left a pair of sequences or two parts of a series open, the images settle it, and the outcome
-    has the decision as ``identification``.
+    has the decision as ``identification``. Where a reference is named, it is one that objects can refer to, and what
+    its header has to be repaired in for them is flagged.
 
     Raises
     ------
     GlioLoopError
-        FILE_UNREADABLE, GEOMETRY_*, NOT_A_VOLUME, PART_MISSING, PIXELS_INVALID, INPUT_TOO_LARGE, SEQUENCE_UNDECIDED.
+        FILE_UNREADABLE, GEOMETRY_*, NOT_A_VOLUME, PART_MISSING, PIXELS_INVALID, INPUT_TOO_LARGE, SEQUENCE_UNDECIDED;
+        FRAME_OF_REFERENCE_MISSING, HEADER_ILLEGAL of the reference.
     """
 
     @cache
@@ -68,6 +74,8 @@ def load_stage(case: CaseFolder, decision: Decision, progress: Progress) -> dict
     taken = {sequence: found[old] for sequence, old in moved.items()}
     case.write_volumes({sequence: one.volume for sequence, one in taken.items()})
     flags = [*settled.split_flags(), *_left_out(taken)]
+    if reference in taken:
+        flags += _header_flags(case, reference, taken[reference].volume)
     return {
         "volumes": {
             sequence.value: {
@@ -87,6 +95,14 @@ def _left_out(taken: Mapping[Sequence, ReadSeries]) -> list[Flag]:
         for sequence, one in taken.items()
         if one.left_out
     ]
+
+
+def _header_flags(case: CaseFolder, reference: Sequence, volume: SourceVolume) -> list[Flag]:
+    """Check what the objects will copy before anything is computed for them."""
+    require_references(volume)
+    headers = (pydicom.dcmread(path, stop_before_pixels=True) for path in case.source_files(reference))
+    repaired = repaired_attributes(headers, volume)
+    return [Flag("HEADER_REPAIRED", ", ".join(repaired))] if repaired else []
 
 
 def align_stage(case: CaseFolder, reference: Sequence) -> dict[str, Any]:
@@ -181,6 +197,7 @@ def write_stage(
             model=card.identity,
             model_sha256=card.sha256,
             software_version=__version__,
+            instance=installation_id(settings.state_folder),
             created=created,
             options=_lineage(card),
         ),

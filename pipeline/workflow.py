@@ -128,7 +128,7 @@ def _load(identity: str, request: JobRequest) -> dict[str, Any]:
                 _download(instance, case.source(sequence) / f"{instance}.dcm")
                 done += 1
                 progress(0.5 * done / total)
-        return stages.load_stage(case, decision, lambda fraction: progress(0.5 + 0.5 * fraction))
+        return stages.load_stage(case, decision, lambda fraction: progress(0.5 + 0.5 * fraction), settings().reference)
 
     return _run(identity, Stage.LOAD, work)
 

@@ -1,6 +1,11 @@
-"""What the constructors of highdicom's objects are told alike: patient, study, series, equipment, time."""
+"""What the objects say alike: patient, study, series, equipment, and one clock for all their times."""
 
+import datetime
+from dataclasses import replace
 from typing import Any
+
+from pydicom import Dataset
+from pydicom.valuerep import DA, TM
 
 from pipeline.names import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from pipeline.objects.provenance import Provenance, UidSource
@@ -59,7 +64,31 @@ def equipment(provenance: Provenance) -> dict[str, Any]:
     }
 
 
+def on_clock_of(series: ReferenceSeries, provenance: Provenance) -> Provenance:
+    """Put the time of creation on the clock of the images, so that objects sort after what they were made from.
+
+    That is the offset from UTC that the images name, or else the local time of the node. A time without a zone is
+    taken for local.
+    """
+    try:
+        zone = datetime.datetime.strptime(str(series.first.get("TimezoneOffsetFromUTC", "")), "%z").tzinfo
+    except ValueError:  # none, or no offset
+        zone = None
+    return replace(provenance, created=provenance.created.astimezone(zone))
+
+
 def content_time(provenance: Provenance) -> dict[str, Any]:
     """Return the time of creation as that of content and series."""
-    date, time = provenance.created.date(), provenance.created.time()
+    date, time = provenance.created.date(), provenance.created.replace(microsecond=0).time()
     return {"content_date": date, "content_time": time, "series_date": date, "series_time": time}
+
+
+def set_clock(dataset: Dataset, provenance: Provenance) -> None:
+    """Bring every time of an object onto the clock of its provenance, and say which clock that is."""
+    date, time = DA(provenance.created.date()), TM(provenance.created.strftime("%H%M%S"))
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = date, time
+    dataset.SeriesDate, dataset.SeriesTime = date, time
+    dataset.TimezoneOffsetFromUTC = provenance.created.strftime("%z")[:5]
+    for item in dataset.ContributingEquipmentSequence:
+        if item.get("ManufacturerModelName") == "highdicom":  # says when it ran, by the clock of the node
+            item.ContributionDateTime = provenance.created.strftime("%Y%m%d%H%M%S%z")

@@ -48,11 +48,13 @@ _ENUMERATED: Final[dict[str, dict[str, str]]] = {
 #: Identifiers name something else when they are cut. PatientID is worse off empty: all who have none are one patient.
 _IDENTIFIER: Final = re.compile(r"(?<!^Patient)ID$|Number$")
 
-_DATE: Final = re.compile(r"(\d{4})([-./ ]?)(\d{2})\2(\d{2})")
-_TIME: Final = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:[.,](\d+))?)?)?")
-_DATE_TIME: Final = re.compile(rf"({_DATE.pattern})(?:[T ]?({_TIME.pattern}))?(Z|[+-]\d{{2}}:?\d{{2}})?")
-_AGE: Final = re.compile(r"(\d{1,3}) ?([DWMY])", re.IGNORECASE)
-_DECIMAL_COMMA: Final = re.compile(r"([+-]?\d+),(\d{1,2}|\d{4,})")
+_DATE: Final = re.compile(r"(\d{4})(?P<separator>[-./ ]?)(\d{2})(?P=separator)(\d{2})", re.ASCII)
+_TIME: Final = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:[.,](\d+))?)?)?", re.ASCII)
+_DATE_TIME: Final = re.compile(
+    rf"(?P<date>{_DATE.pattern})(?:[T ]?(?P<time>{_TIME.pattern}))?(?P<zone>Z|[+-]\d{{2}}:?\d{{2}})?", re.ASCII
+)
+_AGE: Final = re.compile(r"(\d{1,3}) ?([DWMY])", re.IGNORECASE | re.ASCII)
+_DECIMAL_COMMA: Final = re.compile(r"([+-]?\d+),(\d{1,2}|\d{4,})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class LegalHeader:
 
 
 def legal_header(header: Dataset, wanted: AbstractSet[BaseTag]) -> LegalHeader:
-    """Copy attributes out of a header, each in its legal form or not at all.
+    """Copy attributes out of a header, each in its legal form or, as where it is empty, not at all.
 
     Parameters
     ----------
@@ -110,19 +112,20 @@ def _legal_items(source: Dataset, wanted: Iterable[BaseTag], encodings: Sequence
             values, was_legal = [], False
         if not was_legal:
             repaired.add(keyword)
-        if values or was_legal:
+        if values:
             copied.add(DataElement(tag, vr, _as_value(vr, values)))
     return copied
 
 
 def _as_value(vr: str, values: list[str]) -> object:
+    made: list[object] = list(values)
     if vr == "PN":
-        names = [PersonName(value.encode("utf-8"), ["utf_8"]) for value in values]
-        return names if len(names) > 1 else names[0] if names else ""
-    made: list[int | float | str] = [int(value) for value in values] if vr in _INTEGERS else list(values)
-    if vr in ("FL", "FD"):
+        made = [PersonName(value.encode("utf-8"), ["utf_8"]) for value in values]
+    elif vr in _INTEGERS:
+        made = [int(value) for value in values]
+    elif vr in ("FL", "FD"):
         made = [float(value) for value in values]
-    return made if len(made) > 1 else made[0] if made else ""
+    return made if len(made) > 1 else made[0]
 
 
 def _legal_sequence(source: Dataset, tag: BaseTag, encodings: Sequence[str], repaired: set[str]) -> list[Dataset]:
@@ -277,10 +280,10 @@ def _legal_date_time(text: str) -> str | None:
     found = _DATE_TIME.fullmatch(text)
     if not found:
         return text if len(text) in (4, 6) and text.isdigit() else None
-    date, time = _legal_date(found[1]), _legal_time(found[6]) if found[6] else ""
+    date, time, zone = _legal_date(found["date"]), _legal_time(found["time"] or "00"), found["zone"] or ""
     if date is None or time is None:
         return None
-    return date + time + ("+0000" if found[11] == "Z" else (found[11] or "").replace(":", ""))
+    return date + (time if found["time"] else "") + ("+0000" if zone == "Z" else zone.replace(":", ""))
 
 
 def _legal_age(text: str) -> str | None:

@@ -1,6 +1,8 @@
 """Who made an object, with what, when, and under which identifiers."""
 
+import base64
 import datetime
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,9 +32,10 @@ class Provenance:
     software_version
         Version of this product.
     instance
-        Name or serial number of this installation (DeviceSerialNumber); never a person's name.
+        What tells this installation from others (DeviceSerialNumber, the report's observer); never a person's name.
     created
-        Time of creation, local time of the node. A job that resumes after a crash hands in the same time.
+        Time of creation; local time of the node where it names no zone. A job that resumes after a crash hands in
+        the same time.
     options
         What else decides the result (thresholds, post-processing), for the descriptions.
     institution
@@ -43,7 +46,7 @@ class Provenance:
     model_sha256: str = ""
     software_version: str = __version__
     instance: str = "glioloop"
-    created: datetime.datetime = field(default_factory=datetime.datetime.now)
+    created: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
     options: Mapping[str, str] = field(default_factory=dict)
     institution: str = ""
 
@@ -61,6 +64,17 @@ class Provenance:
     def software_versions(self) -> list[str]:
         """SoftwareVersions: the product's and the network's, each cut to the 64 characters of a LO."""
         return [f"{MANUFACTURER} {self.software_version}"[:64], self.model[:64]]
+
+    def label(self, length: int) -> str:
+        """Return network and version in so many characters: no other network and version gives the same."""
+        full = f"{self.model_name} {self.model_version}"
+        if len(full) <= length:
+            return full
+        room = length - len(self.model_version) - 1
+        digest = base64.b32encode(hashlib.sha256(self.model.encode()).digest()).decode().lower()
+        if room >= 4:  # the version whole, what the name lost told by a digest
+            return f"{self.model_name[: room - 3]}~{digest[:2]} {self.model_version}"
+        return f"{self.model_version[: length - 5]}~{digest[:4]}"
 
     def stamp(self) -> str:
         """Return the time of creation as a radiologist reads it, to the minute."""

@@ -38,7 +38,8 @@ _TYPE_2 = (
 )
 
 #: Modules of the source that the objects repeat, as highdicom's objects do.
-_COPIED = ("patient", "general-study", "patient-study", "clinical-trial-subject", "clinical-trial-study")
+_OPTIONAL = ("clinical-trial-subject", "clinical-trial-study")
+_COPIED = ("patient", "general-study", "patient-study", *_OPTIONAL)
 #: Of the equipment that took the images; highdicom's objects name it as contributing.
 _EQUIPMENT = (
     "AcquisitionDate",
@@ -175,9 +176,11 @@ def reference_series(source: Sequence[Dataset], volume: SourceVolume) -> Referen
     if len(volume.slices) != volume.image.GetSize()[2]:
         raise GlioLoopError("OBJECT_INVALID", "the volume's image and its list of slices differ in number")
     require_references(volume)
-    ordered = [by_uid[uid] for uid in [*wanted, *(uid for uid in by_uid if uid not in wanted)]]
+    ordered = [by_uid[uid] for uid in wanted]
     for header in ordered:
         _check_identity(header, ordered[0], volume)
+    # Images of the series that are not in the volume are named, too; what is no image on these planes is not.
+    ordered += [header for uid, header in by_uid.items() if uid not in wanted and _belongs(header, ordered[0])]
     return ReferenceSeries(
         volume=volume,
         first=_completed(ordered[0], volume),
@@ -236,7 +239,16 @@ def repaired_attributes(headers: Iterable[Dataset], volume: SourceVolume) -> tup
 def _completed(header: Dataset, volume: SourceVolume) -> Dataset:
     """Return what objects copy, complete and legal in patient and study, in Unicode."""
     completed = legal_header(header, copied_attributes()).dataset
-    for keyword in _TYPE_2:
+    mandatory = list(_TYPE_2)
+    for module in _OPTIONAL:  # there whole, or not at all
+        attributes = [one for one in get_module_attribute_map()[module] if not one["path"]]
+        present = [one for one in attributes if one["keyword"] in completed]
+        if present and all(one in present for one in attributes if one["type"] == "1"):
+            mandatory += [one["keyword"] for one in attributes if one["type"] == "2"]
+        else:
+            for one in attributes:
+                completed.pop(one["keyword"], None)
+    for keyword in mandatory:
         if keyword not in completed:
             setattr(completed, keyword, "")
     completed.StudyInstanceUID = volume.study_instance_uid
@@ -254,6 +266,11 @@ def _check_identity(header: Dataset, first: Dataset, volume: SourceVolume) -> No
             raise GlioLoopError("OBJECT_INVALID", f"{keyword} differs within the reference series")
     if str(header.get("FrameOfReferenceUID", volume.frame_of_reference_uid)) != volume.frame_of_reference_uid:
         raise GlioLoopError("OBJECT_INVALID", "FrameOfReferenceUID differs within the reference series")
+
+
+def _belongs(header: Dataset, first: Dataset) -> bool:
+    alike = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+    return bool(header.get("Rows")) and all(header.get(keyword) == first.get(keyword) for keyword in alike)
 
 
 def _plane(header: Dataset, item: SliceSource, volume: SourceVolume) -> SlicePlane:

@@ -168,7 +168,7 @@ def test_few_points_for_the_accuracy(plain: tuple) -> None:
 
 def test_labels_descriptions_and_approval(plain: tuple) -> None:
     _, _, made = plain
-    assert made.StructureSetLabel == "1.2.3 0304-0506"
+    assert made.StructureSetLabel == "unet 1.2.3"
     assert "unet@1.2.3" in made.SeriesDescription
     assert (made.StructureSetDate, made.StructureSetTime) == ("20260304", "050607")
     assert made.ApprovalStatus == "UNAPPROVED"

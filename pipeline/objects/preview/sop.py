@@ -7,12 +7,12 @@ from highdicom.sc import SCImage
 from PIL import Image
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
-from pydicom.valuerep import DA, TM
 
 from pipeline.errors import GlioLoopError
 from pipeline.exhaustion import place_of
 from pipeline.names import MANUFACTURER
-from pipeline.objects.arguments import equipment, patient_and_study, series_of_one
+from pipeline.objects.arguments import equipment, on_clock_of, patient_and_study, series_of_one, set_clock
+from pipeline.objects.legal import UNICODE
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.source import reference_series
 from pipeline.volume.records import SourceVolume
@@ -53,6 +53,7 @@ class PreviewCapture(SCImage):
             OBJECT_INVALID, FRAME_OF_REFERENCE_MISSING.
         """
         series = reference_series(source, volume)
+        provenance = on_clock_of(series, provenance)
         uids = UidSource(uid_seed)
         try:
             super().__init__(
@@ -62,6 +63,7 @@ class PreviewCapture(SCImage):
                 coordinate_system="PATIENT",
                 patient_orientation=("L", "P"),
                 transfer_syntax_uid=ExplicitVRLittleEndian,
+                specific_character_set=UNICODE,
                 **patient_and_study(series),
                 **series_of_one("preview", series_number, provenance, uids, f"{MANUFACTURER} preview"),
                 **equipment(provenance),
@@ -75,5 +77,6 @@ class PreviewCapture(SCImage):
         self.BurnedInAnnotation = "YES"
         self.ConversionType = "WSD"
         self.add_new("ImageType", "CS", ["DERIVED", "SECONDARY", "OTHER"])
-        self.SeriesDate = self.ContentDate = self.InstanceCreationDate = DA(provenance.created.date())
-        self.SeriesTime = self.ContentTime = self.InstanceCreationTime = TM(provenance.created.strftime("%H%M%S"))
+        set_clock(self, provenance)
+        self.ContentDate = self.DateOfSecondaryCapture = self.SeriesDate
+        self.ContentTime = self.TimeOfSecondaryCapture = self.SeriesTime

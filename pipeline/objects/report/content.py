@@ -36,7 +36,7 @@ def observation_context(provenance: Provenance) -> ObservationContext:
     device = DeviceObserverIdentifyingAttributes(
         # The same installation is the same observer in every report.
         uid=UidSource(f"device/{provenance.instance}").uid("observer"),
-        name=provenance.instance[:64],
+        name=MANUFACTURER,
         manufacturer_name=MANUFACTURER,
         model_name=MANUFACTURER_MODEL_NAME,
         serial_number=provenance.instance[:64],

@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pipeline.errors import REASONS, Flag, GlioLoopError
 from pipeline.exhaustion import place_of
 from pipeline.names import MANUFACTURER, REGION_MEANING, RESEARCH_USE, Region
-from pipeline.objects.arguments import content_time, equipment, series_of_one
+from pipeline.objects.arguments import content_time, equipment, on_clock_of, series_of_one, set_clock
 from pipeline.objects.measure import RegionSize
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.report.content import measurement_group, observation_context, statements
@@ -61,6 +61,7 @@ class TumourReport(ComprehensiveSR):
             OBJECT_INVALID, FRAME_OF_REFERENCE_MISSING.
         """
         series = reference_series(source, volume)
+        provenance = on_clock_of(series, provenance)
         uids = UidSource(uid_seed)
         groups = [
             measurement_group(region, names[region], size, series, provenance, segmentation, uids)
@@ -87,6 +88,7 @@ class TumourReport(ComprehensiveSR):
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise GlioLoopError("OBJECT_INVALID", f"report: {place_of(error)}") from error
+        set_clock(self, provenance)
 
 
 def _library(series: ReferenceSeries) -> list[Dataset] | None:

@@ -34,6 +34,10 @@ SIMPLIFICATION_MM = 0.04
 _CENTRE_MARGIN_MM = 0.1
 #: Places after the decimal point of ContourData: 0.01 µm, and at most 16 characters up to 10 km.
 _DECIMALS = 5
+#: Of contours that would be too long: 1 µm, a tenth of what a point may lie off its plane.
+_FEWER_DECIMALS = 3
+#: The longest value that explicit VR can hold in a DS (PS3.5, 7.1.2): a length of 16 bits, even.
+LONGEST_EXPLICIT = 0xFFFE
 _LARGEST_COORDINATE_MM = 1e6
 
 _CONTOUR_DATA = Tag("ContourData")
@@ -191,14 +195,19 @@ class Contour(Dataset):
             raise GlioLoopError("OBJECT_INVALID", "a contour has fewer than 3 points or points out of range")
         if np.array_equal(points[0], points[-1]):
             raise GlioLoopError("OBJECT_INVALID", "a contour repeats its first point")
-        numbers = points.ravel().tolist()
-        text = "\\".join([f"%.{_DECIMALS}f"] * len(numbers)) % tuple(numbers)
-        value = text.encode("ascii")
-        value += b" " * (len(value) % 2)
+        value = _as_decimals(points, _DECIMALS)
+        if len(value) > LONGEST_EXPLICIT:
+            value = _as_decimals(points, _FEWER_DECIMALS)
         # Encoded here at once, and written as it is in the transfer syntax of structure sets: a DS object for
         # each number would take most of the time.
         self.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding="iso8859")
         self[_CONTOUR_DATA] = RawDataElement(_CONTOUR_DATA, "DS", len(value), value, 0, False, True)
+
+
+def _as_decimals(points: NDArray[np.float64], places: int) -> bytes:
+    numbers = points.ravel().tolist()
+    value = ("\\".join([f"%.{places}f"] * len(numbers)) % tuple(numbers)).encode("ascii")
+    return value + b" " * (len(value) % 2)
 
 
 class ROIContour(Dataset):
@@ -230,6 +239,11 @@ class ROIContour(Dataset):
         ]
         if items:
             self.ContourSequence = items
+
+
+def longest_contour(item: Dataset) -> int:
+    """Return the length in bytes of the longest ContourData of an item of ROIContourSequence."""
+    return max((one.get_item(_CONTOUR_DATA).length for one in item.get("ContourSequence") or []), default=0)
 
 
 class StructureSetROI(Dataset):

@@ -4,20 +4,22 @@ from collections.abc import Sequence
 
 from highdicom.base import SOPClass
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
-from pydicom.valuerep import DA, TM
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 
 from pipeline.errors import REASONS, Flag, GlioLoopError
 from pipeline.names import MANUFACTURER, RESEARCH_USE
-from pipeline.objects.arguments import equipment, patient_and_study, series_of_one
+from pipeline.objects.arguments import equipment, on_clock_of, patient_and_study, series_of_one, set_clock
+from pipeline.objects.legal import UNICODE
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.rtstruct.content import (
+    LONGEST_EXPLICIT,
     ReferencedFrameOfReference,
     RegionOfInterest,
     ROIContour,
     RTROIObservation,
     StructureSetROI,
     check_regions,
+    longest_contour,
     region_contours,
     volume_ml,
 )
@@ -64,7 +66,7 @@ class RTStructureSet(SOPClass):
         series_description
             SeriesDescription, cut to 64 characters; tells network and time where None.
         label
-            StructureSetLabel, at most 16 characters; tells the network's version and the time where None.
+            StructureSetLabel, at most 16 characters; tells the network and its version where None.
         flags
             What the reader should know about this result; goes to StructureSetDescription.
         predecessor
@@ -82,6 +84,7 @@ class RTStructureSet(SOPClass):
         """
         check_regions(regions)
         series = reference_series(source, volume)
+        provenance = on_clock_of(series, provenance)
         uids = UidSource(uid_seed)
         first = series.first
         described = series_of_one("rtstruct", series_number, provenance, uids, MANUFACTURER)
@@ -91,7 +94,7 @@ class RTStructureSet(SOPClass):
             sop_class_uid=RTStructureSetStorage,
             modality="RTSTRUCT",
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            specific_character_set="ISO_IR 192",
+            specific_character_set=UNICODE,
             **patient_and_study(series),
             **described,
             **equipment(provenance),
@@ -113,28 +116,30 @@ class RTStructureSet(SOPClass):
         self.ROIContourSequence = contours
         self.RTROIObservationsSequence = observations
         self.ApprovalStatus = ApprovalStatuses.UNAPPROVED.value
+        if any(longest_contour(item) > LONGEST_EXPLICIT for item in contours):
+            # In explicit VR its type would be written as unknown. Implicit VR, which every reader must understand
+            # (PS3.5, 10.1), has no such bound.
+            self.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
 
     def _set_common(self, first: Dataset, provenance: Provenance) -> None:
         """Set what the series, equipment and SOP common modules hold beyond the base class."""
         self.PatientName = first.PatientName  # here, as it is: the base class warns of names without a caret
         self.ContributingEquipmentSequence = [contributing_equipment(provenance)]
         self.StudyDescription = first.get("StudyDescription", "")
-        self.SeriesDate = self.InstanceCreationDate = DA(provenance.created.date())
-        self.SeriesTime = self.InstanceCreationTime = TM(provenance.created.strftime("%H%M%S"))
+        set_clock(self, provenance)
         self.OperatorsName = ""
 
     def _set_structure_set(
         self, provenance: Provenance, label: str | None, flags: Sequence[Flag], predecessor: Dataset | None
     ) -> None:
-        label = label or f"{provenance.model_version[:6]} {provenance.created:%m%d-%H%M}"
+        label = label or provenance.label(16)
         if len(label) > 16:
             raise GlioLoopError("OBJECT_INVALID", f"StructureSetLabel {label!r} is longer than 16 characters")
         self.StructureSetLabel = label
         self.StructureSetName = f"{provenance.model} {provenance.stamp()}"[:64]
         remarks = [REASONS[flag.code].message for flag in flags]
         self.StructureSetDescription = " ".join([RESEARCH_USE, *remarks])[:1024]
-        self.StructureSetDate = provenance.created.strftime("%Y%m%d")
-        self.StructureSetTime = provenance.created.strftime("%H%M%S")
+        self.StructureSetDate, self.StructureSetTime = self.SeriesDate, self.SeriesTime
         if predecessor is not None:
             if str(predecessor.get("StudyInstanceUID", self.StudyInstanceUID)) != self.StudyInstanceUID:
                 raise GlioLoopError("OBJECT_INVALID", "the predecessor belongs to another study")

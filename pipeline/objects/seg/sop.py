@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from pipeline.errors import GlioLoopError
 from pipeline.exhaustion import place_of
 from pipeline.names import MANUFACTURER, Region
-from pipeline.objects.arguments import content_time, equipment, series_of_one
+from pipeline.objects.arguments import content_time, equipment, on_clock_of, series_of_one, set_clock
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.seg.content import segment_description
 from pipeline.objects.seg.enum import SegmentationKinds
@@ -62,6 +62,7 @@ class TumourSegmentation(Segmentation):
             OBJECT_INVALID, FRAME_OF_REFERENCE_MISSING.
         """
         series = reference_series(source, volume)
+        provenance = on_clock_of(series, provenance)
         uids = UidSource(uid_seed)
         binary = kind is SegmentationKinds.BINARY
         try:
@@ -87,6 +88,7 @@ class TumourSegmentation(Segmentation):
             raise GlioLoopError("OBJECT_INVALID", f"segmentation: {place_of(error)}") from error
         self.ContentCreatorName = ""  # of type 2 in earlier editions; nobody, as ROIInterpreter is
         name_sources(self, series)
+        set_clock(self, provenance)
 
 
 def _pixels(
