@@ -104,6 +104,9 @@ def export(
     threshold: Annotated[
         list[str] | None, typer.Option(help="REGION=PROBABILITY of the card, repeatable; else 0.5.")
     ] = None,
+    temperature: Annotated[
+        list[str] | None, typer.Option(help="REGION=NUMBER that raw outputs are divided by, repeatable; else 1.")
+    ] = None,
     parent: Annotated[str, typer.Option(help="name@version that the training went on from.")] = "",
     start: Annotated[Path | None, typer.Option(help="ONNX file of that network, for --share.", exists=True)] = None,
     share: Annotated[
@@ -124,7 +127,8 @@ def export(
         name=name,
         version=version,
         metrics=measured,
-        thresholds=_thresholds(threshold or []),
+        thresholds=_by_region("--threshold", threshold or []),
+        temperatures=_by_region("--temperature", temperature or []),
         lineage=Lineage(parent=parent) if parent else None,
     )
     with live_progress() as progress:
@@ -133,11 +137,11 @@ def export(
     answer(card.model_dump(mode="json"), f"{card.identity} in {out}", as_json)
 
 
-def _thresholds(given: list[str]) -> dict[Region, float]:
+def _by_region(option: str, given: list[str]) -> dict[Region, float]:
     try:
         return {Region(name): float(value) for name, _, value in (one.partition("=") for one in given)}
     except ValueError as error:
-        raise typer.BadParameter(f"--threshold is like WT=0.4: {error}") from None
+        raise typer.BadParameter(f"{option} is like WT=0.4: {error}") from None
 
 
 def sample(

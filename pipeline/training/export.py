@@ -1,6 +1,5 @@
 """Trained weights to ONNX, checked against the network they come from, and to a model folder with its card."""
 
-import shutil
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,11 +16,13 @@ from pipeline.registry import BrainStage, InputGrid, Metric, ModelCard, NetworkF
 from pipeline.registry.card import Lineage, Postprocessing
 from pipeline.training.checkpoints import averaged_network
 from pipeline.training.network import HalfResolutionUNet
-from pipeline.training.weights import mix, network_from_onnx
+from pipeline.training.weights import mix, network_from_onnx, soften
 
 OPSET = 18
 PARITY = 2e-3
 """Largest difference in probability between torch and onnxruntime that is accepted."""
+
+_OUTPUTS = (Region.BRAIN, Region.WT, Region.TC, Region.ET)
 
 SYNTHETIC_SOURCE = TrainingSource(
     name="SynthSeg training label maps, 16 of 20 heads, rendered as synthetic studies with synthetic tumours",
@@ -43,6 +44,9 @@ class CardFacts:
         As in the card.
     thresholds, minimum_component_ml, least_certainty, uncertainty_limit
         Chosen on tuning data.
+    temperatures
+        What each region's raw outputs are divided by, so that probabilities are calibrated on tuning data; goes into
+        the weights.
     """
 
     name: str = "gliounet"
@@ -58,6 +62,7 @@ class CardFacts:
         "Resection cavities are not part of any region.",
     )
     thresholds: dict[Region, float] = field(default_factory=dict)
+    temperatures: dict[Region, float] = field(default_factory=dict)
     minimum_component_ml: dict[Region, float] = field(
         default_factory=lambda: {Region.WT: 0.3, Region.TC: 0.1, Region.ET: 0.03}
     )
@@ -140,18 +145,22 @@ def write_model(
         exported weights lie: what lies between both is often better on other data than either (Wortsman et al.,
         CVPR 2022).
     also
-        Further tumour networks (ONNX) to average with; copied as ``also-1.onnx``, ``also-2.onnx``, …
+        Further tumour networks (ONNX) to average with, as ``also-1.onnx``, ``also-2.onnx``, …
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[NetworkFile] = []
+    softer = {_OUTPUTS.index(region): temperature for region, temperature in facts.temperatures.items()}
     for checkpoint, name in ((tumour, "model.onnx"), (brain, "brain.onnx")):
         network = averaged_network(checkpoint)
         if checkpoint == tumour and start is not None:
             network = mix(network_from_onnx(start), network, share)
+        if checkpoint == tumour:
+            network = soften(network, softer)
         export_network(network, len(Sequence), folder / name)
         files.append(NetworkFile.of(folder / name))
     for number, path in enumerate(also, 1):
-        files.append(NetworkFile.of(Path(shutil.copyfile(path, folder / f"also-{number}.onnx"))))
+        export_network(soften(network_from_onnx(path), softer), len(Sequence), folder / f"also-{number}.onnx")
+        files.append(NetworkFile.of(folder / f"also-{number}.onnx"))
     card = make_card(files[0], files[1], facts).model_copy(update={"also": tuple(files[2:])})
     (folder / "model.json").write_text(card.model_dump_json(indent=2) + "\n")
     return card
@@ -160,7 +169,6 @@ def write_model(
 def make_card(tumour: NetworkFile, brain: NetworkFile, facts: CardFacts) -> ModelCard:
     """The card of a pair of networks of this repository's training."""
     order = tuple(Sequence)
-    regions = (Region.BRAIN, Region.WT, Region.TC, Region.ET)
     return ModelCard(
         name=facts.name,
         version=facts.version,
@@ -180,7 +188,7 @@ def make_card(tumour: NetworkFile, brain: NetworkFile, facts: CardFacts) -> Mode
         ),
         outputs=tuple(
             Output(region=region, channels=(k,), threshold=facts.thresholds.get(region, 0.5))
-            for k, region in enumerate(regions)
+            for k, region in enumerate(_OUTPUTS)
         ),
         postprocessing=Postprocessing(
             minimum_component_ml=facts.minimum_component_ml, least_certainty=facts.least_certainty

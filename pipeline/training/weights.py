@@ -6,11 +6,13 @@ numbers are all that is read: nothing in the file is executed.
 
 import copy
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import torch
 from onnx import numpy_helper
+from torch import nn
 
 from pipeline.errors import GlioLoopError
 from pipeline.registry import InstalledModel
@@ -80,3 +82,20 @@ def mix(parent: HalfResolutionUNet, learnt: HalfResolutionUNet, share: float) ->
         for weight, other in zip(mixed.parameters(), learnt.parameters(), strict=True):
             weight.lerp_(other, share)
     return mixed.eval()
+
+
+def soften(network: HalfResolutionUNet, temperatures: Mapping[int, float]) -> HalfResolutionUNet:
+    """Return the network whose raw outputs are divided by a temperature each, by number of the output.
+
+    Temperature scaling (Guo et al., ICML 2017): what is found stays the same where thresholds follow, and
+    probabilities say how often they are right.
+    """
+    softened = copy.deepcopy(network)
+    last = softened.refine[2]
+    assert isinstance(last, nn.Conv3d)
+    assert last.bias is not None
+    with torch.no_grad():
+        for output, temperature in temperatures.items():
+            last.weight[output] /= temperature
+            last.bias[output] /= temperature
+    return softened.eval()

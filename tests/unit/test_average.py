@@ -16,6 +16,7 @@ from pipeline.training.export import export_network
 from pipeline.training.learner import start_learner
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
 from pipeline.training.samples import Sample
+from pipeline.training.weights import soften
 from tests.unit.feedback_phantom import write_threshold_model
 
 SHAPE = NetworkShape(features=(4, 8), refine=4)
@@ -64,3 +65,13 @@ def test_only_the_first_network_learns_and_the_average_is_what_is_scored() -> No
         copy.deepcopy(network), rate=1e-3, deep=False, decay=0.0, clip=1.0, bfloat16=False, also=(before,)
     )
     assert alone.learn(everywhere, np.random.default_rng(1), 1e-3, crop=False) > 0.1
+
+
+def test_a_temperature_divides_the_raw_outputs_of_its_region() -> None:
+    torch.manual_seed(4)
+    network = HalfResolutionUNet(SHAPE).eval()
+    images = torch.from_numpy(IMAGES)
+    with torch.no_grad():
+        before, after = network(images), soften(network, {2: 2.0})(images)
+    torch.testing.assert_close(after[:, 2], before[:, 2] / 2)
+    torch.testing.assert_close(after[:, [0, 1, 3]], before[:, [0, 1, 3]])
