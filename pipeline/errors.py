@@ -62,6 +62,16 @@ REASONS: dict[str, Reason] = {
         "Two series look alike, and neither their headers nor their images tell which is which.",
         "Name the series for the sequences by REST (`series`), or give them descriptions that tell.",
     ),
+    "PATIENTS_MIXED": Reason(
+        Kind.REFUSAL,
+        "The images are of several patients.",
+        "PatientID, PatientBirthDate or PatientName differ between the series; give one patient's study.",
+    ),
+    "STUDIES_MIXED": Reason(
+        Kind.REFUSAL,
+        "The images are of several studies.",
+        "The StudyInstanceUIDs in the detail lie in one folder; give the folder of one study.",
+    ),
     "STUDY_UNKNOWN": Reason(
         Kind.REFUSAL,
         "There is no such study in the archive.",
@@ -215,6 +225,16 @@ REASONS: dict[str, Reason] = {
         Kind.FLAG,
         "Entries about patient or study are not written as DICOM demands; the contours carry them corrected or empty.",
         "The detail names the attributes; the images keep what they have. Have the scanner or the sender set right.",
+    ),
+    "DERIVED_IMAGES": Reason(
+        Kind.FLAG,
+        "Sequences were taken from derived images (defaced, anonymised or corrected); the originals are not there.",
+        "ImageType says DERIVED, and the study has no original series of these sequences.",
+    ),
+    "OTHER_SESSION_LEFT_OUT": Reason(
+        Kind.FLAG,
+        "The study also holds series of another examination; they were left out.",
+        "Acquisition dates and times lie more than four hours apart; name series by REST (`series`) to take others.",
     ),
     "TUMOUR_AT_EDGE": Reason(
         Kind.FLAG,

@@ -10,17 +10,22 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes, distance_transform_edt
 
 from pipeline.align import align
 from pipeline.errors import GlioLoopError
-from pipeline.identify import Decision, OpenPair
+from pipeline.identify import Decision
 from pipeline.names import Sequence
 from pipeline.volume import SourceVolume
 
 Values = NDArray[np.float64]
 
-GAIN = 0.3  # a voxel this fraction of the head's usual brightness above expectation counts as enhancing
-LEAST_ENHANCING = 0.002  # of the head's voxels
+DEEP_MM = 18.0  # below the head's surface: brain and its vessels, and hardly skin, fat and bone marrow
+FEWEST_DEEP = 5000  # voxels; where the head was cropped to less, all of it counts
+LEVELS = 40  # of brightness in one image, for what is expected in the other
+OUTLIER = 6.0  # times the usual deviation from expectation: a vessel, mucosa, enhancing tumour
+GAIN = 0.2  # of the usual brightness: less is none of these
+LEAST_ENHANCING = 0.002  # of the voxels
 TIMES_MORE = 2.5  # as many voxels must gain as lose
 CENTRAL_MM = 40.0  # around the head's middle: ventricles, and neither fat nor eyes
 BRIGHTEST = 0.05  # of the central voxels
@@ -47,7 +52,7 @@ class Reading:
 
 
 def settle(decision: Decision, volumes: Mapping[Sequence, SourceVolume]) -> Decision:
-    """Decide every open pair by the images.
+    """Decide every open pair by the images; one that a header states stays as stated where they say nothing.
 
     Parameters
     ----------
@@ -68,32 +73,54 @@ def settle(decision: Decision, volumes: Mapping[Sequence, SourceVolume]) -> Deci
     """
     for pair in decision.open:
         first, second = (volumes[sequence] for sequence in pair.sequences)
-        reading = _read(pair, first, second)
-        if reading.swapped is None:
+        reading = compare(pair.sequences, first, second)
+        if reading.swapped is None and not pair.stated:
             raise GlioLoopError("SEQUENCE_UNDECIDED", f"{pair.reason}; {reading.reason}.", decision.as_json())
-        decision = decision.settled(pair, reading.swapped, reading.reason)
+        decision = decision.settled(pair, bool(reading.swapped), reading.reason)
     return decision
 
 
-def _read(pair: OpenPair, first: SourceVolume, second: SourceVolume) -> Reading:
-    a, b, middle = side_by_side(first, second)
-    return enhanced(a, b) if Sequence.T1C in pair.sequences else nulled(a[middle], b[middle])
+def compare(sequences: tuple[Sequence, Sequence], first: SourceVolume, second: SourceVolume) -> Reading:
+    """Whether the first image is the first of two sequences, and the second the second.
 
-
-def side_by_side(first: SourceVolume, second: SourceVolume) -> tuple[Values, Values, NDArray[np.bool_]]:
-    """Grey values of both at the same places of the head; which places are central."""
+    Parameters
+    ----------
+    sequences
+        T1 and T1C, or T2 and FLAIR.
+    first, second
+        Any grids; they are aligned here.
+    """
     moved = align({Sequence.T1: first, Sequence.T2: second}, Sequence.T1)[Sequence.T2].transform
-    grid = _grid(first.image)
+    return _compare(sequences, _grid(first.image), (first.image, sitk.Transform()), (second.image, moved))
+
+
+def _compare(
+    sequences: tuple[Sequence, Sequence],
+    grid: sitk.Image,
+    first: tuple[sitk.Image, sitk.Transform],
+    second: tuple[sitk.Image, sitk.Transform],
+) -> Reading:
+    """What two images, each with the transform from the grid's space to its own, say of the pair."""
+    a, b, central, deep = _side_by_side(grid, first, second)
+    return enhanced(a[deep], b[deep]) if Sequence.T1C in sequences else nulled(a[central], b[central])
+
+
+def _side_by_side(
+    grid: sitk.Image, *images: tuple[sitk.Image, sitk.Transform]
+) -> tuple[Values, Values, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Grey values of both at the same places of the head; which places are central, which deep."""
     a, b = (
         sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, sitk.sitkLinear, np.nan, sitk.sitkFloat64))
-        for image, transform in ((first.image, sitk.Transform()), (second.image, moved))
+        for image, transform in images
     )
     known = np.isfinite(a) & np.isfinite(b)
     # Bright in one is enough: what is dark in the other, as fluid in FLAIR, tells most.
     head = known & ((a > _threshold(a[known])) | (b > _threshold(b[known])))
     places = np.argwhere(head)
-    distances = np.linalg.norm((places - places.mean(axis=0)) * np.array(grid.GetSpacing()[::-1]), axis=1)
-    return a[head], b[head], distances < CENTRAL_MM
+    spacing = grid.GetSpacing()[::-1]
+    distances = np.linalg.norm((places - places.mean(axis=0)) * np.array(spacing), axis=1)
+    deep = distance_transform_edt(binary_fill_holes(head), sampling=spacing)[head] > DEEP_MM
+    return a[head], b[head], distances < CENTRAL_MM, deep if deep.sum() >= FEWEST_DEEP else np.ones_like(deep)
 
 
 def _grid(image: sitk.Image) -> sitk.Image:
@@ -109,16 +136,19 @@ def _threshold(values: Values) -> float:
 
 
 def enhanced(a: Values, b: Values) -> Reading:
-    """Which of two T1 was taken after contrast: vessels, mucosa and enhancing tumour gained, hardly anything lost.
+    """Which of two T1 was taken after contrast: vessels, mucosa and enhancing tumour are brighter than to be expected.
+
+    What is expected at a place of one image is the usual brightness of those places that are equally bright in the
+    other, so that two acquisitions of different kinds compare, too.
 
     Parameters
     ----------
     a, b
         Grey values at the same places of the head; ``a`` is the one taken for native.
     """
-    gain = b * (np.median(a) / np.median(b)) - a
-    gain = (gain - np.median(gain)) / np.median(a)
-    gained, lost = float((gain > GAIN).mean()), float((gain < -GAIN).mean())
+    over_b, under_b = _outliers(a, b)
+    over_a, under_a = _outliers(b, a)
+    gained, lost = over_b + under_a, under_b + over_a
     found = f"{100 * gained:.1f} % of the head brighter in the second, {100 * lost:.1f} % brighter in the first"
     if gained > LEAST_ENHANCING and gained > TIMES_MORE * lost:
         return Reading(False, f"by the images: {found}, so the second was taken after contrast")
@@ -126,6 +156,17 @@ def enhanced(a: Values, b: Values) -> Reading:
         return Reading(True, f"by the images: {found}, so the first was taken after contrast")
     alike = max(gained, lost) <= LEAST_ENHANCING
     return Reading(None, f"the images do not tell which was taken after contrast: {found}", alike)
+
+
+def _outliers(known: Values, other: Values) -> tuple[float, float]:
+    """Fractions of places much brighter, and much darker, in the other image than the known one lets expect."""
+    ranks = np.argsort(np.argsort(known, kind="stable"), kind="stable")
+    levels = ranks * LEVELS // len(known)
+    expected = np.array([np.median(other[levels == level]) for level in range(LEVELS)])
+    deviation = other - np.interp(ranks / len(known) * LEVELS - 0.5, np.arange(LEVELS), expected)
+    usual = 1.4826 * float(np.median(np.abs(deviation - np.median(deviation))))
+    limit = max(OUTLIER * usual, GAIN * float(np.median(other)))
+    return float((deviation > limit).mean()), float((deviation < -limit).mean())
 
 
 def nulled(a: Values, b: Values) -> Reading:

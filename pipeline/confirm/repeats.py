@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pipeline.confirm.lookalikes import enhanced, side_by_side
+from pipeline.confirm.lookalikes import compare
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, Rivals, SeriesPart
 from pipeline.names import Sequence
@@ -31,8 +31,7 @@ def choose_repeats(decision: Decision, load: Load) -> Decision:
     """
     for rivals in decision.rivals:
         earlier, later = (load(rivals.sequence, part) for part in (rivals.earlier, rivals.later))
-        a, b, _ = side_by_side(earlier, later)
-        reading = enhanced(a, b)
+        reading = compare((Sequence.T1, Sequence.T1C), earlier, later)
         if reading.swapped is None and not reading.alike:
             named = f"{rivals.sequence.value}: {rivals.earlier} or {rivals.later} of one series"
             raise GlioLoopError("SEQUENCE_UNDECIDED", f"{named}; {reading.reason}.", decision.as_json())

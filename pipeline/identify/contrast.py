@@ -1,13 +1,18 @@
-"""Was contrast in the patient when a T1 was taken? By attribute, by description, then by order in time."""
+"""Was contrast in the patient when a T1 was taken? By description, by attribute, then by order in time.
+
+None of these decides alone: of two T1, one before and one after contrast, :func:`doubt_of` says how far the sources
+agree, and so what is asked of the images.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pipeline.identify.facts import Facts
 from pipeline.identify.rules import IdentificationRules
-from pipeline.identify.vocabulary import BOTH, CONTRAST, NATIVE, NO_AGENT, STUDY_CONTRAST, first_match
+from pipeline.identify.vocabulary import NO_AGENT, STUDY_CONTRAST, first_match
+from pipeline.identify.wording import Wording, contrast_wording
 
 LEAST_WAIT_S = 60.0  # a second T1 sooner than this after the first is hardly one after an injection
 
@@ -29,23 +34,35 @@ class ContrastEvidence:
     contrast
         The judgement.
     sure
-        False where it rests on the order in time alone.
+        False where it rests on the order in time or a weak word alone, or another source says the opposite.
     reason
         For the verdict.
-    by_agent
-        Whether it rests on ContrastBolusAgent alone.
+    by_agent, by_time
+        Whether it rests on ContrastBolusAgent, or on the order in time, alone.
+    weak
+        Whether a word speaks that may mean something else, and nothing denies it.
     """
 
     contrast: Contrast
     sure: bool
     reason: str
     by_agent: bool = False
+    by_time: bool = False
+    weak: bool = False
+
+
+@dataclass(frozen=True)
+class _Injection:
+    """The first moment at which contrast was in the patient: by any evidence, and by what is no weak word."""
+
+    at_all: float | None
+    surely: float | None
 
 
 def judge(
     t1_series: Sequence[Facts], study: Iterable[Facts], rules: IdentificationRules
 ) -> dict[str, ContrastEvidence]:
-    """Judge every T1-weighted series of a study.
+    """Judge every series of an examination; only T1-weighted ones by what is known of each other.
 
     Parameters
     ----------
@@ -64,26 +81,21 @@ def judge(
     trusted = not _attribute_is_blanket(t1_series, rules)
     everything = {facts.key: facts for facts in (*study, *t1_series)}
     own = {key: _own_evidence(facts, rules, trusted) for key, facts in everything.items()}
-    injections = [
-        facts.moment
+    enhanced = [
+        (own[key], facts.moment)
         for key, facts in everything.items()
         if own[key].contrast is Contrast.ENHANCED and facts.moment is not None
     ]
-    injection = min(injections, default=None)
-    judged = {facts.key: _by_time(facts, own[facts.key], injection) for facts in t1_series}
+    injection = _Injection(
+        min((moment for _, moment in enhanced), default=None),
+        min((moment for evidence, moment in enhanced if not evidence.weak), default=None),
+    )
+    judged = {key: _by_time(facts, own[key], injection) for key, facts in everything.items()}
     return {**judged, **_by_order(t1_series, judged)}
 
 
-def _words(facts: Facts, rules: IdentificationRules) -> tuple[str | None, str | None]:
-    """Words that say 'after contrast', words that say 'before'; what says 'without' is not read as 'with'."""
-    native_patterns = (*rules.native_patterns, *NATIVE)
-    rest = facts.text
-    for pattern in BOTH:
-        rest = re.sub(pattern, " | ", rest)
-    native = first_match(native_patterns, rest)
-    for pattern in native_patterns if native else ():
-        rest = re.sub(pattern, " | ", rest)
-    return first_match((*rules.contrast_patterns, *CONTRAST), rest), native
+def _wording(facts: Facts, rules: IdentificationRules) -> Wording:
+    return contrast_wording(facts.text, rules.contrast_patterns, rules.native_patterns)
 
 
 def _has_agent(facts: Facts) -> bool | None:
@@ -102,18 +114,23 @@ def _attribute_is_blanket(t1_series: Sequence[Facts], rules: IdentificationRules
     """Some scanners copy the agent into every series: then the attribute tells nothing where words do."""
     if len(t1_series) < 2 or not all(_has_agent(facts) for facts in t1_series):
         return False
-    return any(any(_words(facts, rules)) for facts in t1_series)
+    said = [_wording(facts, rules) for facts in t1_series]
+    return any(wording.enhanced or wording.native for wording in said)
 
 
 def _own_evidence(facts: Facts, rules: IdentificationRules, attribute_trusted: bool) -> ContrastEvidence:
-    enhanced, native = _words(facts, rules)
-    if enhanced and native:
-        return ContrastEvidence(Contrast.UNKNOWN, False, f"description has both '{enhanced}' and '{native}'")
-    if native:
-        return ContrastEvidence(Contrast.NATIVE, True, f"description has '{native}'")
-    if enhanced:
-        return ContrastEvidence(Contrast.ENHANCED, True, f"description has '{enhanced}'")
-    agent = _has_agent(facts)
+    said, agent = _wording(facts, rules), _has_agent(facts)
+    if said.enhanced and said.native:
+        return ContrastEvidence(Contrast.UNKNOWN, False, f"description has both '{said.enhanced}' and '{said.native}'")
+    if said.native or said.enhanced:
+        contrast = Contrast.NATIVE if said.native else Contrast.ENHANCED
+        denied = (agent and attribute_trusted) if said.native else agent is False
+        opposite = ", though ContrastBolusAgent says the opposite" if denied else ""
+        words = said.native or said.enhanced
+        agreed = agent is False if said.native else agent and attribute_trusted
+        sure = bool(said.strong or agreed) and not denied
+        reason = f"description has '{words}'{opposite}"
+        return ContrastEvidence(contrast, sure, reason, weak=not sure and not denied)
     if agent and attribute_trusted:
         return ContrastEvidence(Contrast.ENHANCED, True, "ContrastBolusAgent is given", by_agent=True)
     if agent is False:
@@ -121,13 +138,20 @@ def _own_evidence(facts: Facts, rules: IdentificationRules, attribute_trusted: b
     return ContrastEvidence(Contrast.UNKNOWN, False, "nothing in the header tells of contrast")
 
 
-def _by_time(facts: Facts, own: ContrastEvidence, injection: float | None) -> ContrastEvidence:
-    """Without a mark of its own a T1 is native before the injection and enhanced after it."""
-    if own.contrast is not Contrast.UNKNOWN or injection is None or facts.moment is None:
+def _by_time(facts: Facts, own: ContrastEvidence, injection: _Injection) -> ContrastEvidence:
+    """Without a mark of its own a series is native before the injection and enhanced after it; a weak one is confirmed.
+
+    Equal times say nothing.
+    """
+    known = injection.surely if own.weak else injection.at_all
+    if known is None or facts.moment is None or facts.moment == known:
         return own
-    if facts.moment < injection:
-        return ContrastEvidence(Contrast.NATIVE, True, "acquired before the first series with contrast")
-    return ContrastEvidence(Contrast.ENHANCED, False, "acquired after a series with contrast")
+    before = facts.moment < known
+    if own.contrast is Contrast.UNKNOWN:
+        if before:
+            return ContrastEvidence(Contrast.NATIVE, True, "acquired before the first series with contrast")
+        return ContrastEvidence(Contrast.ENHANCED, False, "acquired after a series with contrast", by_time=True)
+    return replace(own, sure=True) if own.weak and before == (own.contrast is Contrast.NATIVE) else own
 
 
 def _by_order(t1_series: Sequence[Facts], judged: Mapping[str, ContrastEvidence]) -> dict[str, ContrastEvidence]:
@@ -188,3 +212,76 @@ def same_kind(a: Facts, b: Facts) -> bool:
         and close(a.te, b.te)
         and close(a.thickness, b.thickness)
     )
+
+
+class Doubt(StrEnum):
+    """How far the headers tell two T1, or T2 and FLAIR, apart."""
+
+    OPEN = "open"
+    STATED = "stated"
+    NONE = "none"
+
+
+def doubt_of(native: Facts, enhanced: Facts, session: Iterable[Facts], rules: IdentificationRules) -> tuple[Doubt, str]:
+    """How far the headers agree that of two T1 the one is native and the other enhanced.
+
+    Parameters
+    ----------
+    native, enhanced
+        The two, as they were chosen.
+    session
+        Every MR series of the examination; one that names an agent dates the injection.
+    rules
+        Words a site adds.
+
+    Returns
+    -------
+    doubt
+        ``OPEN`` where a source says the opposite, or a weak word or the order in time is all that speaks; ``STATED``
+        where one source speaks clearly; ``NONE`` where two agree.
+    reason
+        What speaks for it and what against it.
+    """
+    words, strong = _by_words(_wording(native, rules), _wording(enhanced, rules))
+    agents = _has_agent(native), _has_agent(enhanced)
+    agent = 0 if agents[0] == agents[1] else 1 if agents in ((None, True), (False, True)) else -1
+    if agents in ((None, False), (False, None)):
+        agent = -1 if agents[1] is False else 0
+    time = -1 if _after_injection(native, session) else _later(native, enhanced)
+    sources = {"description": words, "ContrastBolusAgent": agent, "time": time}
+    pro = [name for name, vote in sources.items() if vote > 0]
+    contra = [name for name, vote in sources.items() if vote < 0]
+    told = f"before and after contrast by {' and '.join(pro) or 'nothing'}"
+    if contra:
+        return Doubt.OPEN, f"{told}, the other way round by {' and '.join(contra)}"
+    if len(pro) > 1:
+        return Doubt.NONE, told
+    if strong or agent > 0:
+        return Doubt.STATED, f"{told} alone"
+    return Doubt.OPEN, f"{told} alone"
+
+
+def _by_words(native: Wording, enhanced: Wording) -> tuple[int, bool]:
+    """What the two descriptions say of the pair: 1 as taken, -1 the other way round, 0 nothing; whether clearly."""
+    votes = [
+        (1 if enhanced.enhanced else -1, enhanced.strong) if bool(enhanced.enhanced) != bool(enhanced.native) else None,
+        (1 if native.native else -1, native.strong) if bool(native.enhanced) != bool(native.native) else None,
+    ]
+    cast = [vote for vote in votes if vote is not None]
+    if any(vote < 0 for vote, _ in cast):
+        return -1, False
+    return (1 if cast else 0), len(cast) == 2 or any(strong for _, strong in cast)
+
+
+def _later(native: Facts, enhanced: Facts) -> int:
+    if native.moment is None or enhanced.moment is None or native.moment == enhanced.moment:
+        return 0
+    return 1 if native.moment < enhanced.moment else -1
+
+
+def _after_injection(native: Facts, session: Iterable[Facts]) -> bool:
+    """Whether a series that names an agent was acquired before the T1 that is taken for native."""
+    everything = [facts for facts in session if facts.key != native.key]
+    if native.moment is None or agent_everywhere(everything):
+        return False
+    return any(_has_agent(one) and one.moment is not None and one.moment < native.moment for one in everything)

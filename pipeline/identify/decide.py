@@ -1,46 +1,25 @@
 """From the headers of a study to the four series."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from pipeline.errors import GlioLoopError
-from pipeline.identify.contrast import Contrast, ContrastEvidence, agent_everywhere, judge, same_kind
-from pipeline.identify.decision import Decision, OpenPair, Rivals, SeriesVerdict, VerdictName
-from pipeline.identify.exclude import Exclusion, exclusions
+from pipeline.errors import Flag, GlioLoopError
+from pipeline.identify.contrast import Contrast, ContrastEvidence, Doubt, agent_everywhere, doubt_of, judge, same_kind
+from pipeline.identify.decision import Decision, OpenPair, Rivals, SecondChoice, SeriesVerdict, VerdictName
+from pipeline.identify.exclude import MEANING, Exclusion, exclusions
 from pipeline.identify.facts import Facts, facts_of_study
 from pipeline.identify.header import SeriesHeader
+from pipeline.identify.rank import Judged, rank, what_decided, within_series
 from pipeline.identify.rules import IdentificationRules
-from pipeline.identify.score import CERTAIN, LIKELY, MARGIN, Weighting, evidence_of, only_timing, scores_of
-from pipeline.identify.siblings import at_other_times, standing
+from pipeline.identify.score import LIKELY, MARGIN, Weighting, evidence_of, measured, only_timing, scores_of
+from pipeline.identify.sessions import require_one_patient, sessions_of
+from pipeline.identify.siblings import at_other_times
 from pipeline.names import Sequence
 
 # objects that are no images: a study with nothing else is empty
 _NO_IMAGES = frozenset(
     {"RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "SR", "PR", "KO", "SEG", "REG", "DOC", "PLAN", "FID"}
 )
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """A series with what was found about it; ``sequence`` is None where nothing fits."""
-
-    facts: Facts
-    scores: dict[Weighting, float]
-    reasons: tuple[str, ...]
-    excluded: tuple[Exclusion, ...] = ()
-    weighting: Weighting | None = None
-    sequence: Sequence | None = None
-    sure: bool = True
-    t2_or_flair: bool = False
-
-    @property
-    def score(self) -> float:
-        return 0.0 if self.weighting is None else self.scores[self.weighting]
-
-    @property
-    def might_be_lookalike(self) -> bool:
-        return not self.sure or self.t2_or_flair
 
 
 def identify(
@@ -76,67 +55,85 @@ def identify(
     rules = rules or IdentificationRules()
     study = facts_of_study(headers)
     _require_mr(study)
-    judged = _judge_all(study, rules)
+    require_one_patient([facts for facts in study if facts.modality == "MR"])
+    judged, left_out = _judge_all(study, rules)
     named = _named(judged, override or {})
-    pairs = [pair for pair in (_open_t1(judged), _open_t2(judged)) if pair and not set(pair[0].sequences) & set(named)]
-    taken: dict[Sequence, _Judged] = dict(named)
-    for pair, items in pairs:
-        taken |= dict(zip(pair.sequences, items, strict=True))
-    preferred: dict[Sequence, str] = {}
-    series_named = {item.facts.uid for item in named.values()}
-    for sequence in Sequence:
-        if sequence in taken:
-            continue
-        candidates = [item for item in judged if item.sequence is sequence and item.facts.uid not in series_named]
-        best_of_series = _best_of_series(candidates)
-        if best_of_series:
-            best = min(best_of_series, key=lambda item: _rank(item, rules))
-            taken[sequence] = best
-            if len(candidates) > 1:
-                preferred[sequence] = _preference(best, best_of_series, rules)
-    open_pairs = tuple(pair for pair, _ in pairs)
+    open_pairs = [pair for pair in (_open_t1(judged, rules), _open_t2(judged)) if pair]
+    open_pairs = [(pair, items) for pair, items in open_pairs if not set(pair.sequences) & set(named)]
+    ranked = _ranked(judged, named, open_pairs, rules)
+    pairs = [pair for pair, _ in open_pairs]
+    pairs += _doubted(ranked, pairs, judged, rules)
+    taken = named | {sequence: items[0] for sequence, items in ranked.items()}
     within = _contrast_within(taken, judged)
     if within is not None:
-        pair, items = within
-        taken |= dict(zip(pair.sequences, items, strict=True))
-        open_pairs = (*open_pairs, pair)
-    verdicts = [_verdict(item, taken, named, preferred, open_pairs) for item in judged]
+        pairs.append(within[0])
+        taken |= dict(zip(within[0].sequences, within[1], strict=True))
+    verdicts = [_verdict(item, taken, named, ranked, pairs, rules) for item in judged]
     verdicts.sort(key=lambda v: (v.series_number is None, v.series_number or 0, v.series_instance_uid, str(v.part)))
     in_order = {sequence: taken[sequence] for sequence in Sequence if sequence in taken}
-    doubtful = {item.facts.key for item in judged if item.might_be_lookalike}
     return Decision(
         chosen={sequence: item.facts.uid for sequence, item in in_order.items()},
         verdicts=tuple(verdicts),
-        open=open_pairs,
+        open=tuple(pairs),
         unsure=tuple(
-            sequence for sequence, item in in_order.items() if item.facts.key in doubtful and sequence not in named
+            sequence for sequence, item in in_order.items() if item.might_be_lookalike and sequence not in named
         ),
         parts={sequence: item.facts.part for sequence, item in in_order.items() if item.facts.part is not None},
-        rivals=_rivals(in_order, judged, open_pairs),
+        rivals=_rivals(in_order, judged, pairs),
+        named=tuple(sequence for sequence in Sequence if sequence in named),
+        others=_others(ranked, taken),
+        flags=_flags(in_order, left_out),
     )
 
 
-def _best_of_series(candidates: list[_Judged]) -> list[_Judged]:
+Pair = tuple[OpenPair, list[Judged]]
+
+
+def _ranked(
+    judged: Iterable[Judged], named: Mapping[Sequence, Judged], open_pairs: Iterable[Pair], rules: IdentificationRules
+) -> dict[Sequence, list[Judged]]:
+    """The candidates of every sequence that no person named, one a series, the best first."""
+    ranked = {
+        sequence: [item] for pair, items in open_pairs for sequence, item in zip(pair.sequences, items, strict=True)
+    }
+    series_named = {item.facts.uid for item in named.values()}
+    for sequence in Sequence:
+        if sequence not in named and sequence not in ranked:
+            candidates = [one for one in judged if one.sequence is sequence and one.facts.uid not in series_named]
+            if candidates:
+                ranked[sequence] = sorted(_best_of_series(candidates), key=lambda one: rank(one, rules))
+    return ranked
+
+
+def _best_of_series(candidates: list[Judged]) -> list[Judged]:
     """Of every series the part that suits best."""
-    best: dict[str, _Judged] = {}
+    best: dict[str, Judged] = {}
     for item in candidates:
         before = best.get(item.facts.uid)
-        if before is None or _within_series(item) < _within_series(before):
+        if before is None or within_series(item) < within_series(before):
             best[item.facts.uid] = item
     return list(best.values())
 
 
-def _within_series(item: _Judged) -> tuple[Any, ...]:
-    return (_uncertain(item), *standing(item.facts, item.weighting))
+def _others(
+    ranked: Mapping[Sequence, list[Judged]], taken: Mapping[Sequence, Judged]
+) -> dict[Sequence, tuple[SecondChoice, ...]]:
+    """What to fall back to where a chosen series can't be read."""
+    chosen = {item.facts.uid for item in taken.values()}
+    others = {
+        sequence: tuple(SecondChoice(one.facts.uid, one.facts.part) for one in items if one.facts.uid not in chosen)
+        for sequence, items in sorted(ranked.items())
+    }
+    return {sequence: choices for sequence, choices in others.items() if choices}
 
 
-def _times(item: _Judged, judged: list[_Judged]) -> list[_Judged]:
+def _times(item: Judged, judged: list[Judged]) -> list[Judged]:
     """The same image of the same series at every time it was taken, the earliest first."""
     by_key = {one.facts.key: one for one in judged if one.weighting is item.weighting and not one.excluded}
     return [by_key[facts.key] for facts in at_other_times(item.facts, (one.facts for one in by_key.values()))]
 
 
-def _contrast_within(taken: Mapping[Sequence, _Judged], judged: list[_Judged]) -> tuple[OpenPair, list[_Judged]] | None:
+def _contrast_within(taken: Mapping[Sequence, Judged], judged: list[Judged]) -> tuple[OpenPair, list[Judged]] | None:
     """One series with T1 at two times, where T1 or T1C lacks: perhaps before and after contrast; images must tell."""
     known = taken.keys() & {Sequence.T1, Sequence.T1C}
     if len(known) != 1:
@@ -148,9 +145,7 @@ def _contrast_within(taken: Mapping[Sequence, _Judged], judged: list[_Judged]) -
     return OpenPair((Sequence.T1, Sequence.T1C), reason), [times[0], times[-1]]
 
 
-def _rivals(
-    taken: Mapping[Sequence, _Judged], judged: list[_Judged], open_pairs: tuple[OpenPair, ...]
-) -> tuple[Rivals, ...]:
+def _rivals(taken: Mapping[Sequence, Judged], judged: list[Judged], open_pairs: list[OpenPair]) -> tuple[Rivals, ...]:
     """Where a T1 was taken several times in one series, contrast may have been given between."""
     found = []
     if any(Sequence.T1C in pair.sequences for pair in open_pairs):
@@ -164,19 +159,36 @@ def _rivals(
     return tuple(found)
 
 
-def _open_t1(judged: list[_Judged]) -> tuple[OpenPair, list[_Judged]] | None:
-    """Two T1 of one kind and no mark of contrast in the study: the earlier is taken for native until images tell."""
-    unmarked = [item for item in judged if item.weighting is Weighting.T1 and item.sequence is None]
-    marked = [item for item in judged if item.sequence in (Sequence.T1, Sequence.T1C)]
-    if marked or len(unmarked) != 2 or not same_kind(unmarked[0].facts, unmarked[1].facts):
+def _flags(taken: Mapping[Sequence, Judged], left_out: list[Judged]) -> tuple[Flag, ...]:
+    derived = [sequence.value for sequence, item in taken.items() if item.facts.derived]
+    numbers = sorted({str(one.facts.number) for one in left_out if one.weighting and one.facts.number is not None})
+    flags = []
+    if derived:
+        flags.append(Flag("DERIVED_IMAGES", f"{', '.join(derived)}."))
+    if any(one.weighting for one in left_out):
+        flags.append(Flag("OTHER_SESSION_LEFT_OUT", f"Series {', '.join(numbers)}." if numbers else ""))
+    return tuple(flags)
+
+
+def _open_t1(judged: list[Judged], rules: IdentificationRules) -> Pair | None:
+    """Two T1 and nothing that tells which was taken after contrast: the earlier is taken for native until images tell.
+
+    Nothing are two of one kind without a mark, and several that all have the same weak one.
+    """
+    t1_series = [item for item in judged if item.weighting is Weighting.T1]
+    marks = {item.sequence for item in t1_series}
+    if marks == {None} and len(t1_series) == 2 and same_kind(t1_series[0].facts, t1_series[1].facts):
+        reason = "two equal T1, and no header tells which was taken after contrast"
+    elif len(marks) == 1 and len(t1_series) >= 2 and all(item.weak_mark for item in t1_series):
+        t1_series = sorted(t1_series, key=lambda item: rank(item, rules))[:2]
+        reason = "all T1 have the same mark, and a weak one"
+    else:
         return None
-    unmarked.sort(key=lambda item: (item.facts.moment or 0.0, item.facts.key))
-    return OpenPair(
-        (Sequence.T1, Sequence.T1C), "two equal T1, and no header tells which was taken after contrast"
-    ), unmarked
+    t1_series.sort(key=lambda item: (item.facts.moment or 0.0, item.facts.key))
+    return OpenPair((Sequence.T1, Sequence.T1C), reason), t1_series
 
 
-def _open_t2(judged: list[_Judged]) -> tuple[OpenPair, list[_Judged]] | None:
+def _open_t2(judged: list[Judged]) -> Pair | None:
     """Two series with long times and nothing else said: the longer TR is taken for FLAIR until images tell."""
     unnamed = [item for item in judged if item.t2_or_flair]
     named = [item for item in judged if item.sequence in (Sequence.T2, Sequence.FLAIR) and not item.t2_or_flair]
@@ -188,6 +200,22 @@ def _open_t2(judged: list[_Judged]) -> tuple[OpenPair, list[_Judged]] | None:
     ), unnamed
 
 
+def _doubted(
+    ranked: Mapping[Sequence, list[Judged]], found: list[OpenPair], judged: Iterable[Judged], rules: IdentificationRules
+) -> Iterator[OpenPair]:
+    """Pairs that one source alone tells apart, or of which two sources say opposite things."""
+    settled = {sequence for pair in found for sequence in pair.sequences}
+    best = {sequence: items[0] for sequence, items in ranked.items() if sequence not in settled}
+    if Sequence.T1 in best and Sequence.T1C in best:
+        session = [item.facts for item in judged if item.facts.modality == "MR"]
+        doubt, reason = doubt_of(best[Sequence.T1].facts, best[Sequence.T1C].facts, session, rules)
+        if doubt is not Doubt.NONE:
+            yield OpenPair((Sequence.T1, Sequence.T1C), reason, doubt is Doubt.STATED)
+    pair = (Sequence.T2, Sequence.FLAIR)
+    if all(sequence in best and not measured(best[sequence].facts) for sequence in pair):
+        yield OpenPair(pair, "T2 and FLAIR by their descriptions alone", stated=True)
+
+
 def _require_mr(study: list[Facts]) -> None:
     if all(facts.modality in _NO_IMAGES for facts in study):
         raise GlioLoopError("STUDY_EMPTY", f"{len(study)} series without images." if study else "")
@@ -196,14 +224,14 @@ def _require_mr(study: list[Facts]) -> None:
         raise GlioLoopError("NO_MR", f"Modalities: {modalities}.")
 
 
-def _named(judged: list[_Judged], override: Mapping[Sequence, str]) -> dict[Sequence, _Judged]:
+def _named(judged: list[Judged], override: Mapping[Sequence, str]) -> dict[Sequence, Judged]:
     """What overrides name; of a series with several parts the one that suits the sequence best."""
     named = {}
     for sequence, key in override.items():
         parts = [item for item in judged if key and key in (item.facts.uid, item.facts.orthanc_id)]
         if not parts:
             raise GlioLoopError("SERIES_UNKNOWN", f"{sequence.value}: {key} is not a series of this study.")
-        best = min(parts, key=lambda item: (item.sequence is not sequence, bool(item.excluded), _within_series(item)))
+        best = min(parts, key=lambda item: (item.sequence is not sequence, bool(item.excluded), within_series(item)))
         excluded = exclusions(best.facts, IdentificationRules())
         if {item.code for item in excluded} & {"NOT_MR", "OWN_OBJECT", "COLOUR"}:
             raise GlioLoopError("SERIES_UNKNOWN", f"{sequence.value}: {key} is not a series of grey MR images.")
@@ -213,127 +241,123 @@ def _named(judged: list[_Judged], override: Mapping[Sequence, str]) -> dict[Sequ
     return named
 
 
-def _judge_all(study: list[Facts], rules: IdentificationRules) -> list[_Judged]:
-    judged = [_weigh(facts, rules) for facts in study]
-    t1_series = [item.facts for item in judged if item.weighting is Weighting.T1]
-    mr = [facts for facts in study if facts.modality == "MR"]
-    contrast = judge(t1_series, mr, rules) if t1_series else {}
-    blanket = agent_everywhere(item.facts for item in judged if item.weighting is not None)
-    return [_with_sequence(item, contrast.get(item.facts.key), blanket) for item in judged]
+def _judge_all(study: list[Facts], rules: IdentificationRules) -> tuple[list[Judged], list[Judged]]:
+    """Every series judged, those of other examinations excluded; and these as they would have been judged."""
+    sessions = [_judge_session(group, rules) for group in sessions_of([one for one in study if one.modality == "MR"])]
+    here = _examination(sessions)
+    elsewhere = [item for index, session in enumerate(sessions) if index != here for item in session]
+    other_session = Exclusion("OTHER_SESSION", f"{MEANING['OTHER_SESSION']}: hours or days apart")
+    excluded = [
+        Judged(item.facts, {}, (*item.reasons, other_session.text), (*item.excluded, other_session))
+        for item in elsewhere
+    ]
+    no_mr = [_weigh(facts, rules) for facts in study if facts.modality != "MR"]
+    return [*sessions[here], *excluded, *no_mr], elsewhere
 
 
-def _weigh(facts: Facts, rules: IdentificationRules) -> _Judged:
+def _examination(sessions: list[list[Judged]]) -> int:
+    """The latest session with at least two kinds of sequences; a single series is no examination."""
+    kinds = [len({item.sequence or item.weighting for item in session if item.weighting}) for session in sessions]
+    several = [index for index, count in enumerate(kinds) if count >= 2]
+    return several[-1] if several else max(range(len(kinds)), key=lambda index: (kinds[index], index))
+
+
+def _judge_session(session: list[Facts], rules: IdentificationRules) -> list[Judged]:
+    """Every series of an examination judged; a derived one is excluded where an original stands for its sequence."""
+    weighed = [_weigh(facts, rules) for facts in session]
+    originals = _with_contrast([item for item in weighed if not item.facts.derived], session, rules)
+    found = {item.facts.key: item.sequence for item in originals}
+    whole = _with_contrast(weighed, session, rules)
+    if any(item.sequence is not found.get(item.facts.key, item.sequence) for item in whole):
+        # derived copies beside their originals: nothing more can be learnt from them
+        derived = [
+            _copy(item, rules) if item.weighting is Weighting.T1 else item for item in whole if item.facts.derived
+        ]
+        whole = [*originals, *derived]
+    return [_copy(one, rules) if one.facts.derived and one.sequence in found.values() else one for one in whole]
+
+
+def _copy(item: Judged, rules: IdentificationRules) -> Judged:
+    if item.weighting is None or "DERIVED" in rules.ignored_exclusions:
+        return item
+    copy = Exclusion("DERIVED", f"{MEANING['DERIVED']}: image type " + "\\".join(item.facts.image_type[:2]))
+    return Judged(item.facts, {}, (*item.reasons, copy.text), (copy,))
+
+
+def _with_contrast(weighed: list[Judged], session: list[Facts], rules: IdentificationRules) -> list[Judged]:
+    t1_series = [item.facts for item in weighed if item.weighting is Weighting.T1]
+    contrast = judge(t1_series, session, rules)
+    blanket = agent_everywhere(item.facts for item in weighed if item.weighting is not None)
+    return [_with_sequence(item, contrast.get(item.facts.key), blanket) for item in weighed]
+
+
+def _weigh(facts: Facts, rules: IdentificationRules) -> Judged:
     excluded = exclusions(facts, rules)
     if excluded:
-        return _Judged(facts, {}, tuple(item.text for item in excluded), excluded)
+        return Judged(facts, {}, tuple(item.text for item in excluded), excluded)
     evidence = evidence_of(facts, rules)
     scores = scores_of(evidence)
     ordered = sorted(scores, key=lambda weighting: -scores[weighting])
     best, second = ordered[0], ordered[1]
     reasons = tuple(dict.fromkeys(f"{item.reason}" for item in evidence))
     if scores[best] < LIKELY:
-        return _Judged(facts, scores, (*reasons, "the header does not tell the weighting"))
+        return Judged(facts, scores, (*reasons, "the header does not tell the weighting"))
     if scores[best] - scores[second] < MARGIN:
         fluid = {best, second} == {Weighting.T2, Weighting.FLAIR}
-        return _Judged(facts, scores, (*reasons, f"{best} and {second} are equally likely"), t2_or_flair=fluid)
-    return _Judged(
+        return Judged(facts, scores, (*reasons, f"{best} and {second} are equally likely"), t2_or_flair=fluid)
+    return Judged(
         facts, scores, reasons, weighting=best, t2_or_flair=best is Weighting.T2 and only_timing(facts, rules)
     )
 
 
-def _with_sequence(item: _Judged, contrast: ContrastEvidence | None, blanket: bool) -> _Judged:
-    if item.weighting is None:
+def _with_sequence(item: Judged, contrast: ContrastEvidence | None, blanket: bool) -> Judged:
+    if item.weighting is None or contrast is None:
         return item
-    if item.weighting is not Weighting.T1 or contrast is None:
+    if item.weighting is not Weighting.T1:
         sequence = Sequence.T2 if item.weighting is Weighting.T2 else Sequence.FLAIR
-        return replace(item, sequence=sequence)
+        enhanced = contrast.contrast is Contrast.ENHANCED
+        told = enhanced and not contrast.by_time and not (contrast.by_agent and blanket)
+        return replace(item, sequence=sequence, told_enhanced=told, after_injection=enhanced)
     sequences = {Contrast.NATIVE: Sequence.T1, Contrast.ENHANCED: Sequence.T1C}
     return replace(
         item,
         reasons=(*item.reasons, f"contrast {contrast.contrast}: {contrast.reason}"),
         sequence=sequences.get(contrast.contrast),
         sure=contrast.sure and not (contrast.by_agent and blanket),
+        weak_mark=contrast.weak and not contrast.sure,
     )
-
-
-def _rank(item: _Judged, rules: IdentificationRules) -> tuple[float | str, ...]:
-    """Lower is better: certainty, the preference in its order, score, UID."""
-    return (
-        _uncertain(item),
-        *(_preference_key(name, item, rules) for name in rules.preference),
-        -item.score,
-        item.facts.key,
-    )
-
-
-def _uncertain(item: _Judged) -> int:
-    return (item.score < CERTAIN) + (not item.sure)
-
-
-def _preference_key(name: str, item: _Judged, rules: IdentificationRules) -> float:
-    facts = item.facts
-    keys: dict[str, float] = {
-        "3d": 0.0 if facts.three_d else 1.0,
-        "plane": 0.0 if facts.three_d else float(_plane_rank(facts.plane, rules)),
-        "slices": -float(facts.slices),
-        "thickness": facts.thickness or facts.distance or 99.0,
-        "corrected": 1.0 if "ND" in facts.image_type else 0.0,
-        "later": -(facts.moment or 0.0),
-    }
-    return keys[name]
-
-
-def _plane_rank(plane: str, rules: IdentificationRules) -> int:
-    order = [str(name) for name in rules.plane_order]
-    return order.index(plane) if plane in order else len(order)
-
-
-_PREFERRED = {
-    "3d": "3D before 2D",
-    "plane": "preferred plane",
-    "slices": "more slices",
-    "thickness": "thinner slices",
-    "corrected": "distortion corrected",
-    "later": "acquired later",
-}
-
-
-def _preference(best: _Judged, best_of_series: list[_Judged], rules: IdentificationRules) -> str:
-    """What set the best apart from the runner-up."""
-    if len(best_of_series) == 1:
-        return "the part of the series that suits best"
-    second = min((item for item in best_of_series if item is not best), key=lambda item: _rank(item, rules))
-    for index, (a, b) in enumerate(zip(_rank(best, rules), _rank(second, rules), strict=True)):
-        if a != b:
-            names = ("more certain", *(_PREFERRED[name] for name in rules.preference), "higher score", "lowest UID")
-            return names[index]
-    return "lowest UID"
 
 
 def _verdict(
-    item: _Judged,
-    chosen: Mapping[Sequence, _Judged],
-    named: Mapping[Sequence, _Judged],
-    preferred: Mapping[Sequence, str],
-    open_pairs: tuple[OpenPair, ...],
+    item: Judged,
+    chosen: Mapping[Sequence, Judged],
+    named: Mapping[Sequence, Judged],
+    ranked: Mapping[Sequence, list[Judged]],
+    pairs: Iterable[OpenPair],
+    rules: IdentificationRules,
 ) -> SeriesVerdict:
     facts = item.facts
     taken = next((sequence for sequence, one in chosen.items() if one.facts.key == facts.key), None)
     sequence, reasons = taken or item.sequence, list(item.reasons)
+    candidates = ranked.get(sequence, []) if sequence else []
+    decided = what_decided(candidates[0], candidates[1], rules) if len(candidates) > 1 else ""
+    if len(candidates) == 1 and facts.part is not None:
+        decided = "the part of the series that suits best"
     name: VerdictName = "excluded" if item.excluded else "candidate" if item.sequence else "unmatched"
     if taken:
         name = "chosen"
         if taken in named:
             reasons.append(f"named for {taken.value} on request")
-        elif taken in preferred:
-            reasons.append(f"preferred to other candidates: {preferred[taken]}")
-        reasons += [
-            f"{' or '.join(pair.sequences)}: the images will tell" for pair in open_pairs if taken in pair.sequences
-        ]
+        elif decided:
+            reasons.append(f"preferred to other candidates: {decided}")
+        for pair in pairs:
+            if taken in pair.sequences:
+                asked = "the images are asked" if pair.stated else "the images will tell"
+                reasons += [pair.reason, f"{' or '.join(pair.sequences)}: {asked}"]
     elif item.sequence and item.sequence in chosen and chosen[item.sequence].facts.uid == facts.uid:
         reasons.append(f"another part of the series was taken for {item.sequence.value}")
     elif item.sequence:
-        why = "one was named on request" if item.sequence in named else preferred.get(item.sequence, "")
+        why = "one was named on request" if item.sequence in named else decided
         reasons.append(f"another series was taken for {item.sequence.value}: {why}")
     return SeriesVerdict(
         series_instance_uid=facts.uid,

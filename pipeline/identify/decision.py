@@ -97,18 +97,21 @@ def _part(stored: Mapping[str, Any] | None) -> SeriesPart | None:
 
 @dataclass(frozen=True)
 class OpenPair:
-    """Two series and two sequences that no header tells apart: the images must, once they are read.
+    """Two series and two sequences that headers do not tell apart, or by one source alone: the images are asked.
 
     Attributes
     ----------
     sequences
         T1 and T1C, or T2 and FLAIR.
     reason
-        Why the headers do not tell.
+        What the headers tell.
+    stated
+        Whether the headers are taken at their word where the images say nothing.
     """
 
     sequences: tuple[Sequence, Sequence]
     reason: str
+    stated: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,23 @@ class Rivals:
 
 
 @dataclass(frozen=True)
+class SecondChoice:
+    """A series, or a part of one, that stands in where the chosen one can't be read."""
+
+    series_instance_uid: str
+    part: SeriesPart | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As jobs store it."""
+        return {"series": self.series_instance_uid, "part": None if self.part is None else self.part.as_json()}
+
+    @staticmethod
+    def from_json(stored: Mapping[str, Any]) -> "SecondChoice":
+        """Inverse of :meth:`as_json`."""
+        return SecondChoice(stored["series"], _part(stored["part"]))
+
+
+@dataclass(frozen=True)
 class Decision:
     """Which series stands for which sequence.
 
@@ -154,6 +174,12 @@ class Decision:
         One a series, in the order of series number and UID.
     open
         Sequences whose two series are chosen, but may be the other way round.
+    named
+        Sequences whose series a person named.
+    others
+        What to fall back to where the chosen series can't be read, per sequence, the best first.
+    flags
+        What is to be looked at with care: derived images, series of another examination.
     unsure
         Sequences whose series might be its look-alike (T1 and T1C, T2 and FLAIR): right where the study has both,
         a guess where it has one.
@@ -169,6 +195,9 @@ class Decision:
     unsure: tuple[Sequence, ...] = ()
     parts: dict[Sequence, SeriesPart] = field(default_factory=dict)
     rivals: tuple[Rivals, ...] = ()
+    named: tuple[Sequence, ...] = ()
+    others: dict[Sequence, tuple[SecondChoice, ...]] = field(default_factory=dict)
+    flags: tuple[Flag, ...] = ()
 
     @property
     def missing(self) -> tuple[Sequence, ...]:
@@ -181,25 +210,42 @@ class Decision:
             "chosen": {sequence.value: uid for sequence, uid in self.chosen.items()},
             "missing": [sequence.value for sequence in self.missing],
             "series": [verdict.as_json() for verdict in self.verdicts],
-            "open": [{"sequences": [one.value for one in pair.sequences], "reason": pair.reason} for pair in self.open],
+            "open": [
+                {"sequences": [one.value for one in pair.sequences], "reason": pair.reason, "stated": pair.stated}
+                for pair in self.open
+            ],
             "unsure": [sequence.value for sequence in self.unsure],
             "parts": {sequence.value: part.as_json() for sequence, part in self.parts.items()},
             "rivals": [rivals.as_json() for rivals in self.rivals],
+            "named": [sequence.value for sequence in self.named],
+            "others": {sequence.value: [one.as_json() for one in choices] for sequence, choices in self.others.items()},
+            "flags": [{"code": flag.code, "detail": flag.detail} for flag in self.flags],
         }
 
     @staticmethod
     def from_json(stored: Mapping[str, Any]) -> "Decision":
         """Inverse of :meth:`as_json`."""
+        # jobs queued by earlier versions lack what came later
         return Decision(
             chosen={Sequence(name): uid for name, uid in stored["chosen"].items()},
             verdicts=tuple(SeriesVerdict.from_json(item) for item in stored["series"]),
             open=tuple(
-                OpenPair((Sequence(pair["sequences"][0]), Sequence(pair["sequences"][1])), pair["reason"])
-                for pair in stored.get("open", ())  # jobs queued by earlier versions have none
+                OpenPair(
+                    (Sequence(pair["sequences"][0]), Sequence(pair["sequences"][1])),
+                    pair["reason"],
+                    pair.get("stated", False),
+                )
+                for pair in stored.get("open", ())
             ),
             unsure=tuple(Sequence(name) for name in stored.get("unsure", ())),
             parts={Sequence(name): SeriesPart.from_json(part) for name, part in stored.get("parts", {}).items()},
             rivals=tuple(Rivals.from_json(one) for one in stored.get("rivals", ())),
+            named=tuple(Sequence(name) for name in stored.get("named", ())),
+            others={
+                Sequence(name): tuple(SecondChoice.from_json(one) for one in choices)
+                for name, choices in stored.get("others", {}).items()
+            },
+            flags=tuple(Flag(one["code"], one["detail"]) for one in stored.get("flags", ())),
         )
 
     def settled(self, pair: OpenPair, swapped: bool, reason: str) -> "Decision":
@@ -276,7 +322,7 @@ class Decision:
         Returns
         -------
         tuple
-            ``SEQUENCE_LACKING`` where the study is done without a sequence.
+            ``SEQUENCE_LACKING`` where the study is done without a sequence; what the decision is flagged with.
 
         Raises
         ------
@@ -286,7 +332,7 @@ class Decision:
         """
         names = ", ".join(sequence.value for sequence in self.missing)
         if self.suffices(may_lack):
-            return (Flag("SEQUENCE_LACKING", f"Missing: {names}."),) if names else ()
+            return ((Flag("SEQUENCE_LACKING", f"Missing: {names}."),) if names else ()) + self.flags
         mr = [v for v in self.verdicts if "NOT_MR" not in {exclusion.code for exclusion in v.exclusions}]
         elsewhere = bool(mr) and all("NOT_HEAD" in {exclusion.code for exclusion in v.exclusions} for v in mr)
         code = "NOT_HEAD" if elsewhere else "SEQUENCE_MISSING"

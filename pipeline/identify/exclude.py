@@ -1,13 +1,15 @@
 """Series that are never a candidate, each with a code and the reason."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.identify.facts import Facts
 from pipeline.identify.parts import is_mr_image
 from pipeline.identify.rules import IdentificationRules
+from pipeline.identify.score import tells_weighting
 from pipeline.identify.siblings import FAT_OR_OPPOSED, image_words
-from pipeline.identify.vocabulary import EXCLUDED, HEAD, first_match
+from pipeline.identify.vocabulary import AFTER_ANOTHER, ALSO_OTHERWISE, ELSEWHERE, EXCLUDED, HEAD, first_match
 from pipeline.names import MANUFACTURER
 
 MEANING: dict[str, str] = {
@@ -15,7 +17,8 @@ MEANING: dict[str, str] = {
     "OWN_OBJECT": "made by this node",
     "COLOUR": "colour image",
     "LOCALIZER": "localizer, survey or calibration",
-    "DERIVED": "derived from other images",
+    "DERIVED": "derived from other images, and there are originals",
+    "OTHER_SESSION": "of another examination",
     "PROJECTION": "reformatted or projected (MPR, MIP)",
     "SUBTRACTION": "subtraction",
     "DIFFUSION": "diffusion-weighted or a map made from it",
@@ -42,9 +45,22 @@ MEANING: dict[str, str] = {
 # values of ImageType (and of frame types and acquisition contrasts) that tell on their own
 _TYPES: dict[str, frozenset[str]] = {
     "LOCALIZER": frozenset({"LOCALIZER", "SCOUT", "SURVEY"}),
-    "SUBTRACTION": frozenset({"SUBTRACTION", "SUB", "SUBTRACT"}),
+    "SUBTRACTION": frozenset({"SUB", "DIFFERENCE"}),
     "PROJECTION": frozenset(
-        {"MPR", "MIP", "PROJECTION IMAGE", "REFORMATTED", "MAX_IP", "MIN_IP", "MNIP", "CURVED_MPR", "CPR", "VOLREN"}
+        {
+            "MPR",
+            "MIP",
+            "PROJECTION IMAGE",
+            "REFORMATTED",
+            "MAX_IP",
+            "MIN_IP",
+            "MNIP",
+            "CURVED_MPR",
+            "CPR",
+            "VOLREN",
+            "SCREEN SAVE",
+            "COLLAGE",
+        }
     ),
     "DIFFUSION": frozenset(
         {
@@ -81,6 +97,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "LOCALIZER": (r"localizer|scout|aahead",),
     "SPECTROSCOPY": (r"\bsvs_|\bcsi_|press|steam|probe-p",),
 }
+
+# what a derived image may be that no longer shows the anatomy as it was measured
+_MAPS = ("SUBTRACTION", "DIFFUSION", "PERFUSION", "PROJECTION", "QUANTITATIVE", "ANGIOGRAPHY", "FUNCTIONAL")
 
 _SEVERE = ("NOT_MR", "OWN_OBJECT", "COLOUR")  # a site cannot switch these off
 
@@ -137,8 +156,8 @@ def _by_image_type(facts: Facts) -> Iterator[tuple[str, str]]:
         hit = sorted(told & values)
         if hit:
             yield code, f"image type {hit[0]}"
-    if facts.image_type[:1] == ("DERIVED",) and facts.image_type[1:2] != ("PRIMARY",):
-        yield "DERIVED", "image type " + "\\".join(facts.image_type[:2])
+    if any(value.startswith("SUBTR") for value in told):
+        yield "SUBTRACTION", "image type"
     for code, patterns in _NAMES.items():
         hit_name = first_match(patterns, facts.name)
         if hit_name:
@@ -161,10 +180,21 @@ def _by_timing(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _by_description(facts: Facts, rules: IdentificationRules) -> Iterator[tuple[str, str]]:
+    text = facts.text
+    for pattern in AFTER_ANOTHER:
+        text = re.sub(pattern, " | ", text)
     for code, patterns in EXCLUDED.items():
-        hit = first_match(patterns, facts.text)
+        hit = first_match(patterns, text)
         if hit:
             yield code, f"description has '{hit}'"
+    for code, patterns in ALSO_OTHERWISE.items():
+        hit = first_match(patterns, text)
+        if hit and not tells_weighting(facts, rules):
+            yield code, f"description has '{hit}'"
+    for code in _MAPS if facts.derived else ():
+        hit = first_match(EXCLUDED[code], facts.derivation)
+        if hit:
+            yield code, f"its derivation has '{hit}'"
     # Siemens calls its MPRAGE "t1_mpr": the word alone does not make a reformatted series
     if first_match((r"\bmpr\b",), facts.text) and facts.image_type[:1] != ("ORIGINAL",):
         yield "PROJECTION", "description has 'mpr'"
@@ -174,7 +204,7 @@ def _by_description(facts: Facts, rules: IdentificationRules) -> Iterator[tuple[
 
 
 def _by_extent(facts: Facts, rules: IdentificationRules) -> Iterator[tuple[str, str]]:
-    if facts.body and not first_match((HEAD,), f"{facts.body} {facts.text}"):
+    if first_match(ELSEWHERE, facts.body) and not first_match((HEAD,), f"{facts.body} {facts.text}"):
         yield "NOT_HEAD", facts.body
     if facts.volumes > 1:
         yield "MANY_VOLUMES", f"{facts.volumes} images at each position"

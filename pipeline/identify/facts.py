@@ -3,11 +3,8 @@
 Everything here is tolerant: a value that is absent, empty, zero or malformed is None or empty.
 """
 
-import re
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pydicom.multival
@@ -16,15 +13,35 @@ from pydicom.dataset import Dataset
 from pipeline.exhaustion import raise_if_exhausted
 from pipeline.identify.header import SeriesHeader
 from pipeline.identify.parts import SeriesPart, vendor_image_type
+from pipeline.identify.times import acquired, on_day
+from pipeline.identify.wording import normalise
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Whose images a series holds: PatientID, the words of the name, the birth date; empty where unknown."""
+
+    identifier: str
+    name: frozenset[str]
+    birth_date: str
+
+    def is_another_than(self, other: "Patient") -> bool:
+        """Whether two are surely two persons: what only one of them states, and how a name is written, says nothing."""
+        if self.identifier and other.identifier and self.identifier != other.identifier:
+            return True
+        born = self.birth_date and other.birth_date and self.birth_date != other.birth_date
+        return bool(born or (self.name and other.name and not self.name & other.name))
 
 
 @dataclass(frozen=True)
 class Facts:
     """One series as identification sees it.
 
-    Times are milliseconds, lengths millimetres, angles degrees; ``moment`` is seconds since an arbitrary epoch.
-    ``text`` is the normalised SeriesDescription and ProtocolName, ``name`` the pulse sequence's name as the
-    scanner calls it. ``part`` is None unless the header is of one part of a series.
+    Times are milliseconds, lengths millimetres, angles degrees. ``day`` is when the series was acquired (YYYYMMDD,
+    empty where unknown), ``moment`` the same to the second since an arbitrary epoch, None without a time. ``text`` is
+    the normalised SeriesDescription and ProtocolName, ``derivation`` what a derived image says of its making,
+    ``name`` the pulse sequence's name as the scanner calls it. ``part`` is None unless the header is of one part of a
+    series.
     """
 
     uid: str
@@ -64,7 +81,16 @@ class Facts:
     distance: float | None
     field_of_view: float | None
     plane: str
+    day: str
     moment: float | None
+    derivation: str
+    patient: "Patient"
+    study_uid: str
+
+    @property
+    def derived(self) -> bool:
+        """Whether the images were made from others: defaced, anonymised, corrected, or a map."""
+        return self.image_type[:1] == ("DERIVED",) and self.image_type[1:2] != ("PRIMARY",)
 
     @property
     def key(self) -> str:
@@ -78,17 +104,6 @@ class Facts:
             return self.extent
         step = self.distance or self.thickness
         return None if step is None else step * self.slices
-
-
-def normalise(text: str) -> str:
-    """Lower case, no accents, camel case and separators as single spaces; ``+`` and ``*`` stay."""
-    text = re.sub(r"(?<=[a-z])(?=[A-Z][A-Za-z0-9])|(?<=[0-9])(?=[A-Z][a-z])", " ", text)
-    text = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
-    text = "".join(c for c in text if not unicodedata.combining(c)).lower()
-    text = re.sub(r"\bw ?/ ?o\b", " without ", text)
-    text = re.sub(r"\bw ?/", " with ", text)
-    text = re.sub(r"(?<=[\s_])- ?(c|gd|km|k)\b", r" ohne \1", text)  # "T1 -C" means without
-    return re.sub(r"[^a-z0-9+*]+", " ", text).strip()
 
 
 def facts_of_study(headers: Iterable[SeriesHeader]) -> list[Facts]:
@@ -108,7 +123,16 @@ def facts_of_study(headers: Iterable[SeriesHeader]) -> list[Facts]:
         for protocol, described in descriptions.items()
         if len(set(described)) >= 3 and 2 * len(described) >= len(study)
     }
-    return [facts_of(header, of_the_exam) for header in study]
+    return _on_one_calendar([facts_of(header, of_the_exam) for header in study])
+
+
+def _on_one_calendar(study: list[Facts]) -> list[Facts]:
+    """Times without a date are of the study's only day; where there are several, nothing is known of them."""
+    days = {facts.day for facts in study if facts.day}
+    if not days:
+        return study
+    day = days.pop() if len(days) == 1 else ""
+    return [facts if facts.day else replace(facts, day=day, moment=on_day(day, facts.moment)) for facts in study]
 
 
 def _key(header: SeriesHeader) -> tuple[str, str]:
@@ -122,6 +146,7 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
     if protocol in exam_protocols:
         protocol = ""
     frames = look.number("NumberOfFrames") or 1
+    day, moment = acquired(look.text)
     return Facts(
         uid=header.series_instance_uid,
         orthanc_id=header.orthanc_id,
@@ -131,8 +156,8 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
         modality=look.text("Modality").upper(),
         sop_class=look.text("SOPClassUID"),
         manufacturer=look.text("Manufacturer").lower(),
-        text=normalise(f"{description} | {protocol}"),
-        study_text=normalise(f"{look.text('StudyDescription')} | {look.text('RequestedProcedureDescription')}"),
+        text=_joined(description, protocol),
+        study_text=_joined(look.text("StudyDescription"), look.text("RequestedProcedureDescription")),
         name=_sequence_name(look),
         image_type=look.words("ImageType") + look.words("FrameType") + look.words("ComplexImageComponent"),
         scanning=frozenset(look.words("ScanningSequence")),
@@ -161,8 +186,28 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
         distance=_distance(look),
         field_of_view=_field_of_view(look),
         plane=_plane(look),
-        moment=_moment(look),
+        day=day,
+        moment=moment,
+        derivation=_derivation(look),
+        patient=_patient(look),
+        study_uid=look.text("StudyInstanceUID"),
     )
+
+
+def _joined(*texts: str) -> str:
+    """Normalised, equal texts once; words of two texts are not one phrase."""
+    return " | ".join(dict.fromkeys(normal for text in texts if (normal := normalise(text))))
+
+
+def _patient(look: "_Lookup") -> Patient:
+    name = normalise(look.text("PatientName").split("=")[0])
+    birth_date = "".join(c for c in look.text("PatientBirthDate") if c.isdigit())
+    return Patient(look.text("PatientID"), frozenset(name.split()), birth_date)
+
+
+def _derivation(look: "_Lookup") -> str:
+    codes = [str(item.get("CodeMeaning", "")) for item in look.value("DerivationCodeSequence") or []]
+    return _joined(look.text("DerivationDescription"), *codes)
 
 
 class _Lookup:
@@ -305,26 +350,3 @@ def _plane(look: _Lookup) -> str:
     (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
     normal = (abs(b * f - c * e), abs(c * d - a * f), abs(a * e - b * d))
     return ("sagittal", "coronal", "axial")[normal.index(max(normal))]
-
-
-def _moment(look: _Lookup) -> float | None:
-    """When the series was acquired; the series' own time where the acquisition's is unknown."""
-    for combined in ("AcquisitionDateTime", "FrameAcquisitionDateTime"):
-        moment = _parsed(look.text(combined).split("+")[0].split("-")[0])
-        if moment is not None:
-            return moment
-    day = look.text("AcquisitionDate") or look.text("SeriesDate") or look.text("StudyDate") or "20000101"
-    for clock in ("AcquisitionTime", "SeriesTime", "ContentTime"):
-        moment = _parsed(day + look.text(clock).replace(":", "")) if look.text(clock) else None
-        if moment is not None:
-            return moment
-    return None
-
-
-def _parsed(text: str) -> float | None:
-    whole, _, fraction = text.partition(".")
-    try:
-        parsed = datetime.strptime(whole[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return parsed.timestamp() + (float(f"0.{fraction}") if fraction.isdigit() else 0.0)

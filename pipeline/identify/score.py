@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pipeline.identify.facts import Facts
 from pipeline.identify.rules import IdentificationRules
-from pipeline.identify.vocabulary import FLAIR, T1, T2, first_match
+from pipeline.identify.vocabulary import FLAIR, SINGLE_SHOT, T1, T2, first_match
 
 
 class Weighting(StrEnum):
@@ -40,6 +40,18 @@ def only_timing(facts: Facts, rules: IdentificationRules) -> bool:
     """Whether nothing but TR and TE tells T2 from FLAIR: an inversion time is not always written."""
     told = (*_declared(facts), *_name(facts), *_description(facts, rules))
     return not any(item.weighting in (Weighting.T2, Weighting.FLAIR) and item.points > 0 for item in told)
+
+
+def tells_weighting(facts: Facts, rules: IdentificationRules) -> bool:
+    """Whether the description names a weighting that the attributes, where they are there, do not deny."""
+    named = scores_of(_description(facts, rules))
+    best = max(named, key=lambda weighting: named[weighting])
+    return named[best] >= LIKELY and scores_of((*_declared(facts), *_timing(facts)))[best] >= 0
+
+
+def measured(facts: Facts) -> bool:
+    """Whether attributes, and not descriptions alone, tell a weighting."""
+    return any(item.points > 0 for item in (*_declared(facts), *_timing(facts), *_name(facts)))
 
 
 def scores_of(evidence: Iterable[Evidence]) -> dict[Weighting, float]:
@@ -161,11 +173,7 @@ _PROTON_DENSITY = (r"\bpd\b|\bproton\w*|\bdp\b|\bdensit\w*",)
 
 
 def _quality(facts: Facts) -> Iterator[Evidence]:
-    if facts.image_type[:1] == ("DERIVED",):
-        yield Evidence(None, -20, "derived image")
-    if first_match(
-        (r"\bhaste\b|\bsingle ?shot\b|\bssfse\b|\bultra ?fast\b|\bfast ?brain\b|\bblade quick\b",), facts.text
-    ):
+    if first_match(SINGLE_SHOT, facts.text):
         yield Evidence(None, -15, "single-shot")
     if first_match(
         (r"\bfs\b|\bfat ?sat\w*|\bspir\b|\bspair\b|\bfatsuppr\w*|\bfettsat\w*|\bfat ?suppr\w*",), facts.text

@@ -77,7 +77,7 @@ def test_facts_from_orthanc_tags() -> None:
         ("Après injection", "apres injection"),
         ("BRAIN W/O C", "brain without c"),
         ("T1 w/Gd", "t1 with gd"),
-        ("T1 -C", "t1 ohne c"),
+        ("T1 -C", "t1 minus c"),
         ("T1-Gd", "t1 gd"),
         ("T2* größer", "t2* grosser"),
         ("t1+C", "t1+c"),
