@@ -40,7 +40,8 @@ def prepare(study: Path) -> dict[str, float]:
     aligned = align(volumes, Sequence.T1C)
     done = time.perf_counter()
     grid = make_grid(extent_of(volumes[Sequence.T1C].image), grid_of_card)
-    normalise_head(sample_all(volumes, aligned, grid_of_card, grid))
+    seen = sample_all(volumes, aligned, grid_of_card, grid)
+    normalise_head(seen.images, seen.valid)
     end = time.perf_counter()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {

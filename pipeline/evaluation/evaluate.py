@@ -24,13 +24,19 @@ from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.registry import InstalledModel
 from pipeline.restore import cleaning, restore
 from pipeline.volume.records import SourceVolume
+from pipeline.volume.validity import without_background
 
 Masks = dict[Region, npt.NDArray[np.bool_]]
 
 
 def as_source(image: sitk.Image, name: str) -> SourceVolume:
     """A NIfTI volume as the record that inference reads; it has no DICOM slices."""
-    return SourceVolume(sitk.Cast(image, sitk.sitkFloat32), (), name, name, name)
+    grey = sitk.Cast(image, sitk.sitkFloat32)
+    valid = without_background(sitk.GetArrayViewFromImage(grey))
+    placed = None if valid is None else sitk.GetImageFromArray(valid)
+    if placed is not None:
+        placed.CopyInformation(grey)
+    return SourceVolume(grey, (), name, name, name, valid=placed)
 
 
 def identity_alignment() -> Alignment:

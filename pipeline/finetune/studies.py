@@ -50,10 +50,10 @@ def study_of(case: Case, model: InstalledModel) -> RenderedStudy:
     if Region.BRAIN not in found.probabilities:
         raise GlioLoopError("MODEL_NOT_TRAINABLE", f"{model.card.identity} does not give the brain")
     brain = found.probabilities[Region.BRAIN]
-    stack = sample_all(volumes, unmoved, model.card.grid, brain)
+    seen = sample_all(volumes, unmoved, model.card.grid, brain)
     tumour = np.stack(_truth(case, brain))
     inside = (sitk.GetArrayViewFromImage(brain) >= 0.5) | tumour[0]
-    return RenderedStudy(stack, np.concatenate([inside[None], tumour]))
+    return RenderedStudy(seen.images, np.concatenate([inside[None], tumour]), valid=seen.valid)
 
 
 def _truth(case: Case, grid: sitk.Image) -> list[NDArray[np.bool_]]:

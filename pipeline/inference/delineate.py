@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from pipeline.align import Alignment
 from pipeline.errors import Flag, GlioLoopError
-from pipeline.inference.grids import Box, extent_of, like, make_grid, sample_all
+from pipeline.inference.grids import Box, Sampled, extent_of, like, make_grid, sample_all
 from pipeline.inference.normalise import normalise_brain, normalise_head
 from pipeline.inference.session import Average, activate, load_network
 from pipeline.inference.windows import predict
@@ -103,12 +103,12 @@ def delineate(
     brain = None if card.brain is None else _find_brain(volumes, alignments, field, model, card.brain)
     progress(0.2)
     grid = make_grid(field if brain is None else brain.box, card.grid)
-    images = sample_all(volumes, alignments, card.grid, grid)
-    mask = _inside(images)
+    seen = sample_all(volumes, alignments, card.grid, grid)
+    mask = np.asarray(seen.valid.any(axis=0))
     if brain is not None and card.brain is not None:
         mask &= _near(brain, grid, card.brain)
     network = Average(*(load_network(model, file) for file in card.tumour_files))
-    regions = _regions(_channels(_normalise(images, mask, card.grid), network, card, progress), mask, card)
+    regions = _regions(_channels(_normalise(seen, mask, card.grid), network, card, progress), mask, card)
     if brain is not None:
         regions = _drop_outside(regions, brain, grid, card)
     brain_ml = _brain_volume(brain, regions, mask, grid, card)
@@ -142,9 +142,10 @@ def _find_brain(
     stage: BrainStage,
 ) -> _Brain:
     grid = make_grid(field, stage.grid, least=stage.grid.window)
-    images = sample_all(volumes, alignments, stage.grid, grid)
+    seen = sample_all(volumes, alignments, stage.grid, grid)
     network = load_network(model, stage.file)
-    raw = predict(_normalise(images, _inside(images), stage.grid), stage.grid.window, stage.grid.overlap, network)
+    mask = np.asarray(seen.valid.any(axis=0))
+    raw = predict(_normalise(seen, mask, stage.grid), stage.grid.window, stage.grid.overlap, network)
     probability = activate(raw, "sigmoid")[0]
     mask, sure = brain_mask(probability, stage.threshold)
     volume_ml = float(mask.sum()) * float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
@@ -216,18 +217,14 @@ def _near(brain: _Brain, grid: sitk.Image, stage: BrainStage) -> Mask:
     return np.asarray(distance <= stage.margin_mm)
 
 
-def _inside(images: Array) -> Mask:
-    return np.asarray((images != 0).any(axis=0))
-
-
-def _normalise(images: Array, mask: Mask, grid: InputGrid) -> Array:
+def _normalise(seen: Sampled, mask: Mask, grid: InputGrid) -> Array:
     match grid.normalisation:
         case "brain" | "nonzero":
-            return normalise_brain(images, mask)
+            return normalise_brain(seen.images, mask, seen.valid)
         case "head":
-            return normalise_head(images)
+            return normalise_head(seen.images, seen.valid)
         case _:
-            return images
+            return seen.images
 
 
 def _regions(probabilities: Array, mask: Mask, card: ModelCard) -> dict[Region, Array]:

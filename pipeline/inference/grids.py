@@ -1,6 +1,7 @@
 """The grid a network sees, and images on it: each image is resampled once from its own slices."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from pipeline.align import Alignment
 from pipeline.names import Sequence
 from pipeline.registry import InputGrid
 from pipeline.volume.records import SourceVolume
+from pipeline.volume.validity import Mask, darkest
 
 Array = npt.NDArray[np.float32]
 Box = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
@@ -17,6 +19,8 @@ Box = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 _AXIS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 #: Full width at half maximum of a Gaussian of unit deviation.
 _FWHM = 2.3548
+#: Of a voxel of the grid at least this much was imaged, or it counts as not imaged.
+_HALF = 0.5
 
 
 def direction_of(orientation: str) -> npt.NDArray[np.float64]:
@@ -66,30 +70,59 @@ def make_grid(box: Box, spec: InputGrid, least: tuple[int, int, int] = (0, 0, 0)
     return grid
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """Sequences on one grid, in a network's order; axes (sequence, z, y, x).
+
+    Attributes
+    ----------
+    images
+        float32 above each series' own darkest value, which is 0, as is what was not imaged.
+    valid
+        bool, where each was imaged; nowhere for a sequence that is not there.
+    """
+
+    images: Array
+    valid: Mask
+
+
 def sample_all(
     volumes: Mapping[Sequence, SourceVolume],
     alignments: Mapping[Sequence, Alignment],
     spec: InputGrid,
     grid: sitk.Image,
-) -> Array:
-    """Bring the sequences onto a grid in the reference's space, in the network's order.
+) -> Sampled:
+    """Bring the sequences onto a grid in the reference's space, in the network's order."""
+    shape = (len(spec.order), *grid.GetSize()[::-1])
+    found = Sampled(np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool))
+    for k, sequence in enumerate(spec.order):
+        if sequence in volumes:
+            found.images[k], found.valid[k] = sample_valid(volumes[sequence], alignments[sequence].transform, grid)
+    return found
+
+
+def sample_valid(volume: SourceVolume, transform: sitk.Transform, grid: sitk.Image) -> tuple[Array, Mask]:
+    """Resample one series above its darkest value, and tell where it was imaged.
+
+    Grey values mean nothing by themselves: a scanner's offset, a rescale intercept or an inversion move them all.
+    Counted from the darkest they are the same, and what was not imaged is as dark as air.
 
     Returns
     -------
-    float32, shape (sequences, z, y, x); zero outside a sequence's field of view, and all zero for a
-    sequence that is not there.
+    (float32, bool), shapes (z, y, x); 0 where not imaged.
     """
-    return np.stack(
-        [
-            sample(volumes[sequence].image, alignments[sequence].transform, grid)
-            if sequence in volumes
-            else np.zeros(grid.GetSize()[::-1], dtype=np.float32)
-            for sequence in spec.order
-        ]
-    )
+    above = sitk.Clamp(volume.image - darkest(volume.image, volume.valid), sitk.sitkFloat32, 0.0)
+    if volume.valid is not None:
+        above = sitk.Mask(above, volume.valid)
+    moved = sample(above, transform, grid, outside=np.nan)
+    valid = np.isfinite(moved)
+    if volume.valid is not None:
+        seen = sitk.Cast(volume.valid, sitk.sitkFloat32)
+        valid &= sitk.GetArrayViewFromImage(sitk.Resample(seen, grid, transform, sitk.sitkLinear, 0.0)) >= _HALF
+    return np.where(valid, moved, np.float32(0)), valid
 
 
-def sample(image: sitk.Image, transform: sitk.Transform, grid: sitk.Image) -> Array:
+def sample(image: sitk.Image, transform: sitk.Transform, grid: sitk.Image, outside: float = 0.0) -> Array:
     """Resample one image, smoothed along the axes on which it is finer than the grid.
 
     Parameters
@@ -100,6 +133,8 @@ def sample(image: sitk.Image, transform: sitk.Transform, grid: sitk.Image) -> Ar
         Maps points of the grid's space to the image's.
     grid
         Where to.
+    outside
+        Value beyond the image.
 
     Returns
     -------
@@ -110,7 +145,7 @@ def sample(image: sitk.Image, transform: sitk.Transform, grid: sitk.Image) -> Ar
     if any(variances):
         # Without this, fine detail folds into the coarse grid as noise.
         image = sitk.DiscreteGaussian(image, variances, 32, 0.01, True)
-    moved = sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    moved = sitk.Resample(image, grid, transform, sitk.sitkLinear, outside, sitk.sitkFloat32)
     return np.asarray(sitk.GetArrayFromImage(moved), dtype=np.float32)
 
 

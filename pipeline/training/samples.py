@@ -46,39 +46,39 @@ def imperfect_mask(rng: np.random.Generator, brain: npt.NDArray[np.bool_], spaci
 def tumour_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: float) -> Sample:
     """Mask the brain imperfectly and normalise inside it; regions are brain, WT, TC, ET."""
     mask = imperfect_mask(rng, study.regions[0], spacing_mm)
-    images = study.images
+    valid = np.ones(study.images.shape, dtype=bool) if study.valid is None else study.valid
     if rng.random() < 0.1:
-        images = _cut_field_of_view(rng, images, study.regions[0], spacing_mm)
-        mask &= (images > 0).any(axis=0)
+        valid = valid & _field_of_view(rng, study.images.shape, study.regions[0], spacing_mm)
+    mask &= valid.any(axis=0)
     regions = study.regions & mask
-    return Sample(normalise_brain(images, mask).astype(np.float16), regions.astype(np.uint8))
+    return Sample(normalise_brain(study.images, mask, valid).astype(np.float16), regions.astype(np.uint8))
 
 
-def _cut_field_of_view(
-    rng: np.random.Generator, images: Array, brain: npt.NDArray[np.bool_], spacing_mm: float
-) -> Array:
-    """Blank what lies outside each sequence's stack of slices: a slab, oblique, seldom the same for all."""
-    images = images.copy()
+def _field_of_view(
+    rng: np.random.Generator, shape: tuple[int, ...], brain: npt.NDArray[np.bool_], spacing_mm: float
+) -> npt.NDArray[np.bool_]:
+    """Each sequence's stack of slices: a slab, oblique, seldom the same for all; bool of ``shape``."""
+    inside = np.empty(shape, dtype=bool)
     centre = np.argwhere(brain[::2, ::2, ::2]).mean(axis=0) * 2 if brain.any() else np.array(brain.shape) / 2
     away = (coordinates(brain.shape) - centre.astype(np.float32)[:, None, None, None]) * np.float32(spacing_mm)
     tilt = rng.normal(0, 10)
-    for k in range(images.shape[0]):
+    for seen in inside:
         about_x, about_y = np.deg2rad(tilt + rng.normal(0, 8)), np.deg2rad(rng.normal(0, 4))
         normal = np.array([np.cos(about_x) * np.cos(about_y), np.sin(about_x), np.sin(about_y)], dtype=np.float32)
         height = np.tensordot(normal, away, 1)
-        images[k][(height < -rng.uniform(50, 110)) | (height > rng.uniform(55, 110))] = 0
-    return images
+        seen[:] = (height >= -rng.uniform(50, 110)) & (height <= rng.uniform(55, 110))
+    return inside
 
 
 def brain_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: float) -> Sample:
     """The whole head, or the stripped brain for a third of the samples; the region is brain."""
-    images = study.images
+    valid = np.ones(study.images.shape, dtype=bool)
     if rng.random() < 0.35:
-        images = images * imperfect_mask(rng, study.regions[0], spacing_mm)
+        valid &= imperfect_mask(rng, study.regions[0], spacing_mm)
     elif rng.random() < 0.75:
-        images = _cut_field_of_view(rng, images, study.regions[0], spacing_mm)
-    seen = np.asarray((images > 0).any(axis=0))
-    return Sample(normalise_head(images).astype(np.float16), (study.regions[:1] & seen[None]).astype(np.uint8))
+        valid = _field_of_view(rng, study.images.shape, study.regions[0], spacing_mm)
+    images = normalise_head(np.where(valid, study.images, 0), valid)
+    return Sample(images.astype(np.float16), (study.regions[:1] & valid.any(axis=0)).astype(np.uint8))
 
 
 def draw_sample(rng: np.random.Generator, head: Head, whole: bool, healthy: float | None = None) -> Sample:

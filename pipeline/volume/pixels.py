@@ -18,7 +18,7 @@ from pipeline.volume import jpeg
 from pipeline.volume.compressed import require_declared_size
 from pipeline.volume.frames import Frame
 from pipeline.volume.stored import Stored, inverted, padding_of, stored_values
-from pipeline.volume.validity import Mask, constant_border
+from pipeline.volume.validity import Mask, without_background
 
 jpeg.register()
 
@@ -79,18 +79,14 @@ def decode(frames: Iterable[Frame]) -> Decoded:
 def _with_validity(volume: NDArray[np.float32], padded: dict[int, Mask]) -> Decoded:
     if not np.isfinite(volume).all():
         raise GlioLoopError("PIXELS_INVALID", "Values that are no numbers.")
-    valid = np.ones(volume.shape, dtype=np.uint8)
-    for k, padding in padded.items():
-        valid[k][padding] = 0
-    imaged = volume[valid > 0] if padded else volume
+    imaged = volume
+    if padded:
+        imaged = np.concatenate([one[~padded[k]] if k in padded else one.ravel() for k, one in enumerate(volume)])
     if imaged.size == 0 or imaged.min() == imaged.max():
         raise GlioLoopError("PIXELS_INVALID", "Every pixel has the same value.")
-    if padded:
-        volume[valid == 0] = imaged.min()
-    for one, seen in zip(volume, valid, strict=True):
-        if (background := constant_border(one)) is not None:
-            seen[background] = 0
-    return Decoded(volume, None if valid.all() else valid)
+    for k, padding in padded.items():
+        volume[k][padding] = imaged.min()
+    return Decoded(volume, without_background(volume, padded))
 
 
 def _whole(path: Path, frame: Frame) -> Dataset:

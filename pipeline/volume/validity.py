@@ -1,5 +1,7 @@
 """Which voxels of a series were really imaged, and how dark the darkest of them are."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
@@ -45,6 +47,30 @@ def constant_border(values: NDArray[np.float32]) -> Mask | None:
     same = values == kinds[np.argmax(counts)]
     found = reaching_the_border(_opened(same))
     return found if found.sum() >= max(_SLICE_SHARE * found.size, 1) else None
+
+
+def without_background(
+    values: NDArray[np.float32], padded: Mapping[int, Mask] | None = None
+) -> NDArray[np.uint8] | None:
+    """Where a volume was imaged: neither padding nor constant background.
+
+    Parameters
+    ----------
+    values
+        Axes (slice, row, column).
+    padded
+        Padding by number of slice, as far as there is any.
+
+    Returns
+    -------
+    1 where imaged, else 0; None where all was.
+    """
+    valid = np.ones(values.shape, dtype=np.uint8)
+    for k, (slice_, seen) in enumerate(zip(values, valid, strict=True)):
+        for mask in ((padded or {}).get(k), constant_border(slice_)):
+            if mask is not None:
+                seen[mask] = 0
+    return None if valid.all() else valid
 
 
 def _border(slice_: NDArray[np.generic]) -> NDArray[np.generic]:

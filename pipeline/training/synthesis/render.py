@@ -33,11 +33,14 @@ class RenderedStudy:
         bool, shape (4, z, y, x), in the order of ``Region``: brain, WT, TC, ET.
     cavity
         bool, shape (z, y, x): where tumour was cut out, which belongs to no region. None where that is not known.
+    valid
+        bool, the shape of ``images``: where each sequence was imaged; None where all were.
     """
 
     images: Array
     regions: npt.NDArray[np.bool_]
     cavity: npt.NDArray[np.bool_] | None = None
+    valid: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
