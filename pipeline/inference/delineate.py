@@ -224,7 +224,7 @@ def _normalise(seen: Sampled, mask: Mask, grid: InputGrid) -> Array:
         case "head":
             return normalise_head(seen.images, seen.valid)
         case _:
-            return seen.images
+            return seen.raw
 
 
 def _regions(probabilities: Array, mask: Mask, card: ModelCard) -> dict[Region, Array]:

@@ -80,10 +80,18 @@ class Sampled:
         float32 above each series' own darkest value, which is 0, as is what was not imaged.
     valid
         bool, where each was imaged; nowhere for a sequence that is not there.
+    darkest
+        float32, shape (sequences, 1, 1, 1): what was taken off each.
     """
 
     images: Array
     valid: Mask
+    darkest: Array
+
+    @property
+    def raw(self) -> Array:
+        """Grey values as in the files, 0 where not imaged."""
+        return np.where(self.valid, self.images + self.darkest, np.float32(0))
 
 
 def sample_all(
@@ -94,14 +102,20 @@ def sample_all(
 ) -> Sampled:
     """Bring the sequences onto a grid in the reference's space, in the network's order."""
     shape = (len(spec.order), *grid.GetSize()[::-1])
-    found = Sampled(np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool))
+    found = Sampled(
+        np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool), np.zeros((len(spec.order), 1, 1, 1), np.float32)
+    )
     for k, sequence in enumerate(spec.order):
         if sequence in volumes:
-            found.images[k], found.valid[k] = sample_valid(volumes[sequence], alignments[sequence].transform, grid)
+            volume = volumes[sequence]
+            found.darkest[k] = darkest(volume.image, volume.valid)
+            found.images[k], found.valid[k] = _sampled(
+                volume, found.darkest[k].item(), alignments[sequence].transform, grid
+            )
     return found
 
 
-def sample_valid(volume: SourceVolume, transform: sitk.Transform, grid: sitk.Image) -> tuple[Array, Mask]:
+def _sampled(volume: SourceVolume, base: float, transform: sitk.Transform, grid: sitk.Image) -> tuple[Array, Mask]:
     """Resample one series above its darkest value, and tell where it was imaged.
 
     Grey values mean nothing by themselves: a scanner's offset, a rescale intercept or an inversion move them all.
@@ -111,7 +125,7 @@ def sample_valid(volume: SourceVolume, transform: sitk.Transform, grid: sitk.Ima
     -------
     (float32, bool), shapes (z, y, x); 0 where not imaged.
     """
-    above = sitk.Clamp(volume.image - darkest(volume.image, volume.valid), sitk.sitkFloat32, 0.0)
+    above = sitk.Clamp(volume.image - base, sitk.sitkFloat32, 0.0)
     if volume.valid is not None:
         above = sitk.Mask(above, volume.valid)
     moved = sample(above, transform, grid, outside=np.nan)
