@@ -74,6 +74,16 @@ class CaseFolder:
         valid = self.read_image(f"{name}-valid") if record.get("valid") else None
         return SourceVolume(**{**record, "image": self.read_image(name), "valid": valid, "slices": slices})
 
+    def instances(self, sequence: Sequence) -> list[str]:
+        """SOP Instance UIDs of a sequence's slices, sorted.
+
+        Raises
+        ------
+        GlioLoopError
+            CASE_LOST.
+        """
+        return sorted({one["sop_instance_uid"] for one in self.read_json(f"volume-{sequence.value}")["slices"]})
+
     def write_volumes(self, volumes: Mapping[Sequence, SourceVolume]) -> None:
         """Keep the volumes of a study, and which they are: a file that is lost is no sequence that lacks."""
         for sequence, volume in volumes.items():

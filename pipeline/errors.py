@@ -231,6 +231,16 @@ REASONS: dict[str, Reason] = {
         "Sequences were taken from derived images (defaced, anonymised or corrected); the originals are not there.",
         "ImageType says DERIVED, and the study has no original series of these sequences.",
     ),
+    "SECOND_CHOICE": Reason(
+        Kind.FLAG,
+        "The preferred series of a sequence is damaged; another of the study was taken in its place.",
+        "The detail names both and what is wrong; send the preferred series again to have it taken.",
+    ),
+    "IMAGES_OVER_HEADER": Reason(
+        Kind.FLAG,
+        "The images say the opposite of the only header that tells two series apart; the images were followed.",
+        "Look at both series; set right what scanner or protocol writes into their descriptions.",
+    ),
     "OTHER_SESSION_LEFT_OUT": Reason(
         Kind.FLAG,
         "The study also holds series of another examination; they were left out.",

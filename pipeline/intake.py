@@ -186,11 +186,14 @@ def prepare(
     images = [uid for uid, one in by_uid.items() if one["MainDicomTags"].get("Modality") == "MR"]
     taken = list(decision.chosen.values()) if suffices else images
     instances = {uid: sorted(by_uid[uid]["Instances"]) for uid in taken}
+    # What may stand in for a damaged series travels along, but is not what the job is known by.
+    second = {one.series_instance_uid for choices in decision.others.values() for one in choices}
+    spare = {uid: sorted(by_uid[uid]["Instances"]) for uid in sorted(second)}
     request = JobRequest(
         study=study.orthanc_id,
         study_instance_uid=study.study_instance_uid,
         decision=decision.as_json(),
-        instances=instances if suffices else {},
+        instances=instances | spare if suffices else {},
         model=card.identity,
         destinations=options.destinations,
         origin=origin,

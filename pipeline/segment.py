@@ -1,21 +1,24 @@
 """The pipeline with no server: a folder of DICOM files in, objects and result.json out."""
 
-import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pydicom
 
 from pipeline import stages
 from pipeline.casefolder import CaseFolder
 from pipeline.console import Progress
 from pipeline.errors import Flag
-from pipeline.identify import Decision, identify, study_from_files
+from pipeline.identify import Decision, StudyFiles, identify, require_one_study, study_from_files
 from pipeline.intake import may_lack_of
-from pipeline.names import Stage
+from pipeline.jobs import job_id
+from pipeline.names import Sequence, Stage
 from pipeline.registry import ModelCard, Registry
 from pipeline.settings import Settings, load_settings
 
@@ -60,14 +63,16 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
 
     with tempfile.TemporaryDirectory(prefix="glioloop-") as folder:
         case = CaseFolder(Path(folder))
-        run(Stage.IDENTIFY, lambda _: _collect(study, case, settings, installed.card))
+        files = study_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
+        fetch = partial(_copy, case, files.paths)
+        run(Stage.IDENTIFY, lambda _: _identify(files, settings, installed.card))
         decision = Decision.from_json(outcomes[Stage.IDENTIFY.value]["identification"])
-        run(Stage.LOAD, lambda report: stages.load_stage(case, decision, report, settings.reference))
-        run(Stage.ALIGN, lambda _: stages.align_stage(case, settings.reference))
+        run(Stage.LOAD, lambda report: stages.load_stage(case, decision, report, settings.reference, fetch))
+        run(Stage.ALIGN, lambda _: stages.align_stage(case, settings.reference, decision.named))
         run(Stage.INFER, lambda report: stages.infer_stage(case, settings.reference, installed, report))
         run(Stage.RESTORE, lambda _: stages.restore_stage(case, settings.reference, installed.card))
         flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
-        identity = hashlib.sha256(f"{study.resolve()} {installed.card.identity}".encode()).hexdigest()[:32]
+        identity = _identity(case, settings.reference, installed.card)
         run(Stage.WRITE, lambda _: stages.write_stage(case, settings, installed, flags, identity, datetime.now(UTC)))
         out.mkdir(parents=True, exist_ok=True)
         for path in case.objects.iterdir():
@@ -80,15 +85,29 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
     return result
 
 
-def _collect(study: Path, case: CaseFolder, settings: Settings, card: ModelCard) -> dict[str, Any]:
-    """Identify the series in a folder and gather the files of those chosen in the case folder."""
-    files = study_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
+def _identify(files: StudyFiles, settings: Settings, card: ModelCard) -> dict[str, Any]:
     decision = identify(files.headers, settings.identification)
     flags = list(decision.require(may_lack_of(settings, card)))
     if files.damaged:
         flags.append(Flag("FILES_DAMAGED", f"{len(files.damaged)} files."))
-    for sequence, uid in decision.chosen.items():
-        case.source(sequence).mkdir(parents=True)
-        for number, path in enumerate(files.paths[uid]):
-            shutil.copyfile(path, case.source(sequence) / f"{number:05d}.dcm")
     return {"identification": decision.as_json(), "flags": [flag.as_json() for flag in flags]}
+
+
+def _copy(case: CaseFolder, paths: Mapping[str, list[Path]], sequence: Sequence, uid: str) -> None:
+    """Gather the files of a series in the case folder."""
+    require_one_study(paths[uid])
+    shutil.rmtree(case.source(sequence), ignore_errors=True)
+    case.source(sequence).mkdir(parents=True)
+    for number, path in enumerate(paths[uid]):
+        shutil.copyfile(path, case.source(sequence) / f"{number:05d}.dcm")
+
+
+def _identity(case: CaseFolder, reference: Sequence, card: ModelCard) -> str:
+    """What seeds the objects' UIDs: the images and the network, as of a job, wherever the folder lies."""
+    header = pydicom.dcmread(case.source_files(reference)[0], specific_tags=["PatientID", "StudyInstanceUID"])
+    return job_id(
+        f"{header.get('PatientID', '')}|{header.get('StudyInstanceUID', '')}",
+        [uid for sequence in case.read_json("volumes") for uid in case.instances(Sequence(sequence))],
+        card.identity,
+        {},
+    )

@@ -5,7 +5,7 @@ files come from and where the objects go.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -18,8 +18,8 @@ import pydicom
 from pipeline import __version__
 from pipeline.align import Alignment, align
 from pipeline.casefolder import CaseFolder
-from pipeline.confirm import choose_repeats, settle
-from pipeline.errors import Flag
+from pipeline.confirm import Fetch, choose_repeats, contradiction, readable, settle
+from pipeline.errors import Flag, GlioLoopError
 from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
 from pipeline.installation import installation_id
@@ -43,10 +43,16 @@ def timed(outcome: dict[str, Any]) -> Iterator[None]:
 
 
 def load_stage(
-    case: CaseFolder, decision: Decision, progress: Progress, reference: Sequence | None = None
+    case: CaseFolder,
+    decision: Decision,
+    progress: Progress,
+    reference: Sequence | None = None,
+    fetch: Fetch | None = None,
 ) -> dict[str, Any]:
-    """Read the chosen series, or the chosen parts of them, whose files lie in the case folder, as volumes.
+    """Read the chosen series, or the chosen parts of them, as volumes.
 
+    ``fetch`` puts the files of a series into the case folder; without it, those of the chosen ones lie there already.
+    Where a chosen series is damaged, the next candidate is fetched and read in its place, and flagged.
     Where the decision left a pair of sequences or two parts of a series open, the images settle it, and the outcome
     has the decision as ``identification``. Where a reference is named, it is one that objects can refer to, and what
     its header has to be repaired in for them is flagged.
@@ -62,7 +68,11 @@ def load_stage(
     def read(sequence: Sequence, part: SeriesPart | None) -> ReadSeries:
         return read_series(case.source_files(sequence), part)
 
-    chosen = choose_repeats(decision, lambda sequence, part: read(sequence, part).volume)
+    if fetch is None:
+        whole = decision
+    else:
+        whole = readable(decision, fetch, lambda sequence, choice: read(sequence, choice.part))
+    chosen = choose_repeats(whole, lambda sequence, part: read(sequence, part).volume)
     found: dict[Sequence, ReadSeries] = {}
     for number, sequence in enumerate(chosen.chosen):
         found[sequence] = read(sequence, chosen.parts.get(sequence))
@@ -73,7 +83,7 @@ def load_stage(
     case.rename_sources(moved)
     taken = {sequence: found[old] for sequence, old in moved.items()}
     case.write_volumes({sequence: one.volume for sequence, one in taken.items()})
-    flags = [*settled.split_flags(), *_left_out(taken)]
+    flags = [*settled.split_flags(), *_left_out(taken), *settled.flags[len(decision.flags) :]]
     if reference in taken:
         flags += _header_flags(case, reference, taken[reference].volume)
     return {
@@ -105,15 +115,25 @@ def _header_flags(case: CaseFolder, reference: Sequence, volume: SourceVolume) -
     return [Flag("HEADER_REPAIRED", ", ".join(repaired))] if repaired else []
 
 
-def align_stage(case: CaseFolder, reference: Sequence) -> dict[str, Any]:
-    """Align every sequence to the reference.
+def align_stage(case: CaseFolder, reference: Sequence, named: Collection[Sequence] = ()) -> dict[str, Any]:
+    """Align every sequence to the reference, and look whether the images contradict what the headers say.
+
+    Parameters
+    ----------
+    named
+        Sequences that a person named: what is said so, stands.
 
     Raises
     ------
     GlioLoopError
-        ALIGNMENT_FAILED.
+        ALIGNMENT_FAILED, SEQUENCE_UNDECIDED.
     """
-    alignments = align(case.read_volumes(), reference)
+    volumes = case.read_volumes()
+    alignments = align(volumes, reference)
+    unnamed = {sequence: volume for sequence, volume in volumes.items() if sequence not in named}
+    against = contradiction(volumes[reference], unnamed, {key: one.transform for key, one in alignments.items()})
+    if against:
+        raise GlioLoopError("SEQUENCE_UNDECIDED", f"{against}.")
     case.write_json("alignment", {sequence.value: one.as_json() for sequence, one in alignments.items()})
     return {
         "alignment": {

@@ -6,6 +6,7 @@ work when the worker died runs again: files are rewritten whole, UIDs derive fro
 and uploads of an object that is there already change nothing.
 """
 
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from pipeline.errors import GlioLoopError, Kind
 from pipeline.exhaustion import coded, exhausted, place_of, trace_of
 from pipeline.identify import Decision
 from pipeline.jobs import DeliveryTry, JobRequest
-from pipeline.names import JobState, Stage
+from pipeline.names import JobState, Sequence, Stage
 from pipeline.settings import Destination
 from pipeline.viewer.browse import keep_browsable
 
@@ -116,32 +117,36 @@ def _load(identity: str, request: JobRequest) -> dict[str, Any]:
     def work(progress: _Reporter) -> dict[str, Any]:
         case = case_folder(identity)
         decision = Decision.from_json(request.decision)
-        chosen = decision.chosen
-        _refuse_too_large(decision)
-        if decision.open:
-            case.drop_sources()  # a try before this one may have let two series change places
-        total = sum(len(request.instances[uid]) for uid in chosen.values())
+        case.drop_sources()  # a try before this one may have let series change places
+        total = sum(len(request.instances[uid]) for uid in decision.chosen.values())
         done = 0
-        for sequence, uid in chosen.items():
-            case.source(sequence).mkdir(parents=True, exist_ok=True)
+
+        def fetch(sequence: Sequence, uid: str) -> None:
+            nonlocal done
+            _refuse_too_large(decision, uid)
+            shutil.rmtree(case.source(sequence), ignore_errors=True)
+            case.source(sequence).mkdir(parents=True)
             for instance in request.instances[uid]:
                 _download(instance, case.source(sequence) / f"{instance}.dcm")
                 done += 1
-                progress(0.5 * done / total)
-        return stages.load_stage(case, decision, lambda fraction: progress(0.5 + 0.5 * fraction), settings().reference)
+                progress(min(0.5, 0.5 * done / total))
+
+        return stages.load_stage(
+            case, decision, lambda fraction: progress(0.5 + 0.5 * fraction), settings().reference, fetch
+        )
 
     return _run(identity, Stage.LOAD, work)
 
 
-def _refuse_too_large(decision: Decision) -> None:
+def _refuse_too_large(decision: Decision, uid: str) -> None:
     """Refuse a series that is too large before any of it is fetched."""
-    chosen = set(decision.chosen.values())
     for verdict in decision.verdicts:
-        if verdict.series_instance_uid in chosen and verdict.orthanc_id:
+        if verdict.series_instance_uid == uid and verdict.orthanc_id:
             statistics = archive().get(f"/series/{verdict.orthanc_id}/statistics")
             size = int(statistics["DiskSize"]) if statistics else 0
             if size > _most_bytes():
                 raise GlioLoopError("INPUT_TOO_LARGE", f"{size >> 20} MB in series {verdict.series_instance_uid}")
+            return
 
 
 def _most_bytes() -> int:
@@ -159,8 +164,12 @@ def _download(instance: str, target: Path) -> None:
 
 
 @step(Stage.ALIGN)
-def _align(identity: str) -> dict[str, Any]:
-    return _run(identity, Stage.ALIGN, lambda _: stages.align_stage(case_folder(identity), settings().reference))
+def _align(identity: str, request: JobRequest) -> dict[str, Any]:
+    def work(_: _Reporter) -> dict[str, Any]:
+        named = Decision.from_json(request.decision).named
+        return stages.align_stage(case_folder(identity), settings().reference, named)
+
+    return _run(identity, Stage.ALIGN, work)
 
 
 @step(Stage.INFER)
@@ -201,13 +210,10 @@ def _write(identity: str, request: JobRequest, created: str, flags: list[dict[st
 def _record_segmentation(identity: str, request: JobRequest, outcome: dict[str, Any]) -> None:
     """Put on record which images, by which network, became which objects."""
     case = case_folder(identity)
-    inputs = {}
-    for sequence, uid in Decision.from_json(request.decision).chosen.items():
-        slices = case.read_json(f"volume-{sequence.value}")["slices"]
-        inputs[sequence.value] = {
-            "series_instance_uid": uid,
-            "sop_instance_uids": sorted({one["sop_instance_uid"] for one in slices}),
-        }
+    inputs = {
+        sequence.value: {"series_instance_uid": uid, "sop_instance_uids": case.instances(sequence)}
+        for sequence, uid in Decision.from_json(request.decision).chosen.items()
+    }
     facts = {
         "study": request.study,
         "study_instance_uid": request.study_instance_uid,
@@ -289,7 +295,7 @@ def _run_stages(identity: str, request: JobRequest, outcomes: dict[str, dict[str
     outcomes[Stage.IDENTIFY] = _identify(identity, request)
     outcomes[Stage.LOAD] = _load(identity, request)
     request = _settled(request, outcomes)
-    outcomes[Stage.ALIGN] = _align(identity)
+    outcomes[Stage.ALIGN] = _align(identity, request)
     outcomes[Stage.INFER] = _infer(identity, request.model)
     outcomes[Stage.RESTORE] = _restore(identity, request.model)
     flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]

@@ -1,6 +1,7 @@
 """What the images say of the identification, where headers leave it open."""
 
-from pipeline.confirm.lookalikes import settle
+from pipeline.confirm.lookalikes import contradiction, settle
 from pipeline.confirm.repeats import choose_repeats
+from pipeline.confirm.second_choice import Fetch, readable
 
-__all__ = ["choose_repeats", "settle"]
+__all__ = ["Fetch", "choose_repeats", "contradiction", "readable", "settle"]

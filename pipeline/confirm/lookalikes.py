@@ -94,6 +94,29 @@ def compare(sequences: tuple[Sequence, Sequence], first: SourceVolume, second: S
     return _compare(sequences, _grid(first.image), (first.image, sitk.Transform()), (second.image, moved))
 
 
+def contradiction(
+    reference: SourceVolume, volumes: Mapping[Sequence, SourceVolume], transforms: Mapping[Sequence, sitk.Transform]
+) -> str | None:
+    """What speaks against the sequences as taken, where the images clearly show the opposite; None where they do not.
+
+    Parameters
+    ----------
+    reference
+        What all are aligned with.
+    volumes
+        By sequence; of a pair that is not whole nothing is said.
+    transforms
+        From the reference's space to each sequence's own.
+    """
+    for pair in ((Sequence.T1, Sequence.T1C), (Sequence.T2, Sequence.FLAIR)):
+        if all(sequence in volumes for sequence in pair):
+            first, second = ((volumes[sequence].image, transforms[sequence]) for sequence in pair)
+            reading = _compare(pair, _grid(reference.image), first, second)
+            if reading.swapped:
+                return f"{pair[0].value} and {pair[1].value} by their headers; {reading.reason}"
+    return None
+
+
 def _compare(
     sequences: tuple[Sequence, Sequence],
     grid: sitk.Image,

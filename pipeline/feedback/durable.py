@@ -26,6 +26,7 @@ from pipeline.feedback.store import FeedbackStore
 from pipeline.feedback.take import Outcome, ProcessedStudy, judge_early, load_study, take
 from pipeline.feedback.verdicts import Verdict
 from pipeline.identify import Decision
+from pipeline.names import Sequence
 from pipeline.objects.rtstruct.parse import text_of
 
 log = structlog.get_logger()
@@ -196,12 +197,15 @@ def _load(case: CaseFolder, job: str) -> None:
     if request is None:
         raise GlioLoopError("CASE_LOST", f"job {job}")
     decision = Decision.from_json(request.decision)
-    for sequence, uid in decision.chosen.items():
-        case.source(sequence).mkdir(parents=True, exist_ok=True)
+
+    def fetch(sequence: Sequence, uid: str) -> None:
+        shutil.rmtree(case.source(sequence), ignore_errors=True)
+        case.source(sequence).mkdir(parents=True)
         for instance in request.instances[uid]:
             if not archive().download(f"/instances/{instance}/file", case.source(sequence) / f"{instance}.dcm"):
                 raise GlioLoopError("STUDY_GONE", f"instance {instance}")
-    stages.load_stage(case, decision, lambda _fraction: None)
+
+    stages.load_stage(case, decision, lambda _fraction: None, fetch=fetch)
 
 
 @_step("feedback-schedule")

@@ -4,9 +4,9 @@ Imports nothing but the standard library, pydantic and pydicom: it also runs ins
 """
 
 from pipeline.identify.decide import identify
-from pipeline.identify.decision import Decision, OpenPair, Rivals, SeriesVerdict
+from pipeline.identify.decision import Decision, OpenPair, Rivals, SecondChoice, SeriesVerdict
 from pipeline.identify.exclude import Exclusion
-from pipeline.identify.files import StudyFiles, headers_from_files, study_from_files
+from pipeline.identify.files import StudyFiles, headers_from_files, require_one_study, study_from_files
 from pipeline.identify.header import SeriesHeader, dataset_from_orthanc_tags
 from pipeline.identify.listing import ListedInstance, headers_of_series
 from pipeline.identify.parts import SeriesPart
@@ -19,6 +19,7 @@ __all__ = [
     "ListedInstance",
     "OpenPair",
     "Rivals",
+    "SecondChoice",
     "SeriesHeader",
     "SeriesPart",
     "SeriesVerdict",
@@ -27,5 +28,6 @@ __all__ = [
     "headers_from_files",
     "headers_of_series",
     "identify",
+    "require_one_study",
     "study_from_files",
 ]

@@ -255,7 +255,11 @@ class Decision:
         before = {sequence: other.get(sequence, sequence) for sequence in self.chosen}
         chosen = {sequence: self.chosen[old] for sequence, old in before.items()}
         parts = {sequence: self.parts[old] for sequence, old in before.items() if old in self.parts}
-        settled = replace(self, chosen=chosen, parts=parts, open=tuple(one for one in self.open if one != pair))
+        flags = self.flags
+        if swapped and pair.stated:
+            flags += (Flag("IMAGES_OVER_HEADER", f"{first.value} and {second.value}: {pair.reason}; {reason}."),)
+        left = tuple(one for one in self.open if one != pair)
+        settled = replace(self, chosen=chosen, parts=parts, open=left, flags=flags)
         return settled._told(dict.fromkeys(pair.sequences, reason))
 
     def preferred(self, rivals: Rivals, part: SeriesPart, reason: str) -> "Decision":
@@ -266,6 +270,32 @@ class Decision:
             rivals=tuple(one for one in self.rivals if one != rivals),
         )
         return decided._told({rivals.sequence: reason})
+
+    def fallen_back(self, sequence: Sequence, choice: SecondChoice, damage: str) -> "Decision":
+        """The decision after the chosen series of a sequence could not be read and another stands in for it."""
+        before, part = self.chosen[sequence], self.parts.get(sequence)
+        verdicts = tuple(
+            replace(one, reasons=(*one.reasons, f"it can't be read: {damage}"))
+            if (one.series_instance_uid, one.part) == (before, part)
+            else one
+            for one in self.verdicts
+        )
+        parts = {key: one for key, one in self.parts.items() if key is not sequence}
+        detail = f"{sequence.value}: {self._named(choice.series_instance_uid)} for {self._named(before)}, {damage}"
+        fallen = replace(
+            self,
+            chosen=self.chosen | {sequence: choice.series_instance_uid},
+            verdicts=verdicts,
+            parts=parts | ({sequence: choice.part} if choice.part is not None else {}),
+            rivals=tuple(one for one in self.rivals if one.sequence is not sequence),
+            flags=(*self.flags, Flag("SECOND_CHOICE", detail)),
+        )
+        return fallen._told({sequence: "taken because the preferred series can't be read"})
+
+    def _named(self, series_instance_uid: str) -> str:
+        numbers = (v.series_number for v in self.verdicts if v.series_instance_uid == series_instance_uid)
+        number = next((one for one in numbers if one is not None), None)
+        return "another series" if number is None else f"series {number}"
 
     def _told(self, reasons: Mapping[Sequence, str]) -> "Decision":
         """With verdicts that say what is chosen now, and why."""

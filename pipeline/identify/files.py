@@ -87,6 +87,28 @@ def study_from_files(files: Iterable[Path]) -> StudyFiles:
     return StudyFiles(headers, {uid: sorted(paths[uid]) for uid in sorted(paths)}, damaged)
 
 
+def require_one_study(series: Iterable[Path]) -> None:
+    """Refuse a series whose files are of several patients or studies: its one header would not show it.
+
+    Raises
+    ------
+    GlioLoopError
+        ``PATIENTS_MIXED``, ``STUDIES_MIXED``.
+    """
+    patients, studies = set(), set()
+    for path in series:
+        try:
+            header = dcmread(path, stop_before_pixels=True, specific_tags=["PatientID", "StudyInstanceUID"])
+        except Exception as error:  # a damaged file: reading the series tells
+            raise_if_exhausted(error, "identify")
+            continue
+        patients.add(str(_value(header, "PatientID") or ""))
+        studies.add(str(_value(header, "StudyInstanceUID") or ""))
+    for code, found in (("PATIENTS_MIXED", patients), ("STUDIES_MIXED", studies)):
+        if len(found) > 1:
+            raise GlioLoopError(code, f"{len(found)} in one series.")
+
+
 def _series_of_cut_off(path: Path) -> str:
     """SeriesInstanceUID of a damaged file, empty where it is cut off before it."""
     after = Tag("SeriesInstanceUID")
