@@ -110,8 +110,7 @@ def _left_out(taken: Mapping[Sequence, ReadSeries]) -> list[Flag]:
 def _header_flags(case: CaseFolder, reference: Sequence, volume: SourceVolume) -> list[Flag]:
     """Check what the objects will copy before anything is computed for them."""
     require_references(volume)
-    headers = (pydicom.dcmread(path, stop_before_pixels=True) for path in case.source_files(reference))
-    repaired = repaired_attributes(headers, volume)
+    repaired = repaired_attributes(_headers(case, reference, volume), volume)
     return [Flag("HEADER_REPAIRED", ", ".join(repaired))] if repaired else []
 
 
@@ -207,9 +206,10 @@ def write_stage(
     """
     reference = settings.reference
     card = model.card
+    volume = case.read_volume(reference)
     objects = build_objects(
-        source=_headers(case, reference),
-        volume=case.read_volume(reference),
+        source=_headers(case, reference, volume),
+        volume=volume,
         probabilities=case.read_regions("native"),
         masks=case.read_regions("mask"),
         thresholds={region: card.threshold(region) for region in TUMOUR_REGIONS},
@@ -237,9 +237,9 @@ def _lineage(card: ModelCard) -> dict[str, str]:
     return {"fine-tuned from": card.lineage.parent, "corrections learnt": str(len(card.lineage.cases))}
 
 
-def _headers(case: CaseFolder, reference: Sequence) -> list[pydicom.Dataset]:
+def _headers(case: CaseFolder, reference: Sequence, volume: SourceVolume) -> list[pydicom.Dataset]:
     """Of the instances that hold the reference's slices; its files may hold other parts of the series, too."""
-    instances = {one.sop_instance_uid for one in case.read_volume(reference).slices}
+    instances = {one.sop_instance_uid for one in volume.slices}
     headers = (pydicom.dcmread(path, stop_before_pixels=True) for path in case.source_files(reference))
     return [header for header in headers if str(header.get("SOPInstanceUID", "")) in instances]
 

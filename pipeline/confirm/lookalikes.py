@@ -26,6 +26,7 @@ LEVELS = 40  # of brightness in one image, for what is expected in the other
 OUTLIER = 6.0  # times the usual deviation from expectation: a vessel, mucosa, enhancing tumour
 GAIN = 0.2  # of the usual brightness: less is none of these
 LEAST_ENHANCING = 0.002  # of the voxels
+MOST_ALIKE = 0.01  # of the voxels: noise and interpolation of one image taken twice
 TIMES_MORE = 2.5  # as many voxels must gain as lose
 CENTRAL_MM = 40.0  # around the head's middle: ventricles, and neither fat nor eyes
 BRIGHTEST = 0.05  # of the central voxels
@@ -177,7 +178,7 @@ def enhanced(a: Values, b: Values) -> Reading:
         return Reading(False, f"by the images: {found}, so the second was taken after contrast")
     if lost > LEAST_ENHANCING and lost > TIMES_MORE * gained:
         return Reading(True, f"by the images: {found}, so the first was taken after contrast")
-    alike = max(gained, lost) <= LEAST_ENHANCING
+    alike = max(gained, lost) <= MOST_ALIKE
     return Reading(None, f"the images do not tell which was taken after contrast: {found}", alike)
 
 

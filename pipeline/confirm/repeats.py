@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pipeline.confirm.lookalikes import compare
+from pipeline.confirm.lookalikes import Reading, compare
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, Rivals, SeriesPart
 from pipeline.names import Sequence
@@ -31,12 +31,21 @@ def choose_repeats(decision: Decision, load: Load) -> Decision:
     """
     for rivals in decision.rivals:
         earlier, later = (load(rivals.sequence, part) for part in (rivals.earlier, rivals.later))
-        reading = compare((Sequence.T1, Sequence.T1C), earlier, later)
+        reading = _compared(earlier, later)
         if reading.swapped is None and not reading.alike:
             named = f"{rivals.sequence.value}: {rivals.earlier} or {rivals.later} of one series"
             raise GlioLoopError("SEQUENCE_UNDECIDED", f"{named}; {reading.reason}.", decision.as_json())
         decision = decision.preferred(rivals, *_choice(rivals, reading.swapped, reading.reason))
     return decision
+
+
+def _compared(earlier: SourceVolume, later: SourceVolume) -> Reading:
+    try:
+        return compare((Sequence.T1, Sequence.T1C), earlier, later)
+    except GlioLoopError as error:
+        if error.code != "ALIGNMENT_FAILED":
+            raise
+        return Reading(None, "the images of the two could not be aligned with each other")
 
 
 def _choice(rivals: Rivals, swapped: bool | None, reason: str) -> tuple[SeriesPart, str]:

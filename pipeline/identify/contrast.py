@@ -81,10 +81,11 @@ def judge(
     trusted = not _attribute_is_blanket(t1_series, rules)
     everything = {facts.key: facts for facts in (*study, *t1_series)}
     own = {key: _own_evidence(facts, rules, trusted) for key, facts in everything.items()}
+    # a series that is marked may have been begun before: its last part alone is surely after the injection
     enhanced = [
-        (own[key], facts.moment)
+        (own[key], facts.last_moment)
         for key, facts in everything.items()
-        if own[key].contrast is Contrast.ENHANCED and facts.moment is not None
+        if own[key].contrast is Contrast.ENHANCED and facts.last_moment is not None
     ]
     injection = _Injection(
         min((moment for _, moment in enhanced), default=None),

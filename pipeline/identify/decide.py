@@ -350,6 +350,8 @@ def _verdict(
             reasons.append(f"named for {taken.value} on request")
         elif decided:
             reasons.append(f"preferred to other candidates: {decided}")
+        elif facts.part is not None:
+            reasons.append("no other part of the series fits")
         for pair in pairs:
             if taken in pair.sequences:
                 asked = "the images are asked" if pair.stated else "the images will tell"

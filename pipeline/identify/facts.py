@@ -41,7 +41,7 @@ class Facts:
     empty where unknown), ``moment`` the same to the second since an arbitrary epoch, None without a time. ``text`` is
     the normalised SeriesDescription and ProtocolName, ``derivation`` what a derived image says of its making,
     ``name`` the pulse sequence's name as the scanner calls it. ``part`` is None unless the header is of one part of a
-    series.
+    series, ``last_moment`` the latest moment of all its parts.
     """
 
     uid: str
@@ -86,6 +86,7 @@ class Facts:
     derivation: str
     patient: "Patient"
     study_uid: str
+    last_moment: float | None = None
 
     @property
     def derived(self) -> bool:
@@ -123,7 +124,12 @@ def facts_of_study(headers: Iterable[SeriesHeader]) -> list[Facts]:
         for protocol, described in descriptions.items()
         if len(set(described)) >= 3 and 2 * len(described) >= len(study)
     }
-    return _on_one_calendar([facts_of(header, of_the_exam) for header in study])
+    found = _on_one_calendar([facts_of(header, of_the_exam) for header in study])
+    last: dict[str, float] = {}
+    for facts in found:
+        if facts.moment is not None:
+            last[facts.uid] = max(facts.moment, last.get(facts.uid, facts.moment))
+    return [replace(facts, last_moment=last.get(facts.uid)) for facts in found]
 
 
 def _on_one_calendar(study: list[Facts]) -> list[Facts]:
