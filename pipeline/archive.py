@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import time
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -146,6 +147,23 @@ def _is_there(response: httpx.Response) -> bool:
     code = _CODES.get(status) or ("ORTHANC_UNREACHABLE" if response.is_server_error else "ORTHANC_REFUSED")
     detail = f"{response.request.method} {response.request.url.path}: HTTP {status}"
     raise GlioLoopError(code, detail, {"http_status": status})
+
+
+def fetch_image(archive: HttpArchive, instance: str, target: Path, most_bytes: int) -> None:
+    """Write one instance to a file; an image that is being sent again is gone for a moment and comes back.
+
+    Raises
+    ------
+    GlioLoopError
+        STUDY_GONE where it is not there any more, IMAGE_WITHHELD where the archive lists it and does not hand it out;
+        what :meth:`HttpArchive.download` raises.
+    """
+    for wait in (0.0, 0.5, 2.0, 5.0):
+        time.sleep(wait)
+        if archive.download(f"/instances/{instance}/file", target, most_bytes):
+            return
+    listed = archive.get(f"/instances/{instance}") is not None
+    raise GlioLoopError("IMAGE_WITHHELD" if listed else "STUDY_GONE", f"instance {instance}")
 
 
 def parsed(content: bytes | str, asked: str) -> Any:

@@ -266,6 +266,11 @@ REASONS: dict[str, Reason] = {
         "A part that might be tumour was left out, because the network is nowhere certain of it; look there.",
         "Its probabilities stay below `least_certainty` of the model card; the detail names volume and slice.",
     ),
+    "PROVIDER_FALLBACK": Reason(
+        Kind.FLAG,
+        "The network ran on the processor although a graphics card was to be used; the contours are the same.",
+        "The detail says why; keep one of the extras `cpu` and `gpu` in the worker's environment (docs/deployment.md).",
+    ),
     "MODEL_UNCERTAIN": Reason(
         Kind.FLAG,
         "The network is uncertain about this tumour; check every contour.",

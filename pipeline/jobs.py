@@ -117,6 +117,8 @@ class JobRequest(BaseModel):
         Orthanc's user where a person asked.
     may_lack
         Sequences of which one may lack, by the site's settings and the network's card.
+    reference
+        Sequence whose slices carry the contours; None in requests of earlier versions.
     content
         Of what images it is, and why they are refused at once, as :func:`content_of` gives it.
     """
@@ -132,6 +134,7 @@ class JobRequest(BaseModel):
     origin: str
     asked_by: str = ""
     may_lack: tuple[Sequence, ...] = ()
+    reference: Sequence | None = None
     content: str = ""
 
     @property

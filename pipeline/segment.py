@@ -67,7 +67,8 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
         fetch = partial(_copy, case, files.paths)
         run(Stage.IDENTIFY, lambda _: _identify(files, settings, installed.card))
         decision = Decision.from_json(outcomes[Stage.IDENTIFY.value]["identification"])
-        run(Stage.LOAD, lambda report: stages.load_stage(case, decision, report, settings.reference, fetch))
+        most = settings.most_series_bytes
+        run(Stage.LOAD, lambda report: stages.load_stage(case, decision, most, report, settings.reference, fetch))
         run(Stage.ALIGN, lambda _: stages.align_stage(case, settings.reference, decision.named))
         run(Stage.INFER, lambda report: stages.infer_stage(case, settings.reference, installed, report))
         run(Stage.RESTORE, lambda _: stages.restore_stage(case, settings.reference, installed.card))

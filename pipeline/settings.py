@@ -90,7 +90,9 @@ class Settings(BaseSettings):
         default=20_000, gt=0, description="A study with more instances is refused before it is looked at."
     )
     most_series_megabytes: int = Field(
-        default=2048, gt=0, description="A series with more bytes is refused before it is loaded."
+        default=1024,
+        gt=0,
+        description="A series that takes more, as files or as voxels of 4 bytes, is refused before it is loaded.",
     )
 
     automatic: bool = Field(default=True, description="Process stable studies without being asked.")
@@ -162,6 +164,11 @@ class Settings(BaseSettings):
     def finetune_folder(self) -> Path:
         """Working files of fine-tunings, one folder each, and the reference set."""
         return self.state_folder / "finetune"
+
+    @property
+    def most_series_bytes(self) -> int:
+        """Most bytes of one series."""
+        return self.most_series_megabytes << 20
 
     @property
     def queue_database_url(self) -> str:

@@ -22,6 +22,7 @@ from pipeline.confirm import Fetch, choose_repeats, contradiction, readable, set
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
+from pipeline.inference.provider import fallback
 from pipeline.installation import installation_id
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.objects import ObjectSet, Provenance, build_objects
@@ -30,6 +31,7 @@ from pipeline.registry import InstalledModel, ModelCard
 from pipeline.restore import cleaning, restore
 from pipeline.settings import Settings
 from pipeline.volume import ReadSeries, SourceVolume, read_series
+from pipeline.volume.limits import VolumeLimits
 
 Progress = Callable[[float], None]
 
@@ -45,6 +47,7 @@ def timed(outcome: dict[str, Any]) -> Iterator[None]:
 def load_stage(
     case: CaseFolder,
     decision: Decision,
+    most_bytes: int,
     progress: Progress,
     reference: Sequence | None = None,
     fetch: Fetch | None = None,
@@ -57,6 +60,11 @@ def load_stage(
     has the decision as ``identification``. Where a reference is named, it is one that objects can refer to, and what
     its header has to be repaired in for them is flagged.
 
+    Parameters
+    ----------
+    most_bytes
+        Of one series, in memory.
+
     Raises
     ------
     GlioLoopError
@@ -64,9 +72,11 @@ def load_stage(
         FRAME_OF_REFERENCE_MISSING, HEADER_ILLEGAL of the reference.
     """
 
+    limits = VolumeLimits(total_bytes=most_bytes)
+
     @cache
     def read(sequence: Sequence, part: SeriesPart | None) -> ReadSeries:
-        return read_series(case.source_files(sequence), part)
+        return read_series(case.source_files(sequence), part, limits)
 
     if fetch is None:
         whole = decision
@@ -167,8 +177,13 @@ def infer_stage(case: CaseFolder, reference: Sequence, model: InstalledModel, pr
         "brain_ml": round(found.brain_ml, 1),
         "uncertainty": round(found.uncertainty, 4),
         "provider": found.provider,
-        "flags": [flag.as_json() for flag in found.flags],
+        "flags": [flag.as_json() for flag in (*found.flags, *_fallback(found.provider))],
     }
+
+
+def _fallback(provider: str) -> list[Flag]:
+    reason = fallback(provider)
+    return [Flag("PROVIDER_FALLBACK", reason)] if reason else []
 
 
 def restore_stage(case: CaseFolder, reference: Sequence, card: ModelCard) -> dict[str, Any]:

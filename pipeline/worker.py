@@ -26,6 +26,7 @@ from pipeline.changes import import_cursor
 from pipeline.deadline import DAMAGED_STATUS
 from pipeline.errors import GlioLoopError
 from pipeline.exhaustion import trace_of
+from pipeline.inference.provider import fallback
 from pipeline.joblog import JobLog
 from pipeline.settings import Settings, load_settings
 from pipeline.watchdog import Watchdog, check_database
@@ -64,6 +65,9 @@ def run() -> None:
     prepare_database(settings)
     watchdog = Watchdog(settings, _executor(), _launch(settings)._active_workflows_set.activeList)
     log = structlog.get_logger()
+    reason = fallback()
+    if reason:
+        log.warning("network runs on the processor", reason=reason)
     log.info("worker ready", pid=os.getpid(), audit_head=AuditTrail(settings.state_folder).head())
     # The kernel's signal covers a parent that dies; this covers one that died before it was asked for.
     while not stop.wait(_PARENT_CHECK_SECONDS):

@@ -10,7 +10,6 @@ import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pydicom
@@ -18,6 +17,7 @@ import structlog
 from dbos import DBOS
 
 from pipeline import jobs, stages
+from pipeline.archive import fetch_image
 from pipeline.deadline import WATCH
 from pipeline.delivery import check_destination, store
 from pipeline.delivery.durable import begin_delivery
@@ -117,73 +117,61 @@ def _load(identity: str, request: JobRequest) -> dict[str, Any]:
     def work(progress: _Reporter) -> dict[str, Any]:
         case = case_folder(identity)
         decision = Decision.from_json(request.decision)
+        most = settings().most_series_bytes
         case.drop_sources()  # a try before this one may have let series change places
         total = sum(len(request.instances[uid]) for uid in decision.chosen.values())
         done = 0
 
         def fetch(sequence: Sequence, uid: str) -> None:
             nonlocal done
-            _refuse_too_large(decision, uid)
+            _refuse_too_large(decision, uid, most)
             shutil.rmtree(case.source(sequence), ignore_errors=True)
             case.source(sequence).mkdir(parents=True)
             for instance in request.instances[uid]:
-                _download(instance, case.source(sequence) / f"{instance}.dcm")
+                fetch_image(archive(), instance, case.source(sequence) / f"{instance}.dcm", most)
                 done += 1
                 progress(min(0.5, 0.5 * done / total))
 
-        return stages.load_stage(
-            case, decision, lambda fraction: progress(0.5 + 0.5 * fraction), settings().reference, fetch
-        )
+        def report(fraction: float) -> None:
+            progress(0.5 + 0.5 * fraction)
+
+        return stages.load_stage(case, decision, most, report, _reference(request), fetch)
 
     return _run(identity, Stage.LOAD, work)
 
 
-def _refuse_too_large(decision: Decision, uid: str) -> None:
+def _refuse_too_large(decision: Decision, uid: str, most_bytes: int) -> None:
     """Refuse a series that is too large before any of it is fetched."""
     for verdict in decision.verdicts:
         if verdict.series_instance_uid == uid and verdict.orthanc_id:
             statistics = archive().get(f"/series/{verdict.orthanc_id}/statistics")
             size = int(statistics["DiskSize"]) if statistics else 0
-            if size > _most_bytes():
+            if size > most_bytes:
                 raise GlioLoopError("INPUT_TOO_LARGE", f"{size >> 20} MB in series {verdict.series_instance_uid}")
             return
-
-
-def _most_bytes() -> int:
-    return settings().most_series_megabytes << 20
-
-
-def _download(instance: str, target: Path) -> None:
-    """Fetch one instance; an image that is being sent again is gone for a moment and comes back."""
-    for wait in (0.0, 0.5, 2.0, 5.0):
-        time.sleep(wait)
-        if archive().download(f"/instances/{instance}/file", target, _most_bytes()):
-            return
-    listed = archive().get(f"/instances/{instance}") is not None
-    raise GlioLoopError("IMAGE_WITHHELD" if listed else "STUDY_GONE", f"instance {instance}")
 
 
 @step(Stage.ALIGN)
 def _align(identity: str, request: JobRequest) -> dict[str, Any]:
     def work(_: _Reporter) -> dict[str, Any]:
         named = Decision.from_json(request.decision).named
-        return stages.align_stage(case_folder(identity), settings().reference, named)
+        return stages.align_stage(case_folder(identity), _reference(request), named)
 
     return _run(identity, Stage.ALIGN, work)
 
 
 @step(Stage.INFER)
-def _infer(identity: str, model: str) -> dict[str, Any]:
+def _infer(identity: str, request: JobRequest) -> dict[str, Any]:
     def work(progress: _Reporter) -> dict[str, Any]:
-        return stages.infer_stage(case_folder(identity), settings().reference, installed(model), progress)
+        return stages.infer_stage(case_folder(identity), _reference(request), installed(request.model), progress)
 
     return _run(identity, Stage.INFER, work)
 
 
 @step(Stage.RESTORE)
-def _restore(identity: str, model: str) -> dict[str, Any]:
+def _restore(identity: str, request: JobRequest) -> dict[str, Any]:
     def work(_: _Reporter) -> dict[str, Any]:
-        return stages.restore_stage(case_folder(identity), settings().reference, installed(model).card)
+        return stages.restore_stage(case_folder(identity), _reference(request), installed(request.model).card)
 
     return _run(identity, Stage.RESTORE, work)
 
@@ -193,14 +181,14 @@ def _write(identity: str, request: JobRequest, created: str, flags: list[dict[st
     def work(_: _Reporter) -> dict[str, Any]:
         outcome = stages.write_stage(
             case_folder(identity),
-            settings(),
+            settings().model_copy(update={"reference": _reference(request)}),
             installed(request.model),
             flags,
             identity,
             datetime.fromisoformat(created),
             _predecessor(identity, request.study),
         )
-        _keep_browsable(identity)
+        _keep_browsable(identity, request)
         _record_segmentation(identity, request, outcome)
         return outcome
 
@@ -225,10 +213,10 @@ def _record_segmentation(identity: str, request: JobRequest, outcome: dict[str, 
     audit().append("segmented", identity, "worker", facts, once="result")
 
 
-def _keep_browsable(identity: str) -> None:
+def _keep_browsable(identity: str, request: JobRequest) -> None:
     """Draw what the dashboard browses; contours go out also where that fails."""
     try:
-        keep_browsable(case_folder(identity), settings().reference, settings().roi_names)
+        keep_browsable(case_folder(identity), _reference(request), settings().roi_names)
     except Exception as error:
         log.error("slices not drawn", job=identity, where=trace_of(error))
 
@@ -282,7 +270,7 @@ def segment(request_json: dict[str, Any]) -> dict[str, Any]:
         audit().append("ended", identity, "worker", {"study": request.study, "refused": error.code}, once=error.code)
         return {"state": JobState.REFUSED.value, "error": error.as_json(), "timings_s": _timings(outcomes)}
     request = _settled(request, outcomes)
-    result = stages.collect_result(outcomes, request.model, settings().reference)
+    result = stages.collect_result(outcomes, request.model, _reference(request))
     _tidy(identity, result)
     for destination in _destinations(request):
         resources = _resources(destination, result["stored"], request)
@@ -296,8 +284,8 @@ def _run_stages(identity: str, request: JobRequest, outcomes: dict[str, dict[str
     outcomes[Stage.LOAD] = _load(identity, request)
     request = _settled(request, outcomes)
     outcomes[Stage.ALIGN] = _align(identity, request)
-    outcomes[Stage.INFER] = _infer(identity, request.model)
-    outcomes[Stage.RESTORE] = _restore(identity, request.model)
+    outcomes[Stage.INFER] = _infer(identity, request)
+    outcomes[Stage.RESTORE] = _restore(identity, request)
     flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
     outcomes[Stage.WRITE] = _write(identity, request, outcomes[Stage.IDENTIFY]["created"], flags)
     outcomes[Stage.STORE] = _store(identity, request)
@@ -316,6 +304,11 @@ def _record_failure(identity: str, request: JobRequest, error: GlioLoopError) ->
         audit().append("ended", identity, "worker", facts, once=error.code)
     except OSError as reason:
         log.error("failure not in the audit trail", job=identity, code=error.code, reason=reason.strerror)
+
+
+def _reference(request: JobRequest) -> Sequence:
+    """The sequence whose slices carry the contours, as configured when the job was asked for."""
+    return request.reference or settings().reference
 
 
 def _timings(outcomes: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -338,7 +331,7 @@ def _resources(destination: Destination, stored: dict[str, str], request: JobReq
     if "inputs" in destination.send:
         images = list(chosen.values())
     elif "reference" in destination.send:
-        images = [chosen[settings().reference]]
+        images = [chosen[_reference(request)]]
     else:
         images = []
     # Images first: a viewer that gets contours before their images shows nothing.

@@ -15,6 +15,7 @@ import structlog
 from dbos import DBOS
 
 from pipeline import jobs, stages
+from pipeline.archive import fetch_image
 from pipeline.casefolder import CaseFolder
 from pipeline.deadline import TRIES, WATCH
 from pipeline.durable import archive, audit, case_folder, queue, settings
@@ -111,7 +112,7 @@ def _judge(study: str, instance: str, work: Path) -> Outcome | None:
     case = CaseFolder(work / "case")
     try:
         _load(case, str(processed.job["id"]))
-        known = load_study(case, case_folder(str(processed.job["id"])), settings().reference)
+        known = load_study(case, case_folder(str(processed.job["id"])), _reference(processed.job))
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             raise
@@ -202,10 +203,15 @@ def _load(case: CaseFolder, job: str) -> None:
         shutil.rmtree(case.source(sequence), ignore_errors=True)
         case.source(sequence).mkdir(parents=True)
         for instance in request.instances[uid]:
-            if not archive().download(f"/instances/{instance}/file", case.source(sequence) / f"{instance}.dcm"):
-                raise GlioLoopError("STUDY_GONE", f"instance {instance}")
+            path = case.source(sequence) / f"{instance}.dcm"
+            fetch_image(archive(), instance, path, settings().most_series_bytes)
 
-    stages.load_stage(case, decision, lambda _fraction: None, fetch=fetch)
+    stages.load_stage(case, decision, settings().most_series_bytes, lambda _fraction: None, fetch=fetch)
+
+
+def _reference(job: dict[str, Any]) -> Sequence:
+    """The sequence on whose slices the job's contours lie, whatever is configured now."""
+    return Sequence(job["result"].get("reference", settings().reference))
 
 
 @_step("feedback-schedule")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 from scipy.special import expit, softmax
 
+from pipeline.inference.provider import wanted_providers
 from pipeline.registry import InstalledModel, NetworkFile
 
 Array = npt.NDArray[np.float32]
@@ -27,10 +28,7 @@ class Network:
         options = ort.SessionOptions()
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
         options.log_severity_level = 3
-        wanted = [
-            one for one in ("CUDAExecutionProvider", "CPUExecutionProvider") if one in ort.get_available_providers()
-        ]
-        self._session = ort.InferenceSession(str(path), options, providers=wanted)
+        self._session = ort.InferenceSession(str(path), options, providers=wanted_providers())
         self._input = self._session.get_inputs()[0].name
 
     @property

@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
+from pipeline import workflow
+from pipeline.errors import GlioLoopError
 from pipeline.intake import may_lack_of
+from pipeline.jobs import JobRequest, content_of
 from pipeline.names import Sequence
 from pipeline.registry import Registry
+from pipeline.segment import segment_folder
 from pipeline.settings import ROOT, Settings
 
 
@@ -14,3 +20,29 @@ def test_site_and_card_must_both_allow_it(tmp_path: Path) -> None:
     every = (Sequence.T1, Sequence.T2, Sequence.FLAIR)
     assert may_lack_of(Settings(may_lack=every), card) == (Sequence.T1,)
     assert may_lack_of(Settings(may_lack=every), card.model_copy(update={"may_lack": ()})) == ()
+
+
+def _request(**facts: object) -> JobRequest:
+    needed = {"study": "s", "study_instance_uid": "1.2", "decision": {}, "instances": {"1.2.1": ["b"], "1.2.2": ["a"]}}
+    return JobRequest.model_validate({**needed, "model": "net@1", "destinations": None, "origin": "stable", **facts})
+
+
+def test_the_question_is_the_images_whichever_network_answers() -> None:
+    earlier = _request()  # of a version that noted no content
+    later = _request(model="net@2", origin="rescan", content=content_of(["a", "b"]))
+    assert earlier.question == later.question
+    others = {content_of(["a"]), content_of(["a", "b", "c"]), content_of(["a", "b"], "incomplete")}
+    assert later.question not in others and len(others) == 3
+
+
+def test_a_job_keeps_the_reference_it_was_asked_for_with() -> None:
+    assert workflow._reference(_request(reference="flair")) is Sequence.FLAIR
+    assert workflow._reference(_request()) is Settings().reference
+
+
+def test_the_limit_of_a_series_is_the_configured_one(
+    sample_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLIOLOOP_MOST_SERIES_MEGABYTES", "1")
+    with pytest.raises(GlioLoopError, match=r"INPUT_TOO_LARGE.*at most 1"):
+        segment_folder(sample_study, tmp_path, None, lambda _stage, _fraction: None)
