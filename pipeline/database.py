@@ -22,11 +22,24 @@ LOOKS: Final = Table(
     "glioloop_looks", _METADATA, Column("study", String(64), primary_key=True), Column("sequence", BigInteger)
 )
 
+#: Questions that were answered by jobs of which nothing else is kept: see :attr:`pipeline.jobs.JobRequest.question`.
+ANSWERED: Final = Table(
+    "glioloop_answered",
+    _METADATA,
+    Column("study", String(64), primary_key=True),
+    Column("question", String(32), primary_key=True),
+    Column("job", String(64)),
+)
+
 #: SQL that both databases understand. Never change one that was released: add the next.
 MIGRATIONS: Final = (
     (
         "CREATE TABLE glioloop_change_cursor (log VARCHAR(32) PRIMARY KEY, sequence BIGINT NOT NULL)",
         "CREATE TABLE glioloop_looks (study VARCHAR(64) PRIMARY KEY, sequence BIGINT NOT NULL)",
+    ),
+    (
+        "CREATE TABLE glioloop_answered (study VARCHAR(64), question VARCHAR(32), job VARCHAR(64) NOT NULL,"
+        " PRIMARY KEY (study, question))",
     ),
 )
 

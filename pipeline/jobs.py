@@ -20,7 +20,7 @@ from dbos import DBOSClient, EnqueueOptions, Serializer, WorkflowStatus, error
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import PIPELINE_VERSION
-from pipeline.database import migrate, require_migrated
+from pipeline.database import ANSWERED, migrate, require_migrated
 from pipeline.errors import REASONS, GlioLoopError, Kind
 from pipeline.exhaustion import place_of
 from pipeline.names import JobState, Sequence, Stage
@@ -39,6 +39,10 @@ RESCAN_WORKFLOW: Final = "rescan"
 DELIVER_WORKFLOW: Final = "deliver"
 FEEDBACK_WORKFLOW: Final = "feedback"
 FINETUNE_WORKFLOW: Final = "finetune"
+RETENTION_WORKFLOW: Final = "retention"
+_LOOKS: Final = (INTAKE_WORKFLOW, RESCAN_WORKFLOW, FEEDBACK_WORKFLOW, RETENTION_WORKFLOW)
+#: Rows that one statement deletes.
+_AT_ONCE: Final = 200
 
 #: Clinical jobs run before fine-tuning; DBOS takes the lowest number first.
 DEFAULT_PRIORITY: Final = 100
@@ -67,6 +71,8 @@ class JsonSerializer(Serializer):
     def _encode(value: Any) -> Any:
         if isinstance(value, error.DBOSMaxStepRetriesExceeded):
             value = value.errors[-1]  # what went wrong, not that it was tried often
+        if isinstance(value, datetime):  # of a schedule
+            return {"__time__": value.isoformat()}
         if isinstance(value, GlioLoopError):
             return {"__error__": value.code, "detail": value.detail, "data": value.data}
         if isinstance(value, BaseException):
@@ -79,6 +85,8 @@ class JsonSerializer(Serializer):
             # A later version may have written a code that this one does not know.
             code = value["__error__"] if value["__error__"] in REASONS else "INTERNAL"
             return GlioLoopError(code, value["detail"], value["data"])
+        if value.keys() == {"__time__"}:
+            return datetime.fromisoformat(value["__time__"])
         return value
 
 
@@ -334,7 +342,12 @@ class JobQueue:
             (earlier,) = status.input["args"] if status.input else ({},)
             if earlier.get("study") == request.study and JobRequest(**earlier).question == request.question:
                 return str(status.workflow_id)
-        return None
+        query = sqlalchemy.select(ANSWERED.c.job).where(
+            ANSWERED.c.study == request.study, ANSWERED.c.question == request.question
+        )
+        with self.engine.connect() as connection:
+            job: str | None = connection.execute(query).scalar()
+            return job
 
     def enqueue_job(self, identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY) -> None:
         """Queue a job; one that is there already is left as it is."""
@@ -504,6 +517,54 @@ class JobQueue:
             self.report(identity, **{f"timeouts.{Stage.FORWARD}.{name}": 0, again.key: state})
             self._client.enqueue(again.options(), again.model_dump(mode="json"))
         return bool(broken)
+
+    # --- retention ---
+
+    def ended_jobs(self) -> dict[str, float]:
+        """When each job ended that is over together with its deliveries: seconds since 1970 by its id, oldest first."""
+        table = self._client._sys_db.tables.workflow_status
+        columns = (table.c.workflow_uuid, table.c.updated_at)
+        ended = (
+            sqlalchemy.select(*columns)
+            .where(table.c.name == SEGMENT_WORKFLOW, table.c.status.not_in(_UNENDED))
+            .order_by(table.c.updated_at)
+        )
+        open_ones = sqlalchemy.select(columns[0]).where(table.c.name == DELIVER_WORKFLOW, table.c.status.in_(_UNENDED))
+        with self.engine.connect() as connection:
+            busy = {str(identity).partition(".")[0] for (identity,) in connection.execute(open_ones)}
+            return {job: when / 1000 for job, when in connection.execute(ended) if job not in busy}
+
+    def known_jobs(self, identities: Iterable[str]) -> set[str]:
+        """Which of these are ids of jobs."""
+        table = self._client._sys_db.tables.workflow_status
+        with self.engine.connect() as connection:
+            rows = connection.execute(sqlalchemy.select(table.c.workflow_uuid).where(table.c.name == SEGMENT_WORKFLOW))
+            return {str(job) for (job,) in rows} & set(identities)
+
+    def forget_job(self, identity: str) -> None:
+        """Drop an ended job and its deliveries; that its question was answered stays."""
+        request = self.request(identity)
+        if request is not None:
+            row = {"study": request.study, "question": request.question}
+            with self.engine.begin() as connection:
+                connection.execute(sqlalchemy.delete(ANSWERED).filter_by(**row))
+                connection.execute(sqlalchemy.insert(ANSWERED).values(**row, job=identity))
+        tries = self._client.list_workflows(
+            workflow_id_prefix=f"{identity}.", name=DELIVER_WORKFLOW, load_input=False, load_output=False
+        )
+        self._client.delete_workflows([identity, *(one.workflow_id for one in tries)])
+
+    def forget_looks(self, before: float) -> int:
+        """Drop the ended looks at studies and at corrections that ended before a time, seconds since 1970."""
+        table = self._client._sys_db.tables.workflow_status
+        query = sqlalchemy.select(table.c.workflow_uuid).where(
+            table.c.name.in_(_LOOKS), table.c.status.not_in(_UNENDED), table.c.updated_at < before * 1000
+        )
+        with self.engine.connect() as connection:
+            old = [str(identity) for (identity,) in connection.execute(query)]
+        for start in range(0, len(old), _AT_ONCE):
+            self._client.delete_workflows(old[start : start + _AT_ONCE])
+        return len(old)
 
     def _adopt_deliveries(self) -> None:
         """Put what an earlier version queued for a destination into that destination's part of the queue."""

@@ -46,6 +46,26 @@ class Destination(BaseModel):
     send: tuple[ForwardKind, ...] = ("rtstruct", "seg", "sr", "preview")
 
 
+class Retention(BaseModel):
+    """What is kept of ended jobs, and for how long; 0 keeps without end.
+
+    Attributes
+    ----------
+    job_days
+        Ended jobs, with their pictures, logs and working files.
+    job_gigabytes
+        Working files of all jobs together; those of the jobs that ended first go, the jobs stay listed.
+    look_days
+        The queue's own record of looks at studies and corrections.
+    """
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
+
+    job_days: float = Field(default=730, ge=0)
+    job_gigabytes: float = Field(default=50, ge=0)
+    look_days: float = Field(default=30, ge=0)
+
+
 class Settings(BaseSettings):
     """Every key of section ``GlioLoop``; docs/configuration.md describes them for users."""
 
@@ -128,6 +148,7 @@ class Settings(BaseSettings):
     viewer_url: str = Field(
         default="", description="Link to a viewer, with {study} and {rtstruct} in it; empty: no link."
     )
+    retention: Retention = Field(default_factory=Retention, description="What is kept of ended jobs, and how long.")
     keep_job_files: bool = Field(default=False, description="Keep a finished job's working files (for debugging).")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

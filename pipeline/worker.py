@@ -218,6 +218,7 @@ def _launch(settings: Settings) -> DBOS:
     import pipeline.feedback.durable  # noqa: PLC0415
     import pipeline.finetune.durable  # noqa: F401, PLC0415
     from pipeline import arrival, workflow  # noqa: F401, PLC0415
+    from pipeline.retention import schedule_retention  # noqa: PLC0415
 
     _make_tables(settings)
     instance = DBOS(config=config)
@@ -245,6 +246,7 @@ def _launch(settings: Settings) -> DBOS:
     DBOS.register_queue(
         jobs.TRAINING_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update"
     )
+    schedule_retention(_executor())
     return instance
 
 

@@ -22,10 +22,14 @@ from typing import IO, Any, Final
 
 EVENTS: Final = (
     "asked", "received", "decided", "segmented", "stored", "forwarded", "ended", "corrected", "promoted", "repaired",
+    "removed",
 )  # fmt: skip
 FIRST: Final = "0" * 64
 #: A slow disk under a storm takes seconds a line; a halted holder is ended by its supervisor meanwhile.
 _PATIENCE_SECONDS: Final = 150.0
+#: Of so many latest keys a process knows that they were written: some ten thousand jobs. An older one would be written
+#: a second time only if a step of a job that old ran again.
+_MOST_KEYS: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class AuditTrail:
         self.folder = state_folder / "audit"
         self.file = self.folder / "trail.jsonl"
         self._head = self.folder / "head.json"
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, None] = {}  # in the order of writing
         self._read_to = 0
         self._number = 0
         self._last = FIRST
@@ -232,11 +236,13 @@ class AuditTrail:
         self._number, self._last = entry.number, entry.digest
         once = str(entry.data.get("once", ""))
         if once:
-            self._seen.add(_key(entry.event, entry.subject, once))
+            self._seen[_key(entry.event, entry.subject, once)] = None
+            if len(self._seen) > _MOST_KEYS:
+                del self._seen[next(iter(self._seen))]
 
 
 def _key(event: str, subject: str, once: str) -> bytes:
-    """Short, since a process keeps one for every line of a trail that grows for years."""
+    """Short, since a process keeps many."""
     return hashlib.blake2b("\0".join((event, subject, once)).encode(), digest_size=12).digest()
 
 

@@ -1,6 +1,7 @@
 """A job's identity is its content; what the queue's database holds is JSON."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,14 @@ def test_errors_survive_the_database() -> None:
     assert (error.code, error.detail, error.data) == ("SEQUENCE_MISSING", "t2", {"a": [1]})
     unforeseen = serializer.deserialize(serializer.serialize(ValueError("no")))
     assert (unforeseen.code, unforeseen.detail) == ("INTERNAL", "ValueError")
+
+
+def test_times_survive_the_database() -> None:
+    serializer, moment = JsonSerializer(), datetime(2026, 1, 2, 3, 15, tzinfo=UTC)
+    assert serializer.deserialize(serializer.serialize([moment, {"__time__": 1, "b": 2}])) == [
+        moment,
+        {"__time__": 1, "b": 2},
+    ]
 
 
 def test_only_json_is_stored() -> None:
