@@ -208,8 +208,8 @@ def prepare(
         {
             "series": {sequence.value: uid for sequence, uid in decision.chosen.items()},
             "destinations": sorted(options.destinations) if options.destinations is not None else None,
-            # Done without a sequence is another job than refused for want of it, of the same three series.
             **({"reference": settings.reference.value} if settings.reference is not Sequence.T1C else {}),
+            # Done without a sequence is another job than refused for want of it, of the same three series.
             **({"lacking": [one.value for one in decision.missing]} if suffices and decision.missing else {}),
         },
         fresh_nonce() if options.force else "",

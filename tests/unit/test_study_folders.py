@@ -46,7 +46,9 @@ def loaded(study: Path, case: CaseFolder) -> tuple[Decision, Decision, dict[str,
     """The decision by the headers, after the series were read, and what the stage returned."""
     files = files_of(study)
     decision = identify(files.headers)
-    outcome = stages.load_stage(case, decision, lambda _: None, fetch=partial(segment._copy, case, files.paths))
+    outcome = stages.load_stage(
+        case, decision, 1 << 30, lambda _: None, fetch=partial(segment._copy, case, files.paths)
+    )
     after = Decision.from_json(outcome["identification"]) if "identification" in outcome else decision
     return decision, after, outcome
 
