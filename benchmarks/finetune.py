@@ -1,7 +1,7 @@
 """What fine-tuning on corrections gains, forgets, costs, and whether it can be poisoned.
 
-Ten synthetic cases of one kind of tumour, rendered from head label maps that the network was not trained on. Five
-are learnt from, five further ones are held back. The reference set is the shipped one. Runs:
+Twelve synthetic cases of one kind of tumour, rendered from head label maps that the network was not trained on. Six
+are learnt from, six further ones are held back. The reference set is the shipped one. Runs:
 
 - ``missed``: the kind that the network in use does worst at (chosen on cases of their own), with the true contours
 - ``shuffled``: the same cases with their masks shuffled among them: it must not pass
@@ -29,7 +29,9 @@ from pipeline.console import live_progress
 from pipeline.evaluation.cases import find_cases
 from pipeline.evaluation.evaluate import evaluate_case
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
-from pipeline.feedback.store import CaseRecord, FeedbackStore, RegionDifference
+from pipeline.feedback.pseudonyms import Pseudonyms
+from pipeline.feedback.record import CaseRecord, RegionDifference
+from pipeline.feedback.store import FeedbackStore
 from pipeline.finetune.blend import REPORT
 from pipeline.finetune.direct import plan_of, register, run_phases
 from pipeline.finetune.reference import write_study
@@ -42,7 +44,7 @@ from pipeline.training.synthesis.tumour import TumourKind
 
 GROWTH_MM: Final = 2.0
 SPACING_MM: Final = 2
-CASES: Final = 10
+CASES: Final = 12
 LEAST_ML: Final = 5.0
 #: Seeds of the cases that are learnt from and judged by, and of those that the kind is chosen by.
 SEED, CHOICE_SEED = 4_242, 5_151
@@ -124,10 +126,19 @@ def fill(store: FeedbackStore, studies: list[RenderedStudy], drawn: frozenset[st
         write_study(study, target)
         for path in target.glob("*.nii.gz"):
             path.rename(target / path.name.removeprefix(f"{target.name}_"))
-        store.keep(_record(number, drawn), target)
+        store.keep(_record(number, _patient(store, number), drawn), target)
 
 
-def _record(number: int, drawn: frozenset[str]) -> CaseRecord:
+def _patient(store: FeedbackStore, number: int) -> str:
+    """Pseudonym of a patient whom this store's key holds back if the number is odd, and lets be learnt from if even."""
+    pseudonyms = Pseudonyms.of_installation(store.folder)
+    drawn_by_lot = (f"{number * 1000 + one:016x}" for one in range(1000))
+    return next(
+        one for one in drawn_by_lot if (pseudonyms.share(one) < store.policy.held_back_share) == bool(number % 2)
+    )
+
+
+def _record(number: int, patient: str, drawn: frozenset[str]) -> CaseRecord:
     regions = {
         region.value: RegionDifference(
             dice=0, hd95_mm=None, added_ml=1, removed_ml=0, automatic_ml=0, corrected_ml=1, drawn=region in drawn
@@ -135,7 +146,7 @@ def _record(number: int, drawn: frozenset[str]) -> CaseRecord:
         for region in TUMOUR_REGIONS
     }
     return CaseRecord(
-        id="", patient=f"{number:016x}", study=f"{number:016x}", kind="corrected", trusted=True,
+        id="", patient=patient, study=f"{number:016x}", kind="corrected", trusted=True,
         received=f"2026-01-01T00:00:{number:02d}+00:00", model="", job="0" * 32, source_kind="rtstruct",
         source_sop_instance_uid=f"1.2.{number}", source_hash="0", fingerprint=str(number), regions=regions,
         spacing_mm=(SPACING_MM,) * 3,

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.feedback.store import CASE_ID
+from pipeline.feedback.record import CASE_ID
 from pipeline.finetune.runs import RUN_ID
 from pipeline.names import Sequence
 

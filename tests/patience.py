@@ -98,6 +98,29 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str | Callable
         pytest.fail(f"waited {seconds * PATIENCE:g} s for {what if isinstance(what, str) else what()}")
 
 
+def wait_while_moving(condition: Callable[[], bool], progress: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait until a condition holds; fail the test where nothing moves for so long.
+
+    Parameters
+    ----------
+    condition
+        Asked a few times a second.
+    progress
+        Gives something that changes while work goes on; what began it and how long it takes does not matter then.
+    seconds
+        Of a machine that has nothing else to do, in which nothing changes.
+    what
+        What is waited for.
+    """
+    while True:
+        last = progress()
+        if holds_within(lambda last=last: condition() or progress() != last, seconds):  # type: ignore[misc]
+            if condition():
+                return
+        else:
+            pytest.fail(f"nothing moved for {seconds * PATIENCE:g} s while waiting for {what}; last seen: {last}")
+
+
 def wait_for_end(process: subprocess.Popen[str], seconds: float) -> tuple[str, str]:
     """Wait for a process to end and return what it wrote; kill it and fail the test where it does not end in time."""
     clock = FairClock()

@@ -7,7 +7,8 @@ import typer
 
 from pipeline.console import AsJson, answer, live_progress
 from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.store import CaseRecord, FeedbackStore
+from pipeline.feedback.record import CaseRecord
+from pipeline.feedback.store import FeedbackStore
 
 app = typer.Typer(no_args_is_help=True)
 

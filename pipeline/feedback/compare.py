@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from pipeline.evaluation.metrics import score_region
-from pipeline.feedback.store import RegionDifference
+from pipeline.feedback.record import RegionDifference
 from pipeline.feedback.study import Mask
 
 _ML_PER_MM3 = 1e-3

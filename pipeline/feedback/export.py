@@ -7,8 +7,9 @@ import zipfile
 from pathlib import Path
 
 from pipeline.errors import GlioLoopError
+from pipeline.feedback.record import CaseRecord
 from pipeline.feedback.review import case_view
-from pipeline.feedback.store import CaseRecord, FeedbackStore
+from pipeline.feedback.store import FeedbackStore
 
 _RECORD = "case.json"
 #: Tools for this layout would not know what the one is; the other names the archive's images.

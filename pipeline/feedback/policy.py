@@ -79,7 +79,9 @@ class FinetunePolicy(BaseModel):
         default=None, description="Folder of cases (BraTS layout) that a new network is judged by; else the shipped."
     )
     least_held_back: int = Field(
-        default=3, ge=1, description="Held-back corrections needed before a new network can pass the guard."
+        default=6,
+        ge=1,
+        description="Held-back corrections needed before a new network can pass the guard; fewer than 6 count as 6.",
     )
     margin: float = Field(default=0.01, ge=0, le=1, description="Mean Dice a region may lose on the reference set.")
     least_gain: float = Field(

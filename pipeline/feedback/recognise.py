@@ -271,7 +271,7 @@ def edits(dataset: Dataset, own: Iterable[OwnObject], names: Iterable[str], own_
         return True
     if referenced_images(dataset) & uids:
         return True
-    kept = own_names & set(names)
+    kept = {one.casefold() for one in own_names} & {one.strip().casefold() for one in names}
     return len(kept) > 1 or bool(kept and _names_equipment(dataset))
 
 

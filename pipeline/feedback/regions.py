@@ -7,7 +7,6 @@ time grows with its length only.
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 from typing import Final
 
@@ -112,28 +111,6 @@ class RegionNames:
                 if all(one in _BEFORE or _is_remark(one) for one in before) and all(map(_says_nothing, after)):
                     return region
         return None
-
-    def is_own(self, name: str) -> bool:
-        """Whether it is a name exactly as this node writes it."""
-        return name.strip() in self.written.values()
-
-    def assign(self, rois: Ordered[NamedRoi]) -> tuple[dict[Region, tuple[NamedRoi, ...]], tuple[str, ...]]:
-        """Sort ROIs by the region that each means.
-
-        Returns
-        -------
-        (dict, tuple)
-            The ROIs of each region, in the order of their numbers; names that mean none.
-        """
-        found: dict[Region, list[NamedRoi]] = {}
-        unknown = []
-        for roi in sorted(rois, key=lambda one: one.number):
-            region = self.region(roi.name)
-            if region is None:
-                unknown.append(roi.name)
-            else:
-                found.setdefault(region, []).append(roi)
-        return {region: tuple(members) for region, members in found.items()}, tuple(sorted(unknown))
 
 
 def words_of(name: str) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.store import CaseRecord, FeedbackStore
+from pipeline.feedback.record import CaseRecord
+from pipeline.feedback.store import FeedbackStore
 from pipeline.names import TUMOUR_REGIONS
 
 #: Corrections that the agreement shown as a metric is taken over.

@@ -18,7 +18,6 @@ that was corrected before becomes its next version; older ones stay, and learnin
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -28,108 +27,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Final
 
 from pipeline.errors import GlioLoopError
+from pipeline.feedback.lines import append_line, read_lines
 from pipeline.feedback.policy import FeedbackPolicy
 from pipeline.feedback.pseudonyms import Pseudonyms
+from pipeline.feedback.record import CASE_ID, CaseRecord, Role
 from pipeline.feedback.verdicts import Seen, Verdict
 
 CASE: Final = "case.json"
-CASE_ID: Final = r"[0-9a-f]{16}-v[0-9]{1,4}"
-Role = Literal["learn", "held_back"]
-
-
-class RegionDifference(BaseModel):
-    """How a region was changed, on the slices of the reference series.
-
-    Attributes
-    ----------
-    dice, hd95_mm
-        Between automatic and corrected; None where both (Dice: 1) or one (distance) are empty.
-    added_ml, removed_ml
-        Volume that the correction added and took away.
-    automatic_ml, corrected_ml
-        Volumes before and after.
-    drawn
-        Whether the object held the region; if not, the automatic one was taken.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    dice: float
-    hd95_mm: float | None
-    added_ml: float
-    removed_ml: float
-    automatic_ml: float
-    corrected_ml: float
-    drawn: bool
-
-
-class CaseRecord(BaseModel):
-    """``case.json``: everything known about a case; no name, number or date of birth of a patient.
-
-    Attributes
-    ----------
-    id
-        Pseudonym of the study and version.
-    patient, study, reviewer
-        Pseudonyms; the reviewer's is empty where the object names none.
-    kind
-        ``corrected`` or ``accepted`` (approved without a change).
-    trusted
-        Whether it was approved or reviewed by someone the site trusts, or marked so by REST.
-    approval, reviewed
-        ApprovalStatus, and ReviewDate and ReviewTime, as in the object.
-    received
-        When it was kept, UTC.
-    role
-        ``learn``, or ``held_back`` to judge what was learnt; all cases of a patient have the same.
-    model, job
-        Which network and job had drawn the automatic contours.
-    job_ended
-        When that job had ended, UTC.
-    source_kind, source_sop_instance_uid, source_hash, fingerprint
-        The object it comes from, a hash of its content, and of UID and content together.
-    drawn_on
-        Sequence whose slices the contours were drawn on.
-    unknown_rois
-        Names of ROIs that mean no region here, kept so that the site can map them.
-    notes
-        What was understood of the object, in words: deletions, several ROIs of a region, what was left out.
-    regions
-        The difference, per region.
-    files
-        SHA-256 of every file.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: str
-    patient: str
-    study: str
-    reviewer: str = ""
-    kind: Literal["corrected", "accepted"]
-    trusted: bool
-    approval: str = ""
-    reviewed: str = ""
-    received: str
-    role: Role = "learn"
-    model: str
-    job: str
-    job_ended: str = ""
-    source_kind: Literal["rtstruct", "seg"]
-    source_sop_instance_uid: str
-    source_hash: str
-    fingerprint: str
-    drawn_on: tuple[str, ...] = ()
-    unknown_rois: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    regions: dict[str, RegionDifference]
-    spacing_mm: tuple[float, float, float]
-    files: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -249,7 +156,7 @@ class FeedbackStore:
 
     def ledger(self) -> list[dict[str, Any]]:
         """What was dropped or deleted, oldest first."""
-        return _read_lines(self.folder / "ledger.jsonl")
+        return read_lines(self.folder / "ledger.jsonl")
 
     def size_bytes(self) -> int:
         """Size of all cases."""
@@ -349,7 +256,7 @@ class FeedbackStore:
 
     def _remove(self, record: CaseRecord, why: str) -> None:
         line = {"id": record.id, "at": _now(), "why": why, "fingerprint": record.fingerprint}
-        _append_line(self.folder / "ledger.jsonl", line)
+        append_line(self.folder / "ledger.jsonl", line)
         doomed = self.cases_folder / f".{record.id}.gone"
         self.path(record.id).rename(doomed)
         _sync_folder(self.cases_folder)
@@ -374,15 +281,15 @@ class FeedbackStore:
         was decided is written down, so that neither another share nor what an earlier version decided changes it.
         """
         path = self.folder / "roles.jsonl"
-        roles: dict[str, Role] = {line["patient"]: line["role"] for line in _read_lines(path)}
+        roles: dict[str, Role] = {line["patient"]: line["role"] for line in read_lines(path)}
         for record in self.cases():
             if record.patient not in roles:
                 roles[record.patient] = record.role
-                _append_line(path, {"patient": record.patient, "role": record.role})
+                append_line(path, {"patient": record.patient, "role": record.role})
         if patient not in roles:
             share = Pseudonyms.of_installation(self.folder).share(patient)
             roles[patient] = "held_back" if share < self.policy.held_back_share else "learn"
-            _append_line(path, {"patient": patient, "role": roles[patient]})
+            append_line(path, {"patient": patient, "role": roles[patient]})
         return roles[patient]
 
     def _read(self, folder: Path) -> CaseRecord:
@@ -395,7 +302,7 @@ class FeedbackStore:
         """Remember what was decided about an object, so that it is not read again at every event."""
         seen = Seen(instance, digest, verdict, case, detail, _now())
         with self.locked():
-            _append_line(self.folder / "seen.jsonl", seen.as_json())
+            append_line(self.folder / "seen.jsonl", seen.as_json())
         return seen
 
     def seen(self) -> dict[tuple[str, str], Seen]:
@@ -404,7 +311,7 @@ class FeedbackStore:
             (line["instance"], line["digest"]): Seen(
                 line["instance"], line["digest"], Verdict(line["verdict"]), line["case"], line["detail"], line["at"]
             )
-            for line in _read_lines(self.folder / "seen.jsonl")
+            for line in read_lines(self.folder / "seen.jsonl")
         }
 
 
@@ -421,28 +328,6 @@ def _read_once(path: Path, _changed: int, _inode: int) -> CaseRecord:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    lines = []
-    for line in path.read_text().splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            continue  # the last line of a write that a power cut ended
-    return lines
-
-
-def _append_line(path: Path, value: object) -> None:
-    with path.open("a+") as file:
-        # A line that was cut off must not swallow the next one.
-        file.seek(0, os.SEEK_END)
-        torn = file.tell() > 0 and not path.read_text().endswith("\n")
-        file.write(("\n" if torn else "") + json.dumps(value) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _write_synced(path: Path, text: str) -> None:

@@ -30,8 +30,9 @@ from pipeline.feedback.recognise import (
     read_object,
     trust_of,
 )
+from pipeline.feedback.record import CaseRecord, RegionDifference
 from pipeline.feedback.regions import RegionNames
-from pipeline.feedback.store import CaseRecord, FeedbackStore, RegionDifference
+from pipeline.feedback.store import FeedbackStore
 from pipeline.feedback.study import Mask, Study
 from pipeline.feedback.verdicts import Verdict
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence

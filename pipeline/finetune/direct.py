@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.console import Progress
+from pipeline.errors import GlioLoopError
 from pipeline.feedback.store import FeedbackStore
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan, make_plan, tidy
@@ -74,12 +75,20 @@ def register(plan: FinetunePlan, promote: bool) -> dict[str, Any]:
     """Install the candidate, and put it to use where the guard let it pass and that is wanted.
 
     A network that somebody promoted meanwhile stays in use: the candidate was judged against its parent.
+
+    Raises
+    ------
+    GlioLoopError
+        MODEL_INVALID where another network is installed under the candidate's version: the verdict is not about that.
     """
     card = ModelCard.model_validate_json((plan.candidate_folder / CARD).read_text())
     decision = json.loads((plan.folder / "decision.json").read_text())
     registry = plan.registry()
-    if card.identity not in {one.card.identity for one in registry.installed()}:
+    installed = {one.card.identity: one.card for one in registry.installed()}.get(card.identity)
+    if installed is None:
         registry.import_model(plan.candidate_folder)
+    elif installed.files != card.files:
+        raise GlioLoopError("MODEL_INVALID", f"{card.identity} is installed already and is another network")
     in_use = registry.get(None).card.identity
     wanted = bool(promote and decision["passed"])
     if wanted and in_use == plan.parent:

@@ -1,8 +1,10 @@
 """The guard: whether a fine-tuned network may be put to use.
 
 It must do better on corrections it never saw, and not worse on a fixed reference set. Both are paired:
-each case is scored with the network in use and with the candidate, and the mean difference is judged with
-a bootstrap over cases (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
+each case is scored with the network in use and with the candidate. Whether it does better is decided by an exact
+paired test: had the candidate gained nothing, each difference could as well have the other sign, and the p value is
+the share of all choices of signs whose mean is as high (Fisher, The Design of Experiments, 1935, section 21). The
+interval beside it is a bootstrap over cases (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
 """
 
 from collections.abc import Mapping
@@ -10,10 +12,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import permutation_test
 
 from pipeline.feedback.policy import FinetunePolicy
 
 _RESAMPLES: Final = 10_000
+#: Chance of a candidate that gains nothing to pass.
+SIGNIFICANT: Final = 0.025
+#: With fewer cases than this not even a gain in each of them is significant: 2⁻⁵ > 0.025 ≥ 2⁻⁶.
+LEAST_CASES: Final = 6
+#: Choices of signs that are tried at most; of up to 14 cases these are all.
+_SIGNS: Final = 2**14
 _SEED: Final = 20_180_201
 
 #: Dice per region of each case, by case.
@@ -30,6 +40,8 @@ class Change:
         Mean Dice with the network in use, with the candidate, and their difference.
     ci95
         Bootstrap interval of the difference.
+    p
+        One-sided p value of a gain, by the exact paired test.
     n
         Number of cases.
     """
@@ -38,6 +50,7 @@ class Change:
     after: float
     change: float
     ci95: tuple[float, float]
+    p: float
     n: int
 
 
@@ -79,8 +92,22 @@ def paired_change(before: list[float], after: list[float]) -> Change | None:
         after=round(float(second.mean()), 4),
         change=round(float(difference.mean()), 4),
         ci95=(round(float(low), 4), round(float(high), 4)),
+        p=round(chance_of(difference), 5),
         n=len(before),
     )
+
+
+def chance_of(difference: NDArray[np.float64]) -> float:
+    """One-sided p value of paired differences (n,): how often their mean is as high with signs drawn by lot."""
+    found = permutation_test(
+        (difference,),
+        np.mean,
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=_SIGNS,
+        rng=np.random.default_rng(_SEED),
+    )
+    return float(found.pvalue)
 
 
 def decide(
@@ -114,9 +141,8 @@ def decide(
     kept = _by_region(reference, scored(reference))
     objection = _objection(policy, gained, kept)
     reason = objection or (
-        f"Better on {gained.n} held-back corrections ({gained.change:+.3f} Dice, 95 % interval "
-        f"{gained.ci95[0]:+.3f} to {gained.ci95[1]:+.3f}) and within {policy.margin:g} on the reference set "
-        f"of {len(reference[0])}."
+        f"Better on {gained.n} held-back corrections ({_told(gained)}) "
+        f"and within {policy.margin:g} on the reference set of {len(reference[0])}."
         if gained
         else ""
     )
@@ -141,16 +167,19 @@ def _by_region(scores: tuple[Scores, Scores], regions: Mapping[str, frozenset[st
     return changes
 
 
+def _told(change: Change) -> str:
+    low, high = change.ci95
+    return f"{change.change:+.3f} Dice, p = {change.p:.3f}, 95 % interval {low:+.3f} to {high:+.3f}"
+
+
 def _objection(policy: FinetunePolicy, gained: Change | None, kept: Mapping[str, Change]) -> str:
     """Say why a candidate is not put to use; empty where it may be."""
-    if gained is None or gained.n < policy.least_held_back:
+    needed = max(policy.least_held_back, LEAST_CASES)
+    if gained is None or gained.n < needed:
         count = 0 if gained is None else gained.n
-        return f"Only {count} corrections were held back to judge it; {policy.least_held_back} are needed."
-    if gained.change <= policy.least_gain or gained.ci95[0] <= 0:
-        return (
-            f"Not better on {gained.n} held-back corrections: {gained.change:+.3f} Dice, 95 % interval "
-            f"{gained.ci95[0]:+.3f} to {gained.ci95[1]:+.3f}."
-        )
+        return f"Only {count} corrections were held back to judge it; {needed} are needed."
+    if gained.change <= policy.least_gain or gained.p > SIGNIFICANT:
+        return f"Not better on {gained.n} held-back corrections: {_told(gained)}."
     if not kept:
         return "There is no reference set to show that nothing was forgotten."
     worse = {region: change for region, change in kept.items() if change.change < -policy.margin}

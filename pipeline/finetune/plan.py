@@ -13,7 +13,7 @@ from pipeline.evaluation.cases import find_cases
 from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.feedback.store import FeedbackStore
 from pipeline.finetune.runs import usable
-from pipeline.registry import InstalledModel, Registry
+from pipeline.registry import InstalledModel, ModelCard, Registry
 
 PLAN: Final = "plan.json"
 #: Folder of the training samples below a fine-tuning's.
@@ -125,7 +125,7 @@ def make_plan(
     return FinetunePlan(
         id=identity,
         parent=parent.card.identity,
-        version=next_version(parent.card.version, _versions(registry, parent.card.name)),
+        version=reserve_version(state_folder, identity, parent.card, _versions(registry, parent.card.name)),
         learn=learn,
         held_back=tuple(case.id for case in cases if case.role == "held_back"),
         policy=policy,
@@ -140,6 +140,36 @@ def make_plan(
 
 def _versions(registry: Registry, name: str) -> list[str]:
     return [model.card.version for model in registry.installed() if model.card.name == name]
+
+
+def reserve_version(state_folder: Path, identity: str, parent: ModelCard, taken: list[str]) -> str:
+    """Choose a version that no other fine-tuning makes: two that run side by side would both take the next number.
+
+    Parameters
+    ----------
+    state_folder
+        Where the reservation is noted, for good.
+    identity
+        The fine-tuning; planned again, it gets its version again.
+    parent
+        The network that it starts from.
+    taken
+        Versions that are installed.
+    """
+    folder = state_folder / "finetune" / "versions"
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = list(taken)
+    while True:
+        version = next_version(parent.version, taken)
+        path = folder / f"{parent.name}@{version}"
+        try:
+            with path.open("x") as file:
+                file.write(identity)
+            return version
+        except FileExistsError:
+            if path.read_text() == identity:
+                return version
+            taken.append(version)
 
 
 def next_version(parent: str, taken: list[str]) -> str:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.policy import FinetunePolicy
-from pipeline.feedback.store import CaseRecord, FeedbackStore
+from pipeline.feedback.record import CaseRecord
+from pipeline.feedback.store import FeedbackStore
 from pipeline.jobs import FINETUNE_WORKFLOW, TRAINING_QUEUE, JobQueue
 from pipeline.names import JobState
 

@@ -174,13 +174,13 @@ const verdict = (decision) => h("span", { class: "pill", "data-state": decision.
 const withSign = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
 
 function decision({ decision: found, parent, learn, held_back: held, phases }) {
-  const change = (name, one) => [name, String(one.n), one.before.toFixed(3), one.after.toFixed(3), withSign(one.change), one.ci95.map(withSign).join(" to ")];
+  const change = (name, one) => [name, String(one.n), one.before.toFixed(3), one.after.toFixed(3), withSign(one.change), one.ci95.map(withSign).join(" to "), one.p?.toFixed(3) ?? ""];
   const rows = [
     ...(found.corrections ? [change("Held-back corrections", found.corrections)] : []),
     ...Object.entries(found.reference ?? {}).map(([region, one]) => change(`Reference set, ${REGION_LABELS[region] ?? region}`, one))];
   const seconds = Object.values(phases ?? {}).reduce((sum, one) => sum + (one.seconds ?? 0), 0);
   return h("div", {}, h("p", {}, found.reason),
-    rows.length ? scrolling("The guard's figures", plainTable("The guard's figures", ["Dice on", "Cases", "In use", "Candidate", "Change", "95 % interval"], rows)) : null,
+    rows.length ? scrolling("The guard's figures", plainTable("The guard's figures", ["Dice on", "Cases", "In use", "Candidate", "Change", "95 % interval", "p"], rows)) : null,
     facts(["From", parent], ["Learnt from", `${learn?.length ?? 0} corrections`], ["Held back", String(held?.length ?? 0)], ["Took", duration(seconds || null)]),
     h("p", { class: "small" }, h("a", { href: "#/models" }, "Networks: put it to use, or go back")));
 }
@@ -193,6 +193,7 @@ const VERDICTS = {
   foreign: "drawn on other images, or of another patient",
   unreadable: "damaged",
   no_region: "no ROI whose name means a region",
+  ambiguous: "several versions of a region, and nothing tells which one counts",
 };
 
 function passedOver({ looked_at: looked, dropped }) {

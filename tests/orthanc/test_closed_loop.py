@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from pipeline.feedback.pseudonyms import Pseudonyms
 from pipeline.names import ROI_NAMES, Region
 from pipeline.registry import Registry
 from pipeline.settings import ROOT
 from tests.orthanc.conftest import Pair, copy_study, make_pair, send
 from tests.orthanc.corrections import fetch, outlines, replace_contours, send_back
-from tests.patience import wait_for
+from tests.patience import wait_for, wait_while_moving
 
 pytest.importorskip("torch")
 
@@ -26,6 +28,8 @@ from pipeline.finetune.studies import sample_case
 from tests.unit.feedback_phantom import write_threshold_model
 
 PARENT, CHILD = "threshold@1.0.0", "threshold@1.0.0-ft.1"
+ENDED = ("done", "failed", "refused")
+HELD_BACK_SHARE, HELD_BACK = 0.5, 6
 SERIES = ("t1", "t1c", "t2", "flair")
 #: Labels of the shipped truth that make up each region.
 LABELS = {Region.WT: (1, 2, 4), Region.TC: (1, 4), Region.ET: (4,)}
@@ -42,12 +46,11 @@ def pair(tmp_path: Path, sample_study: Path) -> Iterator[Pair]:
     both = make_pair(
         tmp_path,
         ModelsFolder=str(tmp_path / "models"),
-        Feedback={"HeldBackShare": 0.5},
+        Feedback={"HeldBackShare": HELD_BACK_SHARE},
         Finetune={
             "Steps": 30,
             "LearningRate": 0.01,
             "ReplayShare": 0.0,
-            "LeastHeldBack": 1,
             "ReferenceSet": str(tmp_path / "reference"),
         },
     )
@@ -57,27 +60,35 @@ def pair(tmp_path: Path, sample_study: Path) -> Iterator[Pair]:
 
 
 def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None:
-    scans = [another_scan(sample_study, tmp_path / f"patient-{number}", number) for number in (1, 2)]
-    first = send(pair, scans[0])
-    job = pair.wait_job("done", "failed", "refused")
-    assert (job["state"], job["model"]) == ("done", PARENT), job["error"]
-    second = send(pair, scans[1])
-    assert pair.wait_job("done", "failed", "refused", study=second)["state"] == "done"
+    patients = _patients(pair)
+    scans = {}
+    for number, patient in enumerate(patients):
+        folder = another_scan(sample_study, tmp_path / patient, number + 10, patient)
+        study = send(pair, folder)
+        scans[study] = folder
+        job = pair.wait_job("done", "failed", "refused", study=study)
+        assert (job["state"], job["model"]) == ("done", PARENT), job["error"]
+    first = next(iter(scans))
 
     # The radiologist draws the tumour as it is, approves, and sends the structure sets back by C-STORE, twice.
-    wait_for(lambda: len(pair.workstation_structure_sets()) == 2, 60, "the structure sets at the workstation")
+    wait_while_moving(
+        lambda: len(pair.workstation_structure_sets()) == len(scans),
+        lambda: len(pair.workstation_structure_sets()),
+        60,
+        "the structure sets at the workstation",
+    )
     truth = sitk.ReadImage(sample_study / "truth.nii.gz", sitk.sitkUInt8)
     for dataset in _at_workstation(pair):
-        scan = scans[[first, second].index(dataset.StudyInstanceUID)]
+        slices = sorted(scans[dataset.StudyInstanceUID].glob("t1c/*.dcm"))
         for region, labels in LABELS.items():
-            replace_contours(dataset, ROI_NAMES[region], outlines(truth, labels, sorted(scan.glob("t1c/*.dcm"))))
+            replace_contours(dataset, ROI_NAMES[region], outlines(truth, labels, slices))
         dataset.ApprovalStatus = "APPROVED"
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         for _ in range(2):
             send_back(pair, dataset)
-    wait_for(lambda: pair.get("/glioloop/feedback")["total"] == 2, 60, "both corrections, each once")
+    wait_while_moving(lambda: _kept(pair) == len(scans), lambda: _kept(pair), 60, "every correction, each once")
     cases = pair.get("/glioloop/feedback")["cases"]
-    assert {case["role"] for case in cases} == {"learn", "held_back"}
+    assert sorted(case["role"] for case in cases) == ["held_back"] * HELD_BACK + ["learn"]
     for case in cases:
         assert case["model"] == PARENT
         whole = case["regions"]["WT"]
@@ -86,7 +97,7 @@ def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None
         assert whole["added_ml"] > 2 * whole["removed_ml"]
     assert pair.get(f"/glioloop/studies/{first}")["review"]["state"] == "corrected"
 
-    # Learnt from one, judged by the other and by a third scan as the reference; nothing is put to use unasked.
+    # Learnt from one, judged by the others and by a further scan as the reference; nothing is put to use unasked.
     started = pair.post("/glioloop/finetune")
     assert started.status_code == httpx.codes.ACCEPTED, started.text
     result = _finished(pair, started.json()["id"])["result"]
@@ -94,6 +105,7 @@ def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None
     decision = result["decision"]
     assert decision["passed"], decision
     assert decision["corrections"]["change"] > 0.05
+    assert (decision["corrections"]["n"], decision["corrections"]["p"] <= 0.025) == (HELD_BACK, True)
     assert decision["reference"]["WT"]["n"] == 1
     assert _current(pair) == PARENT
     assert not list(pair.node.configuration.state_folder.glob("finetune/*/samples")), "patients' images stay nowhere"
@@ -102,7 +114,10 @@ def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None
     assert pair.post("/glioloop/models/threshold/1.0.0-ft.1/promote").json() == {"current": CHILD}
     again = pair.post(f"/glioloop/studies/{first}/process").json()
     assert again["model"] == CHILD
-    wait_for(lambda: pair.get(f"/glioloop/jobs/{again['id']}")["state"] in ("done", "failed", "refused"), 240, "a job")
+    path = f"/glioloop/jobs/{again['id']}"
+    wait_while_moving(
+        lambda: pair.get(path)["state"] in ENDED, lambda: _progress(pair.get(path)), 240, "the job with the new network"
+    )
     improved = pair.get(f"/glioloop/jobs/{again['id']}")
     assert improved["state"] == "done", improved["error"]
     _check_lineage(pair, improved, cases)
@@ -112,7 +127,23 @@ def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None
     assert _current(pair) == PARENT
 
 
-def another_scan(source: Path, target: Path, number: int) -> Path:
+def _patients(pair: Pair) -> list[str]:
+    """Patients of whom this installation's key has one learnt from and the others held back."""
+    pseudonyms = Pseudonyms.of_installation(pair.node.configuration.state_folder / "feedback")
+    held, learnt = [], []
+    for number in count():
+        name = f"LOOP-{number}"
+        (held if pseudonyms.share(pseudonyms.patient(name)) < HELD_BACK_SHARE else learnt).append(name)
+        if len(held) >= HELD_BACK and learnt:
+            break
+    return [learnt[0], *held[:HELD_BACK]]
+
+
+def _kept(pair: Pair) -> int:
+    return int(pair.get("/glioloop/feedback")["total"])
+
+
+def another_scan(source: Path, target: Path, number: int, patient: str = "LOOP") -> Path:
     """Copy the shipped study as another patient's: a third of the matrix, other noise."""
     copy_study(source, target, *SERIES)
     rng = np.random.default_rng(number)
@@ -124,7 +155,7 @@ def another_scan(source: Path, target: Path, number: int) -> Path:
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.Rows, dataset.Columns = pixels.shape
         dataset.PixelSpacing = [3 * float(one) for one in dataset.PixelSpacing]
-        dataset.PatientID, dataset.PatientName = f"LOOP-{number}", f"Loop^{number}"
+        dataset.PatientID, dataset.PatientName = patient, f"Loop^{number}"
         dataset.save_as(path, enforce_file_format=True)
     return target
 
@@ -140,10 +171,20 @@ def _at_workstation(pair: Pair) -> list[Dataset]:
 
 def _finished(pair: Pair, run: str) -> dict[str, Any]:
     path = f"/glioloop/finetune/{run}"
-    wait_for(lambda: pair.get(path)["state"] not in ("queued", "running"), 240, f"the fine-tuning; {pair.get(path)}")
+    wait_while_moving(
+        lambda: pair.get(path)["state"] not in ("queued", "running"),
+        lambda: _progress(pair.get(path)),
+        240,
+        "the fine-tuning",
+    )
     found: dict[str, Any] = pair.get(path)
     assert found["state"] == "done", found["error"]
     return found
+
+
+def _progress(view: dict[str, Any]) -> tuple[object, ...]:
+    """What changes of a job or a fine-tuning while it is at work."""
+    return tuple(view.get(name) for name in ("state", "stage", "phase", "progress", "paused"))
 
 
 def _current(pair: Pair) -> str:

@@ -2,6 +2,7 @@
 
 import shutil
 from datetime import date
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from scipy import ndimage
 
 torch = pytest.importorskip("torch")  # whoever imports this module is skipped without it
 
-from pipeline.feedback.store import CaseRecord, FeedbackStore, RegionDifference
+from pipeline.feedback.pseudonyms import Pseudonyms
+from pipeline.feedback.record import CaseRecord, RegionDifference
+from pipeline.feedback.store import FeedbackStore
 from pipeline.names import Region, Sequence
 from pipeline.registry import CARD, InputGrid, InstalledModel, ModelCard, NetworkFile, Output
 from pipeline.training.export import OPSET, export_network
@@ -155,10 +158,27 @@ def record(number: int, **changes: object) -> CaseRecord:
     return CaseRecord.model_validate(values | changes)
 
 
+def patient_of(store: FeedbackStore, role: str, number: int) -> str:
+    """Pseudonym of the so many-th patient whom this installation's key gives a role."""
+    pseudonyms = Pseudonyms.of_installation(store.folder)
+    named = (f"{one:016x}" for one in count())
+    fitting = (one for one in named if (pseudonyms.share(one) < store.policy.held_back_share) is (role == "held_back"))
+    return next(islice(fitting, number, None))
+
+
 def keep_phantom(
-    store: FeedbackStore, number: int, work: Path, regions: dict[Region, Mask] | None = None
+    store: FeedbackStore, number: int, work: Path, regions: dict[Region, Mask] | None = None, role: str = "learn"
 ) -> CaseRecord:
     """Keep the correction of a phantom: its whole tumour grown by 2 mm, unless other regions are given."""
     images, truth = phantom(number)
     corrected = regions or {**truth, Region.WT: grown(truth[Region.WT])}
-    return store.keep(record(number), write_case(work / f"files-{number}", images, corrected))
+    files = write_case(work / f"files-{number}", images, corrected)
+    return store.keep(record(number, patient=patient_of(store, role, number)), files)
+
+
+def keep_phantoms(store: FeedbackStore, work: Path, learn: int = 3, held_back: int = 6, shuffled: bool = False) -> None:
+    """Keep corrections of phantoms, each of a patient of its own; shuffled ones have each other's masks."""
+    total = learn + held_back
+    for number in range(total):
+        role = "learn" if number < learn else "held_back"
+        keep_phantom(store, number, work, phantom((number + 1) % total)[1] if shuffled else None, role)

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pipeline.feedback.meaning import complete
 from pipeline.feedback.policy import FeedbackPolicy
 from pipeline.feedback.recognise import trust_of
-from pipeline.feedback.regions import NamedRoi, RegionNames
+from pipeline.feedback.regions import RegionNames
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region
 
 NAMES = RegionNames(ROI_NAMES, FeedbackPolicy(roi_map={Region.TC: ("solid part",)}))
@@ -99,13 +99,6 @@ def test_patterns_that_explode_are_refused(pattern: str) -> None:
         FeedbackPolicy(roi_map={Region.WT: (pattern,)})
     with pytest.raises(ValueError, match="repeats what repeats"):
         FeedbackPolicy(trusted_reviewers=(pattern,))
-
-
-def test_rois_are_sorted_by_region() -> None:
-    rois = [NamedRoi(9, "GTV_WT", True), NamedRoi(2, "GTV_WT_edited", False), NamedRoi(3, "Eye", False)]
-    found, unknown = NAMES.assign(rois)
-    assert [roi.number for roi in found[Region.WT]] == [2, 9]
-    assert unknown == ("Eye",)
 
 
 masks = st.lists(st.booleans(), min_size=12, max_size=12).map(lambda bits: np.array(bits).reshape(2, 2, 3))

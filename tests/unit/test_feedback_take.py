@@ -402,13 +402,23 @@ def _not_triplets(dataset: Dataset) -> None:
     contours_of(dataset, "GTV_TC").ContourSequence[3].ContourData = [1, 2, 3, 4]
 
 
+def _no_data(dataset: Dataset) -> None:
+    for contour in contours_of(dataset, "GTV_TC").ContourSequence:
+        del contour.ContourData
+
+
 def _no_sequence(dataset: Dataset) -> None:
     _raw(contours_of(dataset, "GTV_TC"), "ContourSequence", "LO", "gone")
 
 
 @pytest.mark.parametrize(
     ("spoil", "keyword"),
-    [(_not_numbers, "ContourData"), (_not_triplets, "ContourData"), (_no_sequence, "ContourSequence")],
+    [
+        (_not_numbers, "ContourData"),
+        (_not_triplets, "ContourData"),
+        (_no_data, "ContourData"),
+        (_no_sequence, "ContourSequence"),
+    ],
 )
 def test_a_damaged_roi_is_left_out_and_told_and_the_others_are_taken(
     desk: Desk, spoil: Callable[[Dataset], None], keyword: str

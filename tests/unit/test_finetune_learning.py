@@ -18,9 +18,7 @@ from pipeline.finetune.plan import SAMPLES, FinetunePlan, tidy
 from pipeline.names import Region
 from pipeline.registry import Registry
 from pipeline.settings import Settings
-from tests.unit.feedback_phantom import grown, keep_phantom, phantom, write_case, write_threshold_model
-
-CASES = 6
+from tests.unit.feedback_phantom import grown, keep_phantoms, phantom, write_case, write_threshold_model
 
 
 def _settings(folder: Path, **finetune: object) -> Settings:
@@ -56,9 +54,7 @@ def _write_reference(folder: Path, grow: int) -> None:
 
 def fill_store(folder: Path, work: Path) -> None:
     """Keep corrections of phantoms, each of a patient of its own."""
-    store = FeedbackStore(folder, FeedbackPolicy(held_back_share=0.5))
-    for number in range(CASES):
-        keep_phantom(store, number, work)
+    keep_phantoms(FeedbackStore(folder, FeedbackPolicy(held_back_share=0.5)), work)
 
 
 @pytest.fixture
@@ -71,7 +67,7 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
     settings = _settings(site, steps=60)
     fill_store(settings.feedback_folder, site)
     plan = _plan(settings, grow=1)
-    assert (len(plan.learn), len(plan.held_back)) == (3, 3)
+    assert (len(plan.learn), len(plan.held_back)) == (3, 6)
     run_phases(plan, silent)
     tidy(plan.folder)
     assert not (plan.folder / SAMPLES).exists(), "patients' images do not outlive the run"
@@ -88,6 +84,16 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
     assert current.metrics
     assert registry.rollback().card.identity == "threshold@1.0.0"
 
+    # Another network under the same version, made and installed by somebody else: this verdict does not promote it.
+    installed = settings.state_folder / "models" / "threshold" / "1.0.0-ft.1" / "model.json"
+    whole = installed.read_text()
+    installed.write_text(whole.replace(current.sha256, "0" * 64))
+    with pytest.raises(GlioLoopError) as another:
+        register(plan, promote=True)
+    assert another.value.code == "MODEL_INVALID"
+    assert registry.get(None).card.identity == "threshold@1.0.0"
+    installed.write_text(whole)
+
     # The same candidate against a reference set that draws tumours as they are: it stays a candidate.
     plan = plan.model_copy(update={"reference_set": site / "strict"})
     _write_reference(plan.reference_set, grow=0)
@@ -101,8 +107,7 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
 def test_shuffled_masks_do_not_pass(site: Path) -> None:
     settings = _settings(site, steps=30)
     store = FeedbackStore(settings.feedback_folder, settings.feedback)
-    for number in range(CASES):
-        keep_phantom(store, number, site, phantom((number + 1) % CASES)[1])
+    keep_phantoms(store, site, shuffled=True)
     plan = _plan(settings, grow=0)
     run_phases(plan, silent)
     outcome = register(plan, promote=True)

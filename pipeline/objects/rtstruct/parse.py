@@ -216,6 +216,8 @@ def _polygons(contours: Dataset) -> tuple[tuple[NDArray[np.float64], ...], froze
     for item in items_of(contours, "ContourSequence"):
         kind = text_of(item, "ContourGeometricType")
         points = np.empty((0, 3)) if kind in _WITHOUT_AREA else _points(item)
+        if not len(points) and kind not in _WITHOUT_AREA and number_of(item, "NumberOfContourPoints") != 0:
+            raise InvalidAttributeError("ContourData", "is absent")  # lost, which is not the same as nothing drawn
         if len(points) < 3:
             skipped += 1
             continue

@@ -1,0 +1,98 @@
+"""``case.json``: what is known of a case."""
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+CASE_ID: Final = r"[0-9a-f]{16}-v[0-9]{1,4}"
+Role = Literal["learn", "held_back"]
+
+
+class RegionDifference(BaseModel):
+    """How a region was changed, on the slices of the reference series.
+
+    Attributes
+    ----------
+    dice, hd95_mm
+        Between automatic and corrected; None where both (Dice: 1) or one (distance) are empty.
+    added_ml, removed_ml
+        Volume that the correction added and took away.
+    automatic_ml, corrected_ml
+        Volumes before and after.
+    drawn
+        Whether the object held the region; if not, the automatic one was taken.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    dice: float
+    hd95_mm: float | None
+    added_ml: float
+    removed_ml: float
+    automatic_ml: float
+    corrected_ml: float
+    drawn: bool
+
+
+class CaseRecord(BaseModel):
+    """``case.json``: everything known about a case; no name, number or date of birth of a patient.
+
+    Attributes
+    ----------
+    id
+        Pseudonym of the study and version.
+    patient, study, reviewer
+        Pseudonyms; the reviewer's is empty where the object names none.
+    kind
+        ``corrected`` or ``accepted`` (approved without a change).
+    trusted
+        Whether it was approved or reviewed by someone the site trusts, or marked so by REST.
+    approval, reviewed
+        ApprovalStatus, and ReviewDate and ReviewTime, as in the object.
+    received
+        When it was kept, UTC.
+    role
+        ``learn``, or ``held_back`` to judge what was learnt; all cases of a patient have the same.
+    model, job
+        Which network and job had drawn the automatic contours.
+    job_ended
+        When that job had ended, UTC.
+    source_kind, source_sop_instance_uid, source_hash, fingerprint
+        The object it comes from, a hash of its content, and of UID and content together.
+    drawn_on
+        Sequence whose slices the contours were drawn on.
+    unknown_rois
+        Names of ROIs that mean no region here, kept so that the site can map them.
+    notes
+        What was understood of the object, in words: deletions, several ROIs of a region, what was left out.
+    regions
+        The difference, per region.
+    files
+        SHA-256 of every file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    patient: str
+    study: str
+    reviewer: str = ""
+    kind: Literal["corrected", "accepted"]
+    trusted: bool
+    approval: str = ""
+    reviewed: str = ""
+    received: str
+    role: Role = "learn"
+    model: str
+    job: str
+    job_ended: str = ""
+    source_kind: Literal["rtstruct", "seg"]
+    source_sop_instance_uid: str
+    source_hash: str
+    fingerprint: str
+    drawn_on: tuple[str, ...] = ()
+    unknown_rois: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    regions: dict[str, RegionDifference]
+    spacing_mm: tuple[float, float, float]
+    files: dict[str, str] = {}
