@@ -60,7 +60,7 @@ class Archive(Protocol):
         """
 
 
-def _trust(settings: Settings) -> ssl.SSLContext | bool:
+def trust(settings: Settings) -> ssl.SSLContext | bool:
     """Trust the named certificate and nothing else, or the system's authorities where none is named.
 
     On this machine the certificate itself is the identity (it bears the hospital's name for the host, not
@@ -96,7 +96,7 @@ class HttpArchive:
             headers={"Authorization": token} if token else {},
             auth=None if token else (settings.orthanc_user, settings.orthanc_password.get_secret_value()),
             trust_env=False,
-            verify=_trust(settings),
+            verify=trust(settings),
             limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
         )
 
@@ -107,6 +107,16 @@ class HttpArchive:
     def post(self, path: str, body: str | bytes) -> Any:
         """See :class:`Archive`."""
         return self._request("POST", path, content=body)
+
+    def delete(self, path: str) -> None:
+        """Remove a resource; one that is not there any more is as good.
+
+        Raises
+        ------
+        GlioLoopError
+            As :meth:`get`.
+        """
+        self._request("DELETE", path)
 
     def download(self, path: str, target: Path, most_bytes: int | None = None) -> bool:
         """Write the answer of ``GET path`` to a file, streamed; False where there is no such resource.

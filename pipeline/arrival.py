@@ -61,11 +61,12 @@ def _looked(study_id: str, origin: str) -> dict[str, Any]:
     if origin in ("grace", "rescan") and not study.stable:
         return {"outcome": "still arriving"}  # its own stable event follows
     model = ""
+    options = ProcessOptions(destinations=() if study.is_test else None)
     try:
         # A registry that is being put right is waited for like a sequence that lacks.
         card = registry().get(settings().model or None).card
         model = card.identity
-        prepared = intake.prepare(archive(), settings(), study, ProcessOptions(), card, origin)
+        prepared = intake.prepare(archive(), settings(), study, options, card, origin)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             raise
@@ -76,7 +77,7 @@ def _looked(study_id: str, origin: str) -> dict[str, Any]:
         if prepared.decision.missing and origin in ("stable", "rescan") and not queue().same_input(prepared.request):
             return {"outcome": "incomplete", "missing": [one.value for one in prepared.decision.missing]}
         identity, request = prepared.identity, prepared.request
-    return _queue_once(identity, request)
+    return _queue_once(identity, request) | ({"test": True} if study.is_test else {})
 
 
 def _queue_once(identity: str, request: JobRequest) -> dict[str, Any]:
@@ -128,7 +129,8 @@ def take_in(study_id: str, origin: str) -> dict[str, Any]:
             study_id,
             "grace",
         )
-    if settings().feedback.enabled and origin in ("stable", "rescan") and outcome["outcome"] != "gone":
+    learns = settings().feedback.enabled and "test" not in outcome
+    if learns and origin in ("stable", "rescan") and outcome["outcome"] != "gone":
         DBOS.enqueue_workflow_with_options(
             EnqueueOptions(
                 workflow_name=jobs.FEEDBACK_WORKFLOW,

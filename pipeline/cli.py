@@ -9,6 +9,7 @@ import typer
 
 from pipeline.audit.commands import app as audit
 from pipeline.bench import bench
+from pipeline.canary.commands import check
 from pipeline.console import AsJson, answer, explain, live_progress, unforeseen
 from pipeline.demo.commands import demo
 from pipeline.errors import GlioLoopError
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(serve)
+app.command()(check)
 app.command()(evaluate)
 app.command()(train)
 app.command()(export)

@@ -404,6 +404,11 @@ REASONS: dict[str, Reason] = {
         "The node did not start.",
         "The detail names what is missing or what Orthanc's log says; `./glioloop setup` installs what is missing.",
     ),
+    "NODE_UNWELL": Reason(
+        Kind.FAILURE,
+        "The node does not delineate its own sample study as expected: do not rely on new contours until it is well.",
+        "See the detail and the worker's log; after a change that was meant, `glioloop check --record`.",
+    ),
     "VIEWER_UNAVAILABLE": Reason(
         Kind.FAILURE,
         "The viewer could not be set up; everything else works without it.",

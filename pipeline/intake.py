@@ -24,7 +24,7 @@ from pipeline.identify import (
 )
 from pipeline.identify.parts import number_of, triple_of
 from pipeline.jobs import JobRequest, ProcessOptions, content_of, fresh_nonce, job_id
-from pipeline.names import Sequence
+from pipeline.names import TEST_PATIENT_ID, Sequence
 from pipeline.registry import ModelCard
 from pipeline.settings import Settings
 
@@ -45,12 +45,20 @@ class Study:
         Whether the archive has seen nothing new for it during its stable age.
     series
         Orthanc's records of the series, by Orthanc id.
+    patient_id
+        PatientID.
     """
 
     orthanc_id: str
     study_instance_uid: str
     stable: bool
     series: dict[str, dict[str, Any]]
+    patient_id: str = ""
+
+    @property
+    def is_test(self) -> bool:
+        """Whether this is the node's own test study: it is sent to nobody, and nothing is learnt from it."""
+        return self.patient_id == TEST_PATIENT_ID
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,7 @@ def find_study(archive: Archive, study: str) -> Study:
         study_instance_uid=record["MainDicomTags"]["StudyInstanceUID"],
         stable=bool(record["IsStable"]),
         series={one["ID"]: one for one in series},
+        patient_id=record.get("PatientMainDicomTags", {}).get("PatientID", ""),
     )
 
 

@@ -31,7 +31,8 @@ INTAKE_QUEUE: Final = "glioloop-intake"
 DELIVERY_QUEUE: Final = "glioloop-delivery"
 FEEDBACK_QUEUE: Final = "glioloop-feedback"
 TRAINING_QUEUE: Final = "glioloop-training"
-QUEUES: Final = (JOBS_QUEUE, INTAKE_QUEUE, DELIVERY_QUEUE, FEEDBACK_QUEUE, TRAINING_QUEUE)
+CHECK_QUEUE: Final = "glioloop-check"
+QUEUES: Final = (JOBS_QUEUE, INTAKE_QUEUE, DELIVERY_QUEUE, FEEDBACK_QUEUE, TRAINING_QUEUE, CHECK_QUEUE)
 
 SEGMENT_WORKFLOW: Final = "segment"
 INTAKE_WORKFLOW: Final = "intake"
@@ -39,6 +40,7 @@ RESCAN_WORKFLOW: Final = "rescan"
 DELIVER_WORKFLOW: Final = "deliver"
 FEEDBACK_WORKFLOW: Final = "feedback"
 FINETUNE_WORKFLOW: Final = "finetune"
+CHECK_WORKFLOW: Final = "check"
 RETENTION_WORKFLOW: Final = "retention"
 _LOOKS: Final = (INTAKE_WORKFLOW, RESCAN_WORKFLOW, FEEDBACK_WORKFLOW, RETENTION_WORKFLOW)
 #: Rows that one statement deletes.

@@ -68,3 +68,6 @@ class Stage(StrEnum):
 MANUFACTURER = "GlioLoop"
 MANUFACTURER_MODEL_NAME = "GlioLoop node"
 RESEARCH_USE = "Research use only. Not a medical device. Automatic contours, not approved."
+
+#: PatientID by which every part of the node knows its own test study (:mod:`pipeline.canary`).
+TEST_PATIENT_ID = "GLIOLOOP-CHECK"

@@ -125,6 +125,13 @@ class Settings(BaseSettings):
         default=5400, gt=0, description="After this a study that never became stable is judged as it is."
     )
 
+    check_every_hours: float = Field(
+        default=0,
+        ge=0,
+        le=24 * 365,
+        description="How often the node checks itself on its sample study (`glioloop check`); 0: only when asked.",
+    )
+
     reference: Sequence = Field(default=Sequence.T1C, description="Sequence whose slices carry the contours.")
     may_lack: tuple[Sequence, ...] = Field(
         default=(),

@@ -22,6 +22,7 @@ from dbos import DBOS, DBOSConfig
 
 from pipeline import PIPELINE_VERSION, jobs
 from pipeline.audit import AuditTrail
+from pipeline.canary.state import schedule_check
 from pipeline.changes import import_cursor
 from pipeline.deadline import DAMAGED_STATUS
 from pipeline.errors import GlioLoopError
@@ -215,6 +216,7 @@ def _launch(settings: Settings) -> DBOS:
         "db_engine_kwargs": {"hide_parameters": True},
     }
     # Registers the workflows, with the instance below.
+    import pipeline.canary.durable  # noqa: PLC0415
     import pipeline.feedback.durable  # noqa: PLC0415
     import pipeline.finetune.durable  # noqa: F401, PLC0415
     from pipeline import arrival, workflow  # noqa: F401, PLC0415
@@ -247,6 +249,11 @@ def _launch(settings: Settings) -> DBOS:
         jobs.TRAINING_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update"
     )
     schedule_retention(_executor())
+    DBOS.register_queue(jobs.CHECK_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update")
+    if settings.check_every_hours:
+        queue = jobs.JobQueue(settings.queue_database_url)
+        schedule_check(queue, settings.check_every_hours)
+        queue.close()
     return instance
 
 

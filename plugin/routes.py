@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from sqlalchemy.exc import DatabaseError
 
 from pipeline import __version__, intake
+from pipeline.canary.state import CheckOptions, CheckState, check_state, collect_check, enqueue_check
 from pipeline.deadline import DAMAGED_STATUS
 from pipeline.errors import GlioLoopError
 from pipeline.feedback.review import collect_metrics, review_of, reviews_of
@@ -158,7 +159,27 @@ class NodeRoutes(Handlers):
             health["queue"] = "damaged"
             health["error"] = GlioLoopError("QUEUE_DAMAGED").as_json()
         well = health["queue"] == "ready" and self._node.supervisor.alive == len(workers)
+        if health["queue"] == "ready":
+            state = self._check_state()
+            health["check"] = state.as_json()
+            if state.error:
+                well = False
+                health.setdefault("error", state.error)
         return (200 if well else 503), health | {"status": "ok" if well else "degraded"}
+
+    def check(self, _request: dict[str, Any]) -> tuple[int, Any]:
+        """Tell how the node stands with its check of itself."""
+        return 200, self._check_state().as_json()
+
+    def ask_check(self, request: dict[str, Any]) -> tuple[int, Any]:
+        """Ask for a check; 202 with its id, or that of the one that is running."""
+        options = checked(request, CheckOptions)
+        state = self._check_state()
+        return 202, {"id": state.id if state.running else enqueue_check(self.queue(), options)}
+
+    def _check_state(self) -> CheckState:
+        settings = self._node.settings
+        return check_state(self.queue(), 3600 + 4 * settings.stage_deadline_seconds, settings.check_every_hours)
 
     def metrics(self, _request: dict[str, Any]) -> tuple[int, Any]:
         """Prometheus text."""
@@ -176,6 +197,7 @@ class NodeRoutes(Handlers):
             sum(worker.restarts for worker in supervisor.workers)
         )
         collect_metrics(self.corrections(), collector)
+        collect_check(self._check_state(), collector)
         return 200, generate_latest(collector).decode()
 
 

@@ -55,6 +55,8 @@ NODE_ROUTES: Final = (
     Route("GET", "/glioloop/models", "models"),
     Route("POST", "/glioloop/models/{name}/{version}/promote", "promote"),
     Route("POST", "/glioloop/models/rollback", "rollback"),
+    Route("GET", "/glioloop/check", "check"),
+    Route("POST", "/glioloop/check", "ask_check"),
     Route("GET", "/glioloop/health", "health"),
     Route("GET", "/glioloop/metrics", "metrics"),
 )

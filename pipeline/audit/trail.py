@@ -22,7 +22,7 @@ from typing import IO, Any, Final
 
 EVENTS: Final = (
     "asked", "received", "decided", "segmented", "stored", "forwarded", "ended", "corrected", "promoted", "repaired",
-    "removed",
+    "removed", "checked",
 )  # fmt: skip
 FIRST: Final = "0" * 64
 #: A slow disk under a storm takes seconds a line; a halted holder is ended by its supervisor meanwhile.

@@ -1,0 +1,166 @@
+"""The durable workflow of a check: send the sample, follow its job, compare, remove, tell."""
+
+import shutil
+import time
+from dataclasses import asdict
+from typing import Any, Final
+
+import pydicom
+import structlog
+from dbos import DBOS
+
+from pipeline import jobs
+from pipeline.canary.expected import (
+    Expectations,
+    agreements,
+    differences,
+    far_from_truth,
+    masks_of,
+    sample_volume,
+    truth,
+)
+from pipeline.canary.state import CheckOptions, CheckOutcome, schedule_check
+from pipeline.canary.study import test_images
+from pipeline.durable import archive, audit, last_error, queue, settings, step
+from pipeline.errors import GlioLoopError
+from pipeline.exhaustion import coded
+from pipeline.names import JobState
+
+log = structlog.get_logger()
+
+_POLL_SECONDS: Final = 1.0
+_ENDED: Final = {JobState.DONE.value, JobState.REFUSED.value, JobState.FAILED.value, JobState.CANCELLED.value}
+
+
+@step("check-send", talks_to_orthanc=True)
+def _send(identity: str) -> dict[str, Any]:
+    """Send the sample as a study that arrives; return Orthanc's id of it and when that was."""
+    study, began = "", time.time()
+    for content in test_images(identity):
+        answer = archive().post("/instances", content) or {}
+        if answer.get("Status") not in ("Success", "AlreadyStored"):
+            raise GlioLoopError("STORE_FAILED", f"the sample study: {answer.get('Status', 'no status')}")
+        study = str(answer["ParentStudy"])
+    if not settings().automatic:  # then nothing comes of it by itself
+        queue().enqueue_intake(study, identity, "check")
+    return {"study": study, "began": began}
+
+
+@step("check-follow")
+def _follow(study: str) -> dict[str, Any]:
+    """Wait for the study's job while anything moves; return it as REST shows it.
+
+    Raises
+    ------
+    GlioLoopError
+        NODE_UNWELL where the job does not come about or does not end.
+    """
+    patience = max(600.0, 2 * settings().stage_deadline_seconds)
+    seen: object = None
+    last = time.monotonic()
+    while time.monotonic() - last < patience:
+        found = queue().jobs(study)
+        if found and found[0]["state"] in _ENDED:
+            return found[0]
+        # Behind other studies it only waits its turn: the number of those waiting changes.
+        mark = [(one["state"], one["stage"], one["progress"]) for one in found], queue().waiting()
+        if mark != seen:
+            seen, last = mark, time.monotonic()
+        time.sleep(_POLL_SECONDS)
+    what = "its job does not end" if queue().jobs(study) else "no job comes of it"
+    raise GlioLoopError("NODE_UNWELL", f"the sample study was sent, and {what}")
+
+
+@step("check-compare", talks_to_orthanc=True)
+def _compare(job: dict[str, Any], record: bool) -> dict[str, Any]:
+    with coded("check"):
+        return asdict(_compared(job, record))
+
+
+def _compared(job: dict[str, Any], record: bool) -> CheckOutcome:
+    if job["state"] != JobState.DONE:
+        reason = job["error"] or {}
+        raise GlioLoopError("NODE_UNWELL", f"the job ended {job['state']}: {reason.get('code', '')}")
+    instance = (job["result"] or {}).get("stored", {}).get("rtstruct")
+    path = settings().state_folder / "check" / "found.dcm"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not instance or not archive().download(f"/instances/{instance}/file", path):
+        raise GlioLoopError("NODE_UNWELL", "there is no structure set in the archive")
+    volume = sample_volume(settings().reference)
+    found = masks_of(pydicom.dcmread(path), volume, settings().roi_names)
+    path.unlink()
+    expectations = Expectations(settings().state_folder)
+    expectations.keep(found)
+    expected = None if record else expectations.read(job["model"])
+    compared = agreements(found, expected or truth(volume), volume)
+    wrong = far_from_truth(compared) if expected is None else differences(compared)
+    if not wrong and expected is None:
+        expectations.record(job["model"], found)
+        log.info("check: contours of this network are expected from now on", model=job["model"])
+    return CheckOutcome(
+        well=not wrong,
+        model=job["model"],
+        recorded=not wrong and expected is None,
+        dice={region.value: one.dice for region, one in compared.items()},
+        volumes_ml={region.value: one.volume_ml for region, one in compared.items()},
+        error=GlioLoopError("NODE_UNWELL", "; ".join(wrong)).as_json() if wrong else None,
+    )
+
+
+@step("check-remove", talks_to_orthanc=True)
+def _remove(study: str) -> None:
+    """Leave no trace of the test study: neither images nor job. The study first, so that no look finds it again."""
+    archive().delete(f"/studies/{study}")
+    for job in queue().jobs(study):
+        queue().client.delete_workflow(job["id"])
+        shutil.rmtree(settings().jobs_folder / job["id"], ignore_errors=True)
+
+
+@step("check-tell")
+def _tell(identity: str, outcome: dict[str, Any]) -> None:
+    """Tell who keeps the node: by log and audit trail; health and metrics read the workflow's own outcome."""
+    facts = {"well": outcome["well"], "model": outcome["model"], "detail": (outcome["error"] or {}).get("detail", "")}
+    audit().append("checked", identity, "worker", facts, once="outcome")
+    if outcome["well"]:
+        log.info("node is well", check=identity, model=outcome["model"], dice=outcome["dice"])
+    else:
+        log.error("node is unwell", check=identity, code="NODE_UNWELL", detail=facts["detail"])
+
+
+@DBOS.workflow(name=jobs.CHECK_WORKFLOW, max_recovery_attempts=20)
+def check(options_json: dict[str, Any], rhythm: str = "") -> dict[str, Any] | None:
+    """Check the node; ends with a :class:`pipeline.canary.state.CheckOutcome`, or None where it is out of date."""
+    identity = str(DBOS.workflow_id)
+    hours = settings().check_every_hours
+    if rhythm:
+        if rhythm != f"{hours:g}h":
+            return None  # of a rhythm that is no longer the configured one
+        _next(hours)
+    study, outcome = "", asdict(CheckOutcome(False))
+    try:
+        with last_error():
+            sent: dict[str, Any] = _send(identity)
+            study = sent["study"]
+            outcome = _compare(_follow(study), CheckOptions.model_validate(options_json).record)
+            outcome["seconds"] = _seconds_since(sent["began"])
+    except GlioLoopError as error:
+        detail = error.detail if error.code == "NODE_UNWELL" else f"{error.code} {error.detail}"
+        outcome["error"] = GlioLoopError("NODE_UNWELL", detail).as_json()
+    if study:
+        try:
+            with last_error():
+                _remove(study)
+        except GlioLoopError as error:
+            log.error("test study not removed", study=study, code=error.code)
+    _tell(identity, outcome)
+    return outcome
+
+
+@step("check-next")
+def _next(hours: float) -> None:
+    schedule_check(queue(), hours)
+
+
+@step("check-seconds")
+def _seconds_since(began: float) -> float:
+    return round(time.time() - began, 1)

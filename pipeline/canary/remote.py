@@ -1,0 +1,83 @@
+"""The running node, from a command on the same machine."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from pipeline.archive import KEPT_SECONDS, trust
+from pipeline.errors import GlioLoopError
+from pipeline.node.configuration import LOOPBACK, read_commented_json
+from pipeline.settings import Settings, load_settings
+
+
+class RunningNode:
+    """The node that a configuration describes: its own URL and user, or those of the environment.
+
+    Parameters
+    ----------
+    base
+        Orthanc configuration that the node was started from. What it really runs with lies in its state folder.
+
+    Raises
+    ------
+    GlioLoopError
+        NODE_NOT_STARTED where no node was ever started from it.
+    """
+
+    def __init__(self, base: Path) -> None:
+        settings = load_settings(read_commented_json(base).get("GlioLoop", {}))
+        if not settings.orthanc_url:
+            settings = _local(settings)
+        self._client = httpx.Client(
+            base_url=settings.orthanc_url,
+            auth=(settings.orthanc_user, settings.orthanc_password.get_secret_value()),
+            timeout=settings.http_timeout_seconds,
+            trust_env=False,
+            verify=trust(settings),
+            limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
+        )
+
+    def __enter__(self) -> "RunningNode":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def ask(self, record: bool) -> str:
+        """Ask for a check; return its id."""
+        return str(self._answer("POST", {"record": record})["id"])
+
+    def state(self) -> dict[str, Any]:
+        """Return how far the check is."""
+        return self._answer("GET", None)
+
+    def _answer(self, method: str, body: object | None) -> dict[str, Any]:
+        try:
+            response = self._client.request(method, "/glioloop/check", json=body)
+            found: dict[str, Any] = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise GlioLoopError("ORTHANC_UNREACHABLE", f"{self._client.base_url}: {type(error).__name__}") from error
+        if not response.is_success:
+            raise GlioLoopError(found.get("code", "INTERNAL"), found.get("detail", f"HTTP {response.status_code}"))
+        return found
+
+
+def _local(settings: Settings) -> Settings:
+    folder = settings.state_folder / "configuration"
+    if not (folder / "orthanc.json").exists():
+        raise GlioLoopError("NODE_NOT_STARTED", f"no node was started with the state folder {settings.state_folder}")
+    written = read_commented_json(folder / "orthanc.json")
+    users = read_commented_json(folder / "credentials.json")["RegisteredUsers"]
+    user, password = next(iter(users.items()))
+    secure = bool(written.get("SslEnabled"))
+    return Settings(
+        orthanc_url=f"{'https' if secure else 'http'}://{LOOPBACK}:{written['HttpPort']}",
+        orthanc_user=user,
+        orthanc_password=password,
+        orthanc_certificate=settings.orthanc_certificate or (written["SslCertificate"] if secure else None),
+        http_timeout_seconds=settings.http_timeout_seconds,
+    )
