@@ -232,7 +232,7 @@ def repaired_attributes(headers: Iterable[Dataset], volume: SourceVolume) -> tup
         The series as a volume.
     """
     first = volume.slices[0].sop_instance_uid
-    header = next(header for header in headers if str(header.get("SOPInstanceUID", "")) == first)
+    header = next((header for header in headers if str(header.get("SOPInstanceUID", "")) == first), Dataset())
     return legal_header(header, copied_attributes()).repaired
 
 
