@@ -1,0 +1,29 @@
+"""Several images at one position, and objects that are no images, in the series of a study on a real Orthanc."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.segment import segment_folder
+from tests.orthanc.conftest import Pair, copy_study, send
+from tests.unit import part_studies as studies
+
+
+def test_the_parts_that_belong_there_are_segmented(shared_pair: Pair, sample_study: Path, tmp_path: Path) -> None:
+    """PD and T2, T1 before and after contrast, and Raw Data objects: the same volumes as without them."""
+    plain = segment_folder(sample_study, tmp_path / "plain", None, lambda *_: None)
+    study = copy_study(sample_study, tmp_path / "study", "t1", "t1c", "t2", "flair")
+    studies.dual_echo(study)
+    studies.two_acquisitions(study)
+    studies.raw_data(study / "flair")
+    studies.raw_data(study / "t1c")
+    uid = send(shared_pair, study)
+    job = shared_pair.wait_job("done", "failed", "refused", study=uid, seconds=600)
+    assert job["state"] == "done", job["error"]
+    for region, volume in plain["volumes_ml"].items():
+        assert job["result"]["volumes_ml"][region] == pytest.approx(volume, rel=0.02)
+    flags = {(flag["code"], flag["detail"].split(":")[0]) for flag in job["result"]["flags"]}
+    assert {("SERIES_SPLIT", "t1c"), ("SERIES_SPLIT", "t2")} <= flags
+    assert {("FOREIGN_IMAGES_LEFT_OUT", "t1c"), ("FOREIGN_IMAGES_LEFT_OUT", "flair")} <= flags
+    decision = job["result"]["identification"]
+    assert decision["parts"] == {"t1c": {"acquisition": 2.0}, "t2": {"echo time": 95.0}}
