@@ -1,0 +1,125 @@
+"""The node's tables on both databases: made once whoever comes first, and what is asked of them afterwards."""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from pipeline.audit import AuditTrail
+from pipeline.changes import ChangeCursor, read_cursor
+from pipeline.database import MIGRATED, MIGRATIONS
+from pipeline.jobs import DeliveryTry, JobQueue, JobRequest, content_of, job_id
+from pipeline.node import LOOPBACK, free_port
+from pipeline.retention import clean
+from pipeline.settings import load_settings
+
+_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of this test's own, on loopback."""
+    if not _POSTGRES:
+        pytest.skip("PostgreSQL is not installed")
+    folder, port = tmp_path_factory.mktemp("postgres"), free_port()
+    # PostgreSQL refuses to run as root.
+    other = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if other:
+        for part in (folder, folder.parent, folder.parent.parent):
+            part.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    made = subprocess.run(
+        [*other, _POSTGRES[-1] / "initdb", "-D", folder / "data", "-A", "trust", "-U", "glioloop", "-N"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    if made.returncode:
+        pytest.skip(f"PostgreSQL cannot be set up here: {made.stderr[-200:]}")
+    options = ["-c", f"port={port}", "-c", f"listen_addresses={LOOPBACK}", "-c", f"unix_socket_directories={folder}"]
+    with subprocess.Popen(
+        [*other, _POSTGRES[-1] / "postgres", "-D", folder / "data", "-F", *options], cwd="/", stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            ready = [_POSTGRES[-1] / "pg_isready", "-q", "-h", LOOPBACK, "-p", str(port)]
+            while subprocess.run(ready, check=False).returncode and server.poll() is None:
+                time.sleep(0.2)
+            yield f"postgresql://glioloop@{LOOPBACK}:{port}/glioloop"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'queue.sqlite'}"
+    server: str = request.getfixturevalue("postgres")
+    everything = sqlalchemy.make_url(server).set(drivername="postgresql+psycopg", database="postgres")
+    administration = sqlalchemy.create_engine(everything, isolation_level="AUTOCOMMIT")
+    with administration.connect() as connection:
+        connection.execute(sqlalchemy.text("CREATE DATABASE glioloop"))
+    administration.dispose()
+    return server
+
+
+def _request(images: list[str], model: str = "net@1") -> JobRequest:
+    return JobRequest(
+        study="study",
+        study_instance_uid="1.2",
+        decision={},
+        instances={"1.2.3": images},
+        model=model,
+        destinations=None,
+        origin="stable",
+        content=content_of(images),
+    )
+
+
+def test_workers_that_start_at_once_and_what_they_then_share(url: str, tmp_path: Path) -> None:
+    queues = [JobQueue(url) for _ in range(3)]
+    threads = [threading.Thread(target=one.make_tables) for one in queues]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    queue, other, _ = queues
+    other.require_tables()
+    with queue.engine.connect() as connection:
+        assert list(connection.execute(sqlalchemy.select(MIGRATED.c.version)).scalars()) == [
+            number + 1 for number in range(len(MIGRATIONS))
+        ]
+
+    class _Nothing:
+        def get(self, _path: str) -> object:
+            return {"Changes": [], "Done": True, "Last": 0}
+
+        def post(self, _path: str, _body: str | bytes) -> object:
+            return None
+
+    cursor = ChangeCursor(queue.engine, _Nothing())
+    cursor.move(5)
+    cursor.move(9)
+    cursor.note_look("study", 12)
+    assert read_cursor(other.engine) == 9
+
+    identity = job_id("study", ["a", "b"], "net@1", {})
+    queue.enqueue_job(identity, _request(["a", "b"]))
+    assert other.same_input(_request(["b", "a"], "net@2")) == identity
+    assert other.same_input(_request(["a"])) is None
+    one = DeliveryTry(job=identity, destination="w", resources=["a"])
+    queue.client.enqueue(one.options(3600), one.model_dump())
+    queue.cancel(identity)
+    settings = load_settings({"StateFolder": str(tmp_path), "Retention": {"JobDays": 1, "LookDays": 1}})
+    done = clean(settings, other, AuditTrail(tmp_path), time.time() + 2 * 86_400)
+    assert done["jobs"] == 1
+    assert queue.job(identity) is None and not queue.client.list_workflows(workflow_ids=[f"{identity}.w.1"])
+    assert queue.same_input(_request(["a", "b"], "net@3")) == identity
+    for each in queues:
+        each.close()
