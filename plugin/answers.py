@@ -103,9 +103,16 @@ def _refuse_foreign_pages(request: dict[str, Any]) -> None:
     headers = request.get("headers", {})
     site = headers.get("sec-fetch-site")
     origin = headers.get("origin")
-    same = site in ("same-origin", "none") if site else not origin or urlsplit(origin).netloc == headers.get("host")
+    same = site in ("same-origin", "none") if site else not origin or _host_of(origin) == headers.get("host")
     if not same:
         raise GlioLoopError("REQUEST_FOREIGN", f"from {origin or site}")
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # brackets that hold no address
+        return "no host at all"
 
 
 def record_commands(trail: AuditTrail) -> None:
