@@ -115,10 +115,11 @@ def import_cursor(engine: Engine, file: Path) -> None:
     """Take over the cursor that earlier versions kept in a file, once."""
     if not file.is_file():
         return
+    text = file.read_text(errors="replace").strip()
     with engine.begin() as connection:
-        if connection.execute(select(CURSOR.c.sequence)).first() is None:
-            connection.execute(insert(CURSOR).values(log=_LOG, sequence=int(file.read_text())))
-    file.unlink()
+        if text.isdecimal() and connection.execute(select(CURSOR.c.sequence)).first() is None:
+            connection.execute(insert(CURSOR).values(log=_LOG, sequence=int(text)))
+    file.unlink(missing_ok=True)
 
 
 def read_cursor(engine: Engine) -> int | None:

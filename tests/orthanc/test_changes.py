@@ -74,6 +74,8 @@ def test_the_cursor_of_earlier_versions_is_taken_over_once(tmp_path: Path, queue
     file.write_text("41")
     import_cursor(queue.engine, file)
     assert (read_cursor(queue.engine), file.exists()) == (41, False)
+    file.write_text("damaged")
+    import_cursor(queue.engine, file)
     file.write_text("7")
     import_cursor(queue.engine, file)
     assert read_cursor(queue.engine) == 41
