@@ -164,7 +164,10 @@ def _by_order(t1_series: Sequence[Facts], judged: Mapping[str, ContrastEvidence]
     if Contrast.NATIVE in marked and Contrast.ENHANCED not in marked:
         return _single(unknown, Contrast.ENHANCED, "the other T1 is marked native") if _asked(unknown) else {}
     if Contrast.ENHANCED in marked and Contrast.NATIVE not in marked:
-        return _single(unknown, Contrast.NATIVE, "the other T1 is marked as taken after contrast")
+        reason = "another T1 is marked as taken after contrast"
+        alone = len(unknown) == 1
+        # several without a mark: which is native, if any, is a guess
+        return {one.key: ContrastEvidence(Contrast.NATIVE, False, reason, weak=not alone) for one in unknown}
     if len(unknown) == 1:
         return _single(unknown, Contrast.NATIVE, "nothing tells of contrast in the study")
     return _pair(unknown)
@@ -244,10 +247,7 @@ def doubt_of(native: Facts, enhanced: Facts, session: Iterable[Facts], rules: Id
         What speaks for it and what against it.
     """
     words, strong = _by_words(_wording(native, rules), _wording(enhanced, rules))
-    agents = _has_agent(native), _has_agent(enhanced)
-    agent = 0 if agents[0] == agents[1] else 1 if agents in ((None, True), (False, True)) else -1
-    if agents in ((None, False), (False, None)):
-        agent = -1 if agents[1] is False else 0
+    agent = _by_agent(native, enhanced)
     time = -1 if _after_injection(native, session) else _later(native, enhanced)
     sources = {"description": words, "ContrastBolusAgent": agent, "time": time}
     pro = [name for name, vote in sources.items() if vote > 0]
@@ -260,6 +260,21 @@ def doubt_of(native: Facts, enhanced: Facts, session: Iterable[Facts], rules: Id
     if strong or agent > 0:
         return Doubt.STATED, f"{told} alone"
     return Doubt.OPEN, f"{told} alone"
+
+
+def at_odds(one: Facts, other: Facts, rules: IdentificationRules) -> bool:
+    """Whether of two T1 the words say that one was taken after contrast, and ContrastBolusAgent that the other was."""
+    words, _ = _by_words(_wording(one, rules), _wording(other, rules))
+    agent = _by_agent(one, other)
+    return bool(agent) and (words or -_by_words(_wording(other, rules), _wording(one, rules))[0]) == -agent
+
+
+def _by_agent(native: Facts, enhanced: Facts) -> int:
+    """What the two agents say of the pair: 1 as taken, -1 the other way round, 0 nothing."""
+    before, after = _has_agent(native), _has_agent(enhanced)
+    if bool(before) != bool(after):
+        return 1 if after else -1
+    return -1 if after is False and before is None else 0
 
 
 def _by_words(native: Wording, enhanced: Wording) -> tuple[int, bool]:

@@ -2,9 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import combinations
 
 from pipeline.errors import Flag, GlioLoopError
-from pipeline.identify.contrast import Contrast, ContrastEvidence, Doubt, agent_everywhere, doubt_of, judge, same_kind
+from pipeline.identify.contrast import (
+    Contrast,
+    ContrastEvidence,
+    Doubt,
+    agent_everywhere,
+    at_odds,
+    doubt_of,
+    judge,
+    same_kind,
+)
 from pipeline.identify.decision import Decision, OpenPair, Rivals, SecondChoice, SeriesVerdict, VerdictName
 from pipeline.identify.exclude import MEANING, Exclusion, exclusions
 from pipeline.identify.facts import Facts, facts_of_study
@@ -182,10 +192,18 @@ def _open_t1(judged: list[Judged], rules: IdentificationRules) -> Pair | None:
     elif len(marks) == 1 and len(t1_series) >= 2 and all(item.weak_mark for item in t1_series):
         t1_series = sorted(t1_series, key=lambda item: rank(item, rules))[:2]
         reason = "all T1 have the same mark, and a weak one"
+    elif len(marks) == 1 and (odd := _at_odds(t1_series, rules)):
+        t1_series, reason = odd, "of two T1 the one by its words, the other by ContrastBolusAgent, is after contrast"
     else:
         return None
     t1_series.sort(key=lambda item: (item.facts.moment or 0.0, item.facts.key))
     return OpenPair((Sequence.T1, Sequence.T1C), reason), t1_series
+
+
+def _at_odds(t1_series: list[Judged], rules: IdentificationRules) -> list[Judged]:
+    ranked = sorted(t1_series, key=lambda item: rank(item, rules))
+    pairs = ([one, other] for one, other in combinations(ranked, 2) if at_odds(one.facts, other.facts, rules))
+    return next(pairs, [])
 
 
 def _open_t2(judged: list[Judged]) -> Pair | None:
@@ -209,6 +227,8 @@ def _doubted(
     if Sequence.T1 in best and Sequence.T1C in best:
         session = [item.facts for item in judged if item.facts.modality == "MR"]
         doubt, reason = doubt_of(best[Sequence.T1].facts, best[Sequence.T1C].facts, session, rules)
+        if doubt is Doubt.STATED and best[Sequence.T1].weak_mark:
+            doubt = Doubt.OPEN  # one of several without a mark
         if doubt is not Doubt.NONE:
             yield OpenPair((Sequence.T1, Sequence.T1C), reason, doubt is Doubt.STATED)
     pair = (Sequence.T2, Sequence.FLAIR)

@@ -84,7 +84,7 @@ EXCLUDED: dict[str, tuple[str, ...]] = {
         r"\bwillis\b|\bcarot\w*",
     ),
     "SUSCEPTIBILITY": (
-        r"\bswi\w*|\bswan\w*|\bsusc\w*|\bqsm\b|\bvenobold|\bt2 ?(?:\*|star)|\bt2s\b|\bhemo\b",
+        r"\bswi(?!ft)\w*|\bswan\w*|\bsusc\w*|\bqsm\b|\bvenobold|\bt2 ?(?:\*|star)|\bt2s\b|\bhemo\b",
         r"\bhaemo\b|\bhamo\b|\bmedic\b|\bmerge\b",
         r"\bt2 ?w? ?(?:ax |tra |axial )?(?:ffe|gre|fl2d|hemo|medic)\b|\bgre t2\b|\b(?:epi )?t2 ?gre\b",
         r"\bmin ?ip\b|\bmnip\b|\bsphase|磁化率|磁敏感",

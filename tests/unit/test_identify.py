@@ -135,6 +135,35 @@ def test_what_no_header_tells_apart_is_left_to_the_images() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("native", "enhanced", "stated"),
+    [
+        ({"SeriesDescription": "T1"}, {"SeriesDescription": "T1 KM"}, False),  # a weak word alone
+        ({"SeriesDescription": "T1"}, {"SeriesDescription": "T1 +KM"}, True),  # a clear one
+        ({"SeriesDescription": "T1 C-", "ContrastBolusAgent": "Gd"}, {"SeriesDescription": "T1 C+"}, False),
+        ({"SeriesDescription": "T1 C-", "clock": "100000"}, {"SeriesDescription": "T1 C+", "clock": "090000"}, False),
+        ({"SeriesDescription": "T1", "clock": "090000"}, {"SeriesDescription": "T1 KM", "clock": "093000"}, None),
+        ({"SeriesDescription": "T1 contr xyz"}, {"SeriesDescription": "T1 contr abc"}, False),  # words not known
+    ],
+)
+def test_sources_that_disagree_or_one_weak_word_leave_the_pair_open(
+    native: dict[str, Any], enhanced: dict[str, Any], stated: bool | None
+) -> None:
+    times = {"RepetitionTime": 500, "EchoTime": 10, "ScanningSequence": "SE"}
+    decision = of_rows(times | native, times | enhanced, T2, FLAIR)
+    assert (decision.chosen[Sequence.T1], decision.chosen[Sequence.T1C]) == ("1.2.1", "1.2.2")
+    assert [pair.stated for pair in decision.open] == ([] if stated is None else [stated])
+
+
+def test_a_prior_beside_an_incomplete_examination_does_not_stand_in_for_it() -> None:
+    before, today = {"AcquisitionDate": "20230105"}, {"AcquisitionDate": "20240301"}
+    plain = AFTER_CONTRAST | {"SeriesDescription": "T1 SE AX"}
+    rows = [row | before for row in (plain, AFTER_CONTRAST, T2, FLAIR)] + [row | today for row in (plain, T2, FLAIR)]
+    decision = of_rows(*rows)
+    assert decision.missing == (Sequence.T1C,)
+    assert [flag.code for flag in decision.flags] == ["OTHER_SESSION_LEFT_OUT"]
+
+
 def test_a_pair_that_the_images_settled_keeps_its_series_and_gains_the_reason() -> None:
     decision = identify(headers_of(study_named("two equal T1 and nothing")))
     pair = decision.open[0]
