@@ -8,11 +8,11 @@ import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import MRImageStorage
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from scipy.spatial import ConvexHull
 from skimage.measure import find_contours
 
-from tests.orthanc.conftest import Pair
+from tests.orthanc.conftest import Pair, copy_study
 from tests.patience import wait_for
 
 
@@ -100,3 +100,20 @@ def _round(points: NDArray[np.float64]) -> bool:
     x, y = flat.T
     area = 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
     return bool(area > 0.9 * ConvexHull(flat).volume)
+
+
+def coarse_scan(source: Path, target: Path, number: int, patient: str) -> Path:
+    """Copy the shipped study as another patient's: a third of the matrix, other noise."""
+    copy_study(source, target, "t1", "t1c", "t2", "flair")
+    rng = np.random.default_rng(number)
+    for path in target.glob("*/*"):
+        dataset = pydicom.dcmread(path)
+        pixels = dataset.pixel_array[::3, ::3].astype(np.float64)
+        pixels += rng.normal(0, 0.01 * pixels.max(), pixels.shape) * (pixels > 0)
+        dataset.PixelData = np.clip(pixels, 0, None).astype(np.uint16).tobytes()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.Rows, dataset.Columns = pixels.shape
+        dataset.PixelSpacing = [3 * float(one) for one in dataset.PixelSpacing]
+        dataset.PatientID, dataset.PatientName = patient, f"Loop^{number}"
+        dataset.save_as(path, enforce_file_format=True)
+    return target

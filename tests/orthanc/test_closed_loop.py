@@ -8,18 +8,17 @@ from typing import Any
 
 import httpx
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import generate_uid
 
 from pipeline.feedback.pseudonyms import Pseudonyms
 from pipeline.names import ROI_NAMES, Region
 from pipeline.registry import Registry
 from pipeline.settings import ROOT
-from tests.orthanc.conftest import Pair, copy_study, make_pair, send
-from tests.orthanc.corrections import fetch, outlines, replace_contours, send_back
+from tests.orthanc.conftest import Pair, make_pair, send
+from tests.orthanc.corrections import coarse_scan, fetch, outlines, replace_contours, send_back
 from tests.patience import wait_for, wait_while_moving
 
 pytest.importorskip("torch")
@@ -30,7 +29,6 @@ from tests.unit.feedback_phantom import write_threshold_model
 PARENT, CHILD = "threshold@1.0.0", "threshold@1.0.0-ft.1"
 ENDED = ("done", "failed", "refused")
 HELD_BACK_SHARE, HELD_BACK = 0.5, 6
-SERIES = ("t1", "t1c", "t2", "flair")
 #: Labels of the shipped truth that make up each region.
 LABELS = {Region.WT: (1, 2, 4), Region.TC: (1, 4), Region.ET: (4,)}
 
@@ -40,7 +38,7 @@ def pair(tmp_path: Path, sample_study: Path) -> Iterator[Pair]:
     """A node whose network draws tumours too small, and learns fast; a workstation."""
     shipped = Registry(ROOT / "models", tmp_path / "none").get(None)
     write_threshold_model(tmp_path / "models", whole_tumour=2.8, core=3.0, finder=shipped)
-    known = another_scan(sample_study, tmp_path / "known", 3)
+    known = coarse_scan(sample_study, tmp_path / "known", 3, "KNOWN")
     shutil.copy(sample_study / "truth.nii.gz", known)
     sample_case(known, tmp_path / "reference" / "known")
     both = make_pair(
@@ -63,7 +61,7 @@ def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None
     patients = _patients(pair)
     scans = {}
     for number, patient in enumerate(patients):
-        folder = another_scan(sample_study, tmp_path / patient, number + 10, patient)
+        folder = coarse_scan(sample_study, tmp_path / patient, number + 10, patient)
         study = send(pair, folder)
         scans[study] = folder
         job = pair.wait_job("done", "failed", "refused", study=study)
@@ -130,7 +128,8 @@ def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None
 def _patients(pair: Pair) -> list[str]:
     """Patients of whom this installation's key has one learnt from and the others held back."""
     pseudonyms = Pseudonyms.of_installation(pair.node.configuration.state_folder / "feedback")
-    held, learnt = [], []
+    held: list[str] = []
+    learnt: list[str] = []
     for number in count():
         name = f"LOOP-{number}"
         (held if pseudonyms.share(pseudonyms.patient(name)) < HELD_BACK_SHARE else learnt).append(name)
@@ -141,23 +140,6 @@ def _patients(pair: Pair) -> list[str]:
 
 def _kept(pair: Pair) -> int:
     return int(pair.get("/glioloop/feedback")["total"])
-
-
-def another_scan(source: Path, target: Path, number: int, patient: str = "LOOP") -> Path:
-    """Copy the shipped study as another patient's: a third of the matrix, other noise."""
-    copy_study(source, target, *SERIES)
-    rng = np.random.default_rng(number)
-    for path in target.glob("*/*"):
-        dataset = pydicom.dcmread(path)
-        pixels = dataset.pixel_array[::3, ::3].astype(np.float64)
-        pixels += rng.normal(0, 0.01 * pixels.max(), pixels.shape) * (pixels > 0)
-        dataset.PixelData = np.clip(pixels, 0, None).astype(np.uint16).tobytes()
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.Rows, dataset.Columns = pixels.shape
-        dataset.PixelSpacing = [3 * float(one) for one in dataset.PixelSpacing]
-        dataset.PatientID, dataset.PatientName = patient, f"Loop^{number}"
-        dataset.save_as(path, enforce_file_format=True)
-    return target
 
 
 def _ml(labels: sitk.Image, members: tuple[int, ...]) -> float:

@@ -16,7 +16,7 @@ from pydicom.tag import Tag
 from pydicom.uid import generate_uid
 
 from tests.orthanc.conftest import Pair, make_pair, send
-from tests.orthanc.corrections import from_workstation, grow, send_back
+from tests.orthanc.corrections import coarse_scan, from_workstation, grow, send_back
 from tests.patience import wait_while_moving
 from tests.unit.feedback_phantom import write_threshold_model
 
@@ -31,8 +31,8 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         yield both
 
 
-def test_corrections_of_all_kinds(pair: Pair, sample_study: Path) -> None:
-    study = send(pair, sample_study)
+def test_corrections_of_all_kinds(pair: Pair, sample_study: Path, tmp_path: Path) -> None:
+    study = send(pair, coarse_scan(sample_study, tmp_path / "patient", 1, "LOOP-1"))
     job = pair.wait_job("done", "failed", "refused")
     assert job["state"] == "done", job["error"]
     _, ours = from_workstation(pair)
