@@ -24,11 +24,22 @@ def images(folder: Path) -> list[Dataset]:
     return sorted((dcmread(path) for path in folder.iterdir()), key=lambda one: int(one.InstanceNumber))
 
 
+def halved(dataset: Dataset) -> Dataset:
+    """The same image with every second pixel."""
+    pixels = dataset.pixel_array[::2, ::2]
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.PixelSpacing = [2.0 * float(one) for one in dataset.PixelSpacing]
+    return _with_pixels(dataset, pixels)
+
+
 def repainted(dataset: Dataset, paint: Callable[[np.ndarray], np.ndarray]) -> Dataset:
     """The same image with other pixels, uncompressed."""
-    pixels = np.clip(paint(dataset.pixel_array.astype(float)), 0, 4095).astype(np.uint16)
+    return _with_pixels(dataset, np.clip(paint(dataset.pixel_array.astype(float)), 0, 4095))
+
+
+def _with_pixels(dataset: Dataset, pixels: np.ndarray) -> Dataset:
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.PixelData = pixels.tobytes()
+    dataset.PixelData = np.ascontiguousarray(pixels.astype(np.uint16)).tobytes()
     dataset["PixelData"].VR = "OW"
     dataset["PixelData"].is_undefined_length = False
     return dataset
