@@ -284,7 +284,7 @@ def _examination(sessions: list[list[Judged]]) -> int:
 
 def _judge_session(session: list[Facts], rules: IdentificationRules) -> list[Judged]:
     """Every series of an examination judged; a derived one is excluded where an original stands for its sequence."""
-    weighed = [_weigh(facts, rules) for facts in session]
+    weighed = _one_of_each_moment([_weigh(facts, rules) for facts in session])
     originals = _with_contrast([item for item in weighed if not item.facts.derived], session, rules)
     found = {item.facts.key: item.sequence for item in originals}
     whole = _with_contrast(weighed, session, rules)
@@ -295,6 +295,22 @@ def _judge_session(session: list[Facts], rules: IdentificationRules) -> list[Jud
         ]
         whole = [*originals, *derived]
     return [_copy(one, rules) if one.facts.derived and one.sequence in found.values() else one for one in whole]
+
+
+def _one_of_each_moment(weighed: list[Judged]) -> list[Judged]:
+    """Of parts of one series and moment (water and in phase, two echoes) the best counts for its weighting, alone."""
+    best: dict[tuple[object, ...], Judged] = {}
+    for item in weighed:
+        key = (item.facts.uid, item.weighting, item.facts.part and item.facts.part.moment)
+        if key not in best or within_series(item) < within_series(best[key]):
+            best[key] = item
+    kept = {item.facts.key for item in best.values()}
+    return [
+        item
+        if item.weighting is None or item.facts.key in kept
+        else replace(item, weighting=None, reasons=(*item.reasons, "another part of the series suits better"))
+        for item in weighed
+    ]
 
 
 def _copy(item: Judged, rules: IdentificationRules) -> Judged:

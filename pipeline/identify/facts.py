@@ -80,6 +80,7 @@ class Facts:
     thickness: float | None
     distance: float | None
     field_of_view: float | None
+    field_strength: float | None
     plane: str
     day: str
     moment: float | None
@@ -191,6 +192,7 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
         thickness=look.number("SliceThickness"),
         distance=_distance(look),
         field_of_view=_field_of_view(look),
+        field_strength=look.number("MagneticFieldStrength"),
         plane=_plane(look),
         day=day,
         moment=moment,

@@ -74,6 +74,11 @@ class SeriesPart:
         found = dict(self.traits).get(REPETITION)
         return None if found is None else int(float(found))
 
+    @property
+    def moment(self) -> Traits:
+        """The traits that tell when it was taken, and not of what kind it is."""
+        return tuple(trait for trait in self.traits if trait[0] in TEMPORAL)
+
     def matches(self, traits: Mapping[str, Trait]) -> bool:
         """Whether an image of these traits is of the part, its repetition apart."""
         return all(name == REPETITION or _equal(value, traits.get(name)) for name, value in self.traits)

@@ -15,6 +15,8 @@ FAT_OR_OPPOSED = frozenset(
 _WATER = frozenset({"W", "WATER", "WATER_ONLY"})
 _IN_PHASE = frozenset({"IP", "IN_PHASE", "IN PHASE", "INPHASE", "IN"})
 _REAL = frozenset({"R", "REAL"})
+#: In this time (ms, at 1 T) fat turns once against water: 3.4 ppm of 42.58 MHz.
+_FAT_TURN_MS_T = 1000 / (3.4 * 42.58)
 #: Echo times that sequences usually have, ms: of several echoes the nearest is taken.
 _USUAL_ECHO = {Weighting.T1: 0.0, Weighting.T2: 95.0, Weighting.FLAIR: 110.0}
 
@@ -29,10 +31,18 @@ def image_words(facts: Facts) -> frozenset[str]:
 def standing(facts: Facts, weighting: Weighting | None) -> tuple[object, ...]:
     """Order of the parts of one series for a sequence, the best first: whole, water, magnitude, usual echo, later."""
     words = image_words(facts)
-    dixon = 0 if words & _WATER else 1 if words & _IN_PHASE else 2
+    dixon = 0 if words & _WATER else 1 if words & _IN_PHASE else 3 if _opposed_by_time(facts) else 2
     echo = 0.0 if weighting is None or facts.te is None else abs(facts.te - _USUAL_ECHO[weighting])
     later = tuple(-number for number in time_of(facts))
     return (-facts.slices, dixon, bool(words & _REAL), echo, later, facts.key)
+
+
+def _opposed_by_time(facts: Facts) -> bool:
+    """Whether fat is against water at the echo time of a gradient echo, which nothing else need tell."""
+    if "GR" not in facts.scanning or "SE" in facts.scanning or not facts.te or not facts.field_strength:
+        return False
+    turns = facts.te * facts.field_strength / _FAT_TURN_MS_T
+    return abs(turns % 1 - 0.5) < 0.2
 
 
 def time_of(facts: Facts) -> tuple[float, ...]:

@@ -186,6 +186,40 @@ def test_enhanced_images_of_a_dixon_method() -> None:
     assert str(identify(headers).parts[Sequence.T2]) == "image type DERIVED/PRIMARY/DIXON/WATER"
 
 
+@pytest.mark.parametrize(("field", "in_phase"), [(1.5, 4.6), (3.0, 2.3)])
+def test_of_two_gradient_echoes_the_one_in_phase(field: float, in_phase: float) -> None:
+    common = T2 | {
+        "SeriesDescription": "T1 GRE",
+        "ScanningSequence": "GR",
+        "RepetitionTime": 200.0,
+        "MagneticFieldStrength": field,
+    }
+    decision = identify(Archive(two("EchoTime", (in_phase / 2, in_phase), **common)).headers())
+    assert str(decision.parts[Sequence.T1]) == f"echo time {in_phase:g}"
+
+
+def test_a_native_t1_of_water_and_in_phase_is_one_t1_beside_the_enhanced() -> None:
+    kinds = tuple(["ORIGINAL", "PRIMARY", kind] for kind in ("WATER", "IN_PHASE", "OPP_PHASE", "FAT"))
+    common = T2 | {"SeriesDescription": "T1 DIXON", "RepetitionTime": 500.0, "EchoTime": 10.0}
+    native = [
+        instance(20 * e + k, (0, 0, 6.0 * k), ImageType=kind, **common)
+        for k in range(20)
+        for e, kind in enumerate(kinds)
+    ]
+    enhanced_one = [
+        instance(k + 1, (0, 0, 6.0 * k), **common | {"SeriesDescription": "T1 DIXON POST GD"}) for k in range(20)
+    ]
+    headers = [
+        *Archive(native).headers(),
+        *headers_of_series(
+            "9", map(Archive.listed, enhanced_one), {str(one.SOPInstanceUID): one for one in enhanced_one}.get
+        ),
+    ]
+    decision = identify(headers)
+    assert decision.chosen == {Sequence.T1: "1.2.3", Sequence.T1C: "9"}
+    assert str(decision.parts[Sequence.T1]) == "image type ORIGINAL/PRIMARY/WATER"
+
+
 def test_parts_keep_apart_in_any_order() -> None:
     headers = Archive(two("EchoTime", (14.0, 95.0), **T2)).headers()
     other = [replace(header, series_instance_uid="1.2.4") for header in headers]
