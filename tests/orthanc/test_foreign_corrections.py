@@ -99,8 +99,9 @@ def _check_two_patients(pair: Pair, uid: str, orthanc_id: str) -> None:
         for path in (f"/glioloop/studies/{uid}/process", f"/glioloop/studies/{uid}/feedback"):
             assert client.post(path, json={}).status_code == httpx.codes.CONFLICT, path
     (other,) = set(error["data"]["studies"]) - {orthanc_id}
-    assert pair.get(f"/glioloop/studies/{other}")["review"]["feedback"] == []
-    assert pair.get(f"/glioloop/studies/{orthanc_id}")["review"]["state"] == "corrected"
+    assert pair.get(f"/glioloop/feedback?study={other}")["cases"] == []
+    assert pair.get(f"/glioloop/feedback?study={orthanc_id}")["total"] > 0
+    assert pair.get(f"/glioloop/jobs?study={orthanc_id}")[-1]["review"]["state"] == "corrected"
 
 
 def _verdicts(pair: Pair, instances: set[str]) -> dict[str, dict[str, Any]]:
