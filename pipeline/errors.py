@@ -215,7 +215,25 @@ REASONS: dict[str, Reason] = {
         "No plausible brain was found in the images.",
         "The brain volume found lies outside 600-2200 ml; check that the series show a whole head.",
     ),
+    "COVERAGE_INCOMPLETE": Reason(
+        Kind.REFUSAL,
+        "A sequence does not show the whole brain or tumour, so the tumour cannot be delineated.",
+        "Over 10 % of the brain or of the tumour found lies outside the series or in its padding; see the detail. "
+        "Send the whole series, or name another by REST (`series`).",
+    ),
     # flags
+    "SEQUENCE_INCOMPLETE_COVERAGE": Reason(
+        Kind.FLAG,
+        "A sequence does not show the whole brain or tumour: check the contours where it ends.",
+        "Over 1 % of the brain or of the tumour found lies outside the series or in its padding; over 10 % it is "
+        "left out where `MayLack` allows it. The detail names sequence and shares.",
+    ),
+    "SUSPICIOUS_SIGNAL": Reason(
+        Kind.FLAG,
+        "Bright signal on one side of the brain may be a tumour that was not delineated; look there.",
+        "A look apart from the network, where it found nothing or left a part out: hyperintense on FLAIR (or T2) and "
+        "unlike the other side. The detail names side, centre (LPS, mm) and volume.",
+    ),
     "SEQUENCE_LACKING": Reason(
         Kind.FLAG,
         "A sequence is missing: the contours were drawn without it and are less reliable; check every one.",

@@ -70,7 +70,8 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
         most = settings.most_series_bytes
         run(Stage.LOAD, lambda report: stages.load_stage(case, decision, most, report, settings.reference, fetch))
         run(Stage.ALIGN, lambda _: stages.align_stage(case, settings.reference, decision.named))
-        run(Stage.INFER, lambda report: stages.infer_stage(case, settings.reference, installed, report))
+        may_lack = may_lack_of(settings, installed.card)
+        run(Stage.INFER, lambda report: stages.infer_stage(case, settings.reference, installed, report, may_lack))
         run(Stage.RESTORE, lambda _: stages.restore_stage(case, settings.reference, installed.card))
         flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
         identity = _identity(case, settings.reference, installed.card)

@@ -162,16 +162,22 @@ def align_stage(case: CaseFolder, reference: Sequence, named: Collection[Sequenc
     }
 
 
-def infer_stage(case: CaseFolder, reference: Sequence, model: InstalledModel, progress: Progress) -> dict[str, Any]:
-    """Run the network.
+def infer_stage(
+    case: CaseFolder,
+    reference: Sequence,
+    model: InstalledModel,
+    progress: Progress,
+    may_lack: Collection[Sequence] = (),
+) -> dict[str, Any]:
+    """Run the network; ``may_lack`` names sequences of which one is left out where it shows too little.
 
     Raises
     ------
     GlioLoopError
-        BRAIN_NOT_FOUND, MODEL_DAMAGED.
+        BRAIN_NOT_FOUND, COVERAGE_INCOMPLETE, MODEL_DAMAGED.
     """
     alignments = {Sequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
-    found = delineate(case.read_volumes(), alignments, reference, model, progress)
+    found = delineate(case.read_volumes(), alignments, reference, model, progress, may_lack)
     case.write_regions("probability", found.probabilities)
     return {
         "brain_ml": round(found.brain_ml, 1),

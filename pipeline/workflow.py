@@ -25,6 +25,7 @@ from pipeline.durable import archive, audit, case_folder, installed, last_error,
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.exhaustion import coded, exhausted, place_of, trace_of
 from pipeline.identify import Decision
+from pipeline.intake import may_lack_of
 from pipeline.jobs import DeliveryTry, JobRequest
 from pipeline.names import JobState, Sequence, Stage
 from pipeline.settings import Destination
@@ -163,7 +164,9 @@ def _align(identity: str, request: JobRequest) -> dict[str, Any]:
 @step(Stage.INFER)
 def _infer(identity: str, request: JobRequest) -> dict[str, Any]:
     def work(progress: _Reporter) -> dict[str, Any]:
-        return stages.infer_stage(case_folder(identity), _reference(request), installed(request.model), progress)
+        network = installed(request.model)
+        may_lack = may_lack_of(settings(), network.card)
+        return stages.infer_stage(case_folder(identity), _reference(request), network, progress, may_lack)
 
     return _run(identity, Stage.INFER, work)
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
 
 import SimpleITK as sitk
 
@@ -58,28 +59,54 @@ def align(
     def one(sequence: Sequence) -> Alignment:
         frames = volumes[reference].frame_of_reference_uid, volumes[sequence].frame_of_reference_uid
         same_frame = frames[0] == frames[1] or not all(frames)
-        return _align_one(sequence, fixed, prepare(volumes[sequence].image), same_frame, limits)
+        return _align_one(
+            sequence, fixed, prepare(volumes[sequence].image, volumes[sequence].valid), same_frame, limits
+        )
 
     with single_threaded(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        fixed = prepare(volumes[reference].image)
+        fixed = prepare(volumes[reference].image, volumes[reference].valid)
         found = dict(zip(others, pool.map(one, others), strict=True))
     return {reference: Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0), **found}
 
 
+class _OneThread:
+    """Alignments at work in this process, and the number of ITK's threads before the first of them began."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._at_work = 0
+        self._before = 0
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._at_work == 0:
+                self._before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+            self._at_work += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._at_work -= 1
+            if self._at_work == 0:
+                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(self._before)
+
+
+_ONE_THREAD = _OneThread()
+
+
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Let ITK use one thread for a while, in the whole process.
+    """Let ITK use one thread while any alignment is at work, in the whole process; the last one gives back the rest.
 
     ITK's Mattes metric adds up the parts of its threads in the order in which they happen to end, whatever
     number of threads the registration method itself is given: results then differ in the ninth digit, and from
-    there on.
+    there on. Its metric is made inside the method, so that only the process's default reaches it.
     """
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    _ONE_THREAD.enter()
     try:
         yield
     finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+        _ONE_THREAD.leave()
 
 
 def _align_one(

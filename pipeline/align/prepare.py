@@ -6,8 +6,14 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pipeline.volume.validity import darkest
+
 Point = NDArray[np.float64]
 MARGIN_MM = 11.0
+#: The outermost plane imaged cuts a body off where it holds more than this part of what the fullest plane holds.
+CUT_OFF = 0.25
+#: Fewer planes are no volume to cut anything off.
+LEAST_PLANES = 4
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Prepared:
     turn_scale: float
 
 
-def prepare(image: sitk.Image) -> Prepared:
+def prepare(image: sitk.Image, valid: sitk.Image | None = None) -> Prepared:
     """Clamp, average down to two levels, find the head.
 
     Averaging whole voxels (no interpolation) leaves grid and grey values exact and needs no extra smoothing.
@@ -45,8 +51,14 @@ def prepare(image: sitk.Image) -> Prepared:
     ----------
     image
         float32, 3D, LPS mm, any orientation.
+    valid
+        uint8, 1 where imaged; None where all was. Where it cuts the head off, so is the field of view.
     """
-    clamped = sitk.Clamp(image, sitk.sitkFloat32, *_range(image))
+    low = darkest(image, valid)
+    if valid is not None:
+        # What was not imaged is as dark as air: the metric sees the outline of what was, and no padding.
+        image = _imaged_planes(sitk.Mask(image, valid, low), valid)
+    clamped = sitk.Clamp(image, sitk.sitkFloat32, *_range(image, low))
     head = _head(_shrunk(clamped, 4.0))
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(head)
@@ -55,10 +67,25 @@ def prepare(image: sitk.Image) -> Prepared:
     return Prepared(levels, head, _widened(head), np.array(centre), _turn_scale(shape, image))
 
 
-def _range(image: sitk.Image) -> tuple[float, float]:
+def _imaged_planes(image: sitk.Image, valid: sitk.Image) -> sitk.Image:
+    """Without the outer planes of which nothing was imaged where these cut a body off, rather than lie in air."""
+    imaged = np.asarray(sitk.GetArrayViewFromImage(valid)) > 0
+    lower, upper = [0, 0, 0], [0, 0, 0]
+    for axis in range(3):
+        counts = imaged.sum(axis=tuple(other for other in range(3) if other != 2 - axis))
+        inside = np.flatnonzero(counts)
+        if inside.size < LEAST_PLANES:
+            continue
+        first, last, most = int(inside[0]), int(inside[-1]), counts.max()
+        lower[axis] = first if counts[first] > CUT_OFF * most else 0
+        upper[axis] = len(counts) - 1 - last if counts[last] > CUT_OFF * most else 0
+    cropped: sitk.Image = sitk.Crop(image, lower, upper)
+    return cropped
+
+
+def _range(image: sitk.Image, low: float) -> tuple[float, float]:
     """Range without the brightest half percent of the foreground: fat, vessels and spikes hold no anatomy."""
     values = sitk.GetArrayViewFromImage(image)
-    low = float(values.min())
     foreground = values[values > float(values.mean())]
     high = float(np.percentile(foreground, 99.0)) if foreground.size else low
     return low, max(high, low + 1e-6)

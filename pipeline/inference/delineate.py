@@ -1,6 +1,7 @@
 """From aligned sequences to probabilities: the brain first, then the tumour inside it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +12,9 @@ from scipy import ndimage
 
 from pipeline.align import Alignment
 from pipeline.errors import Flag, GlioLoopError
-from pipeline.inference.grids import Box, Sampled, extent_of, like, make_grid, sample_all
+from pipeline.inference.coverage import FLAGGED, Gap, gaps, to_leave_out, without_rim
+from pipeline.inference.coverage import flags as coverage_flags
+from pipeline.inference.grids import Box, Sampled, corners_of, extent_of, like, make_grid, sample_all
 from pipeline.inference.normalise import normalise_brain, normalise_head
 from pipeline.inference.session import Average, activate, load_network
 from pipeline.inference.windows import predict
@@ -32,6 +35,8 @@ _DOUBT_FROM = 0.1
 _SURE = 0.8
 #: Half the thickness, in voxels of the coarse grid, of what is cut off as not being brain.
 _NECK_VOXELS = 3
+#: So much of the brain at the edge of the reference's field of view is more than a brainstem that leaves it.
+_CUT_ML = 8.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Delineation:
     uncertainty
         Mean of 4p(1-p) over voxels where the whole tumour is at all likely: 0 certain, 1 a coin toss.
     flags
-        MODEL_UNCERTAIN.
+        MODEL_UNCERTAIN, SEQUENCE_INCOMPLETE_COVERAGE.
     provider
         onnxruntime's execution provider.
     """
@@ -62,12 +67,18 @@ class Delineation:
 
 @dataclass(frozen=True)
 class _Brain:
-    """The brain on the grid it was looked for on; ``sure`` is 1 where it is brain beyond doubt."""
+    """The brain on the grid it was looked for on; ``sure`` is 1 where it is brain beyond doubt.
+
+    ``beyond`` is the part of it that the reference series did not image, ``edge_ml`` what of it lies at the edge
+    of the reference series' field of view.
+    """
 
     probability: sitk.Image
     sure: sitk.Image
     box: Box
     volume_ml: float
+    beyond: float
+    edge_ml: float
 
 
 def delineate(
@@ -76,6 +87,7 @@ def delineate(
     reference: Sequence,
     model: InstalledModel,
     progress: Progress = lambda fraction: None,
+    may_lack: Collection[Sequence] = (),
 ) -> Delineation:
     """Find brain and tumour.
 
@@ -91,29 +103,49 @@ def delineate(
         The network.
     progress
         Called with the fraction done.
+    may_lack
+        Sequences of which one may be left out where it shows too little of brain or tumour.
 
     Raises
     ------
     GlioLoopError
-        BRAIN_NOT_FOUND, MODEL_DAMAGED.
+        BRAIN_NOT_FOUND, COVERAGE_INCOMPLETE, MODEL_DAMAGED.
     """
     card = model.card
     field = extent_of(volumes[reference].image)
     progress(0.0)
-    brain = None if card.brain is None else _find_brain(volumes, alignments, field, model, card.brain)
+    brain, incomplete = None, []
+    if card.brain is not None:
+        brain = _find_brain(volumes, alignments, reference, field, model, card.brain)
+        incomplete = _beyond(brain, volumes, alignments, reference, model, card.brain)
     progress(0.2)
     grid = make_grid(field if brain is None else brain.box, card.grid)
     seen = sample_all(volumes, alignments, card.grid, grid)
     mask = np.asarray(seen.valid.any(axis=0))
     if brain is not None and card.brain is not None:
-        mask &= _near(brain, grid, card.brain)
+        inside = _within(brain, grid, card.brain)
+        mask &= _near(inside, grid, card.brain)
+        told = {gap.sequence for gap in incomplete}
+        missed = gaps(seen, card.grid.order, without_rim(inside), "brain")
+        incomplete += [gap for gap in missed if gap.sequence not in told]
     network = Average(*(load_network(model, file) for file in card.tumour_files))
-    regions = _regions(_channels(_normalise(seen, mask, card.grid), network, card, progress), mask, card)
-    if brain is not None:
-        regions = _drop_outside(regions, brain, grid, card)
+
+    def found_in(left: Sampled) -> dict[Region, Array]:
+        found = _regions(_channels(_normalise(left, mask, card.grid), network, card, progress), mask, card)
+        return found if brain is None else _drop_outside(found, brain, grid, card)
+
+    allowed = may_lack if all(sequence in volumes for sequence in card.grid.order) else ()
+    left_out = to_leave_out(incomplete, allowed)
+    regions = found_in(seen.without(left_out, card.grid.order))
+    incomplete += _gaps_of_tumour(seen, regions, grid, card)
+    if (also := to_leave_out(incomplete, allowed)) != left_out:
+        left_out = also
+        regions = found_in(seen.without(left_out, card.grid.order))
     brain_ml = _brain_volume(brain, regions, mask, grid, card)
     doubt = _uncertainty(regions[Region.WT])
-    flags = (Flag("MODEL_UNCERTAIN", f"{doubt:.2f}"),) if doubt > card.uncertainty_limit else ()
+    flags = coverage_flags(incomplete, left_out)
+    if doubt > card.uncertainty_limit:
+        flags = (*flags, Flag("MODEL_UNCERTAIN", f"{doubt:.2f}"))
     found = {region: like(array, grid) for region, array in regions.items()}
     return Delineation(found, brain_ml, doubt, flags, network.provider)
 
@@ -134,9 +166,39 @@ def _channels(images: Array, network: Average, card: ModelCard, progress: Progre
     return np.asarray(total / len(passes), dtype=np.float32)
 
 
+def _gaps_of_tumour(seen: Sampled, regions: Mapping[Region, Array], grid: sitk.Image, card: ModelCard) -> list[Gap]:
+    """What sequences do not show of the tumour found, specks apart."""
+    speck = card.postprocessing.minimum_component_ml.get(Region.WT, 0.0)
+    least = int(speck / (float(np.prod(grid.GetSpacing())) * _ML_PER_MM3))
+    return gaps(seen, card.grid.order, regions[Region.WT] >= card.threshold(Region.WT), "tumour", least)
+
+
+def _beyond(
+    brain: _Brain,
+    volumes: Mapping[Sequence, SourceVolume],
+    alignments: Mapping[Sequence, Alignment],
+    reference: Sequence,
+    model: InstalledModel,
+    stage: BrainStage,
+) -> list[Gap]:
+    """What the reference series does not show of the brain, looked for over all fields of view where it is cut off."""
+    share = brain.beyond
+    if brain.edge_ml > _CUT_ML:
+        corners = [
+            alignments[sequence].transform.GetInverse().TransformPoint(corner.tolist())
+            for sequence, volume in volumes.items()
+            for corner in corners_of(volume.image)
+        ]
+        field = np.min(corners, axis=0), np.max(corners, axis=0)
+        with suppress(GlioLoopError):  # no plausible brain out there: nothing that is cut off
+            share = _find_brain(volumes, alignments, reference, field, model, stage).beyond
+    return [Gap(reference, "brain", share)] if share > FLAGGED else []
+
+
 def _find_brain(
     volumes: Mapping[Sequence, SourceVolume],
     alignments: Mapping[Sequence, Alignment],
+    reference: Sequence,
     field: Box,
     model: InstalledModel,
     stage: BrainStage,
@@ -148,13 +210,18 @@ def _find_brain(
     raw = predict(_normalise(seen, mask, stage.grid), stage.grid.window, stage.grid.overlap, network)
     probability = activate(raw, "sigmoid")[0]
     mask, sure = brain_mask(probability, stage.threshold)
-    volume_ml = float(mask.sum()) * float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
+    voxel_ml = float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
+    volume_ml = float(mask.sum()) * voxel_ml
     _check_brain(volume_ml)
+    unseen = ~seen.valid[stage.grid.order.index(reference)]
+    beyond = float((mask & unseen & seen.valid.any(axis=0)).sum()) / float(mask.sum())
+    padded = np.pad(unseen, 1, constant_values=True)
+    edge_ml = float((mask & ndimage.binary_dilation(padded)[1:-1, 1:-1, 1:-1] & ~unseen).sum()) * voxel_ml
     # Parts apart from the brain (an eye, a muscle) must not come back through their probability.
     kept = np.where(mask, np.maximum(probability, stage.threshold), np.minimum(probability, stage.threshold / 2))
     image = like(np.where(ndimage.binary_dilation(mask), kept, 0).astype(np.float32), grid)
     margin = stage.margin_mm + max(stage.grid.spacing_mm)
-    return _Brain(image, like(sure.astype(np.float32), grid), _box_of(mask, grid, margin), volume_ml)
+    return _Brain(image, like(sure.astype(np.float32), grid), _box_of(mask, grid, margin), volume_ml, beyond, edge_ml)
 
 
 def _check_brain(volume_ml: float) -> None:
@@ -209,11 +276,15 @@ def _box_of(mask: Mask, grid: sitk.Image, margin_mm: float) -> Box:
     return points.min(axis=0) - margin_mm, points.max(axis=0) + margin_mm
 
 
-def _near(brain: _Brain, grid: sitk.Image, stage: BrainStage) -> Mask:
-    """The brain and a margin around it, on the tumour network's grid."""
+def _within(brain: _Brain, grid: sitk.Image, stage: BrainStage) -> Mask:
+    """The brain on the tumour network's grid."""
     moved = sitk.Resample(brain.probability, grid, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-    mask = sitk.GetArrayFromImage(moved) >= stage.threshold
-    distance = ndimage.distance_transform_edt(~mask, sampling=grid.GetSpacing()[::-1])
+    return np.asarray(sitk.GetArrayFromImage(moved) >= stage.threshold)
+
+
+def _near(inside: Mask, grid: sitk.Image, stage: BrainStage) -> Mask:
+    """The brain and a margin around it."""
+    distance = ndimage.distance_transform_edt(~inside, sampling=grid.GetSpacing()[::-1])
     return np.asarray(distance <= stage.margin_mm)
 
 

@@ -1,7 +1,8 @@
 """The grid a network sees, and images on it: each image is resampled once from its own slices."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from collections.abc import Sequence as Listing
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +33,15 @@ def direction_of(orientation: str) -> npt.NDArray[np.float64]:
     return matrix
 
 
+def corners_of(image: sitk.Image) -> npt.NDArray[np.float64]:
+    """Return the eight corners of an image's voxels, LPS, mm, shape (8, 3)."""
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in image.GetSize()])).reshape(3, -1).T
+    return np.array([image.TransformContinuousIndexToPhysicalPoint(corner.tolist()) for corner in corners])
+
+
 def extent_of(image: sitk.Image) -> Box:
     """Return the lowest and highest corner (LPS, mm) of the box around an image's voxels."""
-    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in image.GetSize()])).reshape(3, -1).T
-    points = np.array([image.TransformContinuousIndexToPhysicalPoint(corner.tolist()) for corner in corners])
+    points = corners_of(image)
     return points.min(axis=0), points.max(axis=0)
 
 
@@ -92,6 +98,11 @@ class Sampled:
     def raw(self) -> Array:
         """Grey values as in the files, 0 where not imaged."""
         return np.where(self.valid, self.images + self.darkest, np.float32(0))
+
+    def without(self, sequences: Collection[Sequence], order: Listing[Sequence]) -> "Sampled":
+        """Return the same as if some sequences were not there."""
+        kept = np.array([one not in sequences for one in order])[:, None, None, None]
+        return self if kept.all() else replace(self, images=self.images * kept, valid=self.valid & kept)
 
 
 def sample_all(

@@ -1,6 +1,7 @@
 """Alignment: recovery, determinism, refusals, and the way home."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +123,42 @@ def test_same_bits_at_every_run_and_itks_threads_left_as_they_were(reference: So
     runs = [align(volumes, Sequence.T1C)[Sequence.T2] for _ in range(2)]
     assert runs[0].as_json() == runs[1].as_json()
     assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == before
+
+
+def test_alignments_at_once_are_the_same_to_the_last_bit(reference: SourceVolume) -> None:
+    """Two jobs of one worker: neither gives ITK its threads back under the other."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(5)
+    try:
+        studies = [{Sequence.T1C: reference, one: volume_of(phantom(one))} for one in (Sequence.T2, Sequence.FLAIR)]
+        alone = [align(study, Sequence.T1C) for study in studies]
+        with ThreadPoolExecutor(2) as pool:
+            together = list(pool.map(lambda study: align(study, Sequence.T1C), studies))
+        assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == 5
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+    for one, other in zip(alone, together, strict=True):
+        assert {key: value.as_json() for key, value in one.items()} == {
+            key: value.as_json() for key, value in other.items()
+        }
+
+
+def test_padding_and_missing_planes_do_not_turn_an_alignment(reference: SourceVolume) -> None:
+    """FLAIR whose top was never imaged and whose corners are padded far below the rest."""
+    displacement = random_displacement(np.random.default_rng(3), np.zeros(3))
+    moved = volume_of(displaced(phantom(Sequence.FLAIR), displacement))
+    values = sitk.GetArrayFromImage(moved.image)
+    valid = np.ones(values.shape, dtype=np.uint8)
+    valid[-10:] = 0
+    valid[:, :20, :20] = valid[:, -20:, -20:] = 0
+    values[valid == 0] = values[valid > 0].min()
+    image, mask = sitk.GetImageFromArray(values), sitk.GetImageFromArray(valid)
+    for one in (image, mask):
+        one.CopyInformation(moved.image)
+    cut = replace(moved, image=image, valid=mask)
+    found = align({Sequence.T1C: reference, Sequence.FLAIR: cut}, Sequence.T1C)[Sequence.FLAIR]
+    assert mean_error(found.transform, displacement, reference.image) < 1.0
+    assert found.overlap < 0.99
 
 
 def test_an_alignment_survives_json_bit_for_bit_and_has_an_inverse() -> None:

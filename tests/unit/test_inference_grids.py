@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from pipeline.inference.grids import extent_of, like, make_grid, sample
+from pipeline.align import Alignment
+from pipeline.inference.grids import Sampled, extent_of, like, make_grid, sample, sample_all
 from pipeline.inference.windows import gaussian, predict, starts
 from pipeline.names import Sequence
 from pipeline.registry import InputGrid
+from pipeline.volume.records import SourceVolume
 
 
 def spec(**changes: object) -> InputGrid:
@@ -73,3 +75,35 @@ def test_gaussian_is_highest_in_the_middle() -> None:
     assert weight.shape == (8, 16, 4)
     assert weight.min() > 0
     assert weight[3, 7, 1] == weight.max()
+
+
+def test_a_series_is_sampled_above_its_darkest_and_where_it_was_imaged() -> None:
+    """An offset, a negative background and padding change nothing; outside is outside, whatever its value."""
+    grey = np.random.default_rng(0).integers(0, 900, (40, 40, 40)).astype(np.float32)
+    grey[:, :20] = 0
+    grid = make_grid((np.full(3, -10.0), np.full(3, 49.0)), spec())
+    still = dict.fromkeys(Sequence, Alignment(sitk.Transform(), 0.0, 1.0, 0.0, 0.0))
+
+    def seen(offset: float, padded: bool) -> Sampled:
+        values = grey + np.float32(offset)
+        valid = np.ones(grey.shape, dtype=np.uint8)
+        if padded:
+            values[:, :, 35:], valid[:, :, 35:] = -5000, 0
+        image = sitk.GetImageFromArray(values)
+        volume = SourceVolume(image, (), "1", "2", "3", valid=sitk.GetImageFromArray(valid) if padded else None)
+        return sample_all({Sequence.T2: volume}, still, spec(), grid)
+
+    t2 = list(Sequence).index(Sequence.T2)
+    plain = seen(0, False)
+    for offset in (1000.0, -1024.0):
+        moved = seen(offset, False)
+        assert np.array_equal(moved.valid, plain.valid)
+        np.testing.assert_allclose(moved.images, plain.images, atol=1e-3)
+        np.testing.assert_allclose(
+            moved.raw[t2][plain.valid[t2]], plain.images[t2][plain.valid[t2]] + offset, atol=1e-3
+        )
+    assert not plain.valid[0].any() and plain.valid[t2].mean() == pytest.approx(0.2, abs=0.1)
+    padded = seen(0, True)
+    assert padded.valid.sum() < plain.valid.sum()
+    assert not (padded.valid & ~plain.valid).any()
+    assert not padded.images[~padded.valid].any()

@@ -50,3 +50,17 @@ def test_air_of_a_head_is_one_dark_value() -> None:
     assert set(out[~mask].tolist()) == {-3.0}
     assert out[mask].mean() == pytest.approx(0, abs=0.1)
     assert not normalise_head(np.zeros((1, 8, 8, 8), dtype=np.float32)).any()
+
+
+def test_what_was_not_imaged_has_no_say() -> None:
+    image, mask = _image()
+    images = np.stack([image, image])
+    valid = np.ones(images.shape, dtype=bool)
+    valid[0, 8:] = False
+    cut = images.copy()
+    cut[0, 8:] = 0
+    out = normalise_brain(cut, mask, valid)
+    assert not out[0, 8:].any()
+    assert out[0][mask & valid[0]].mean() == pytest.approx(0, abs=0.05)
+    assert (normalise_head(cut, valid)[0, 8:] == -3.0).all()
+    np.testing.assert_array_equal(out[1], normalise_brain(images, mask)[1])
