@@ -120,6 +120,10 @@ class CaseFolder:
         sitk.WriteImage(image, part, useCompression=False)
         _commit(part, self.path / f"{name}.mha")
 
+    def has_image(self, name: str) -> bool:
+        """Whether :meth:`write_image` kept an image of this name."""
+        return (self.path / f"{name}.mha").exists()
+
     def read_image(self, name: str) -> sitk.Image:
         """Return an image that :meth:`write_image` kept.
 

@@ -23,17 +23,21 @@ from pipeline.errors import Flag, GlioLoopError
 from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
 from pipeline.inference.provider import fallback
+from pipeline.inference.suspicion import largest
 from pipeline.installation import installation_id
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.objects.source import repaired_attributes, require_references
 from pipeline.registry import InstalledModel, ModelCard
-from pipeline.restore import cleaning, restore
+from pipeline.restore import Restored, cleaning, restore
 from pipeline.settings import Settings
 from pipeline.volume import ReadSeries, SourceVolume, read_series
 from pipeline.volume.limits import VolumeLimits
 
 Progress = Callable[[float], None]
+
+#: Name of the image in the case folder.
+_SUSPICIOUS = "suspicious"
 
 
 @contextmanager
@@ -179,6 +183,8 @@ def infer_stage(
     alignments = {Sequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
     found = delineate(case.read_volumes(), alignments, reference, model, progress, may_lack)
     case.write_regions("probability", found.probabilities)
+    if found.suspicious is not None:
+        case.write_image(_SUSPICIOUS, found.suspicious)
     return {
         "brain_ml": round(found.brain_ml, 1),
         "uncertainty": round(found.uncertainty, 4),
@@ -197,10 +203,20 @@ def restore_stage(case: CaseFolder, reference: Sequence, card: ModelCard) -> dic
     restored = restore(case.read_regions("probability"), case.read_volume(reference), cleaning(card))
     case.write_regions("native", restored.probabilities)
     case.write_regions("mask", restored.masks)
+    flags = [*restored.flags, *_suspicions(case, restored)]
     return {
         "volumes_ml": {region.value: round(volume, 2) for region, volume in restored.volumes_ml.items()},
-        "flags": [flag.as_json() for flag in restored.flags],
+        "flags": [flag.as_json() for flag in flags],
     }
+
+
+def _suspicions(case: CaseFolder, restored: Restored) -> list[Flag]:
+    """Where nothing was found, or a part was left out: what else looks like tumour."""
+    doubtful = {"NO_TUMOUR_FOUND", "DOUBTFUL_PART_LEFT_OUT"} & {flag.code for flag in restored.flags}
+    if not doubtful or not case.has_image(_SUSPICIOUS):
+        return []
+    found = largest(case.read_image(_SUSPICIOUS), restored.masks[Region.WT])
+    return [] if found is None else [Flag("SUSPICIOUS_SIGNAL", str(found))]
 
 
 def write_stage(

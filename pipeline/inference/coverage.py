@@ -4,17 +4,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import SimpleITK as sitk
 from scipy import ndimage
 
 from pipeline.errors import Flag, GlioLoopError
-from pipeline.inference.grids import Sampled
-from pipeline.names import Sequence
+from pipeline.inference.grids import Array, Sampled
+from pipeline.names import Region, Sequence
+from pipeline.registry import ModelCard
 from pipeline.volume.validity import Mask
 
 #: From these parts of brain or tumour on, a gap is flagged, and the sequence is not used.
 FLAGGED, UNUSABLE = 0.01, 0.10
 #: Voxels taken off the brain's surface, where the edges of slices and of a stripped skull lie.
 _RIM = 2
+_ML_PER_MM3 = 1e-3
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,13 @@ def gaps(seen: Sampled, order: Collection[Sequence], region: Mask, of: str, leas
         if total and valid.any() and missed > least_voxels:
             found.append(Gap(sequence, of, missed / total))
     return [gap for gap in found if gap.share > FLAGGED]
+
+
+def gaps_of_tumour(seen: Sampled, regions: Mapping[Region, Array], grid: sitk.Image, card: ModelCard) -> list[Gap]:
+    """What sequences do not show of the tumour found, specks apart."""
+    speck = card.postprocessing.minimum_component_ml.get(Region.WT, 0.0)
+    least = int(speck / (float(np.prod(grid.GetSpacing())) * _ML_PER_MM3))
+    return gaps(seen, card.grid.order, regions[Region.WT] >= card.threshold(Region.WT), "tumour", least)
 
 
 def without_rim(mask: Mask) -> Mask:

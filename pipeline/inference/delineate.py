@@ -12,11 +12,12 @@ from scipy import ndimage
 
 from pipeline.align import Alignment
 from pipeline.errors import Flag, GlioLoopError
-from pipeline.inference.coverage import FLAGGED, Gap, gaps, to_leave_out, without_rim
+from pipeline.inference.coverage import FLAGGED, Gap, gaps, gaps_of_tumour, to_leave_out, without_rim
 from pipeline.inference.coverage import flags as coverage_flags
 from pipeline.inference.grids import Box, Sampled, corners_of, extent_of, like, make_grid, sample_all
 from pipeline.inference.normalise import normalise_brain, normalise_head
 from pipeline.inference.session import Average, activate, load_network
+from pipeline.inference.suspicion import suspicious_signal
 from pipeline.inference.windows import predict
 from pipeline.names import TUMOUR_REGIONS, Region, Sequence
 from pipeline.registry import BrainStage, InputGrid, InstalledModel, ModelCard
@@ -56,6 +57,9 @@ class Delineation:
         MODEL_UNCERTAIN, SEQUENCE_INCOMPLETE_COVERAGE.
     provider
         onnxruntime's execution provider.
+    suspicious
+        uint8 on the network's grid: signal that looks like tumour, whatever the network says. None where no brain
+        is known.
     """
 
     probabilities: dict[Region, sitk.Image]
@@ -63,6 +67,7 @@ class Delineation:
     uncertainty: float
     flags: tuple[Flag, ...]
     provider: str
+    suspicious: sitk.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def delineate(
     allowed = may_lack if all(sequence in volumes for sequence in card.grid.order) else ()
     left_out = to_leave_out(incomplete, allowed)
     regions = found_in(seen.without(left_out, card.grid.order))
-    incomplete += _gaps_of_tumour(seen, regions, grid, card)
+    incomplete += gaps_of_tumour(seen, regions, grid, card)
     if (also := to_leave_out(incomplete, allowed)) != left_out:
         left_out = also
         regions = found_in(seen.without(left_out, card.grid.order))
@@ -147,7 +152,7 @@ def delineate(
     if doubt > card.uncertainty_limit:
         flags = (*flags, Flag("MODEL_UNCERTAIN", f"{doubt:.2f}"))
     found = {region: like(array, grid) for region, array in regions.items()}
-    return Delineation(found, brain_ml, doubt, flags, network.provider)
+    return Delineation(found, brain_ml, doubt, flags, network.provider, suspicious_signal(seen, regions, grid, card))
 
 
 def _channels(images: Array, network: Average, card: ModelCard, progress: Progress) -> Array:
@@ -164,13 +169,6 @@ def _channels(images: Array, network: Average, card: ModelCard, progress: Progre
         found = activate(predict(seen, card.grid.window, card.grid.overlap, network, report), card.activation)
         total = total + (np.flip(found, left_right) if mirrored else found)
     return np.asarray(total / len(passes), dtype=np.float32)
-
-
-def _gaps_of_tumour(seen: Sampled, regions: Mapping[Region, Array], grid: sitk.Image, card: ModelCard) -> list[Gap]:
-    """What sequences do not show of the tumour found, specks apart."""
-    speck = card.postprocessing.minimum_component_ml.get(Region.WT, 0.0)
-    least = int(speck / (float(np.prod(grid.GetSpacing())) * _ML_PER_MM3))
-    return gaps(seen, card.grid.order, regions[Region.WT] >= card.threshold(Region.WT), "tumour", least)
 
 
 def _beyond(
