@@ -27,6 +27,7 @@ ABSENT: Final = (0.12, 0.06, 0.12, 0.2)
 MIXED_SHARE: Final = 0.35
 HOSTED_SHARE: Final = 0.35
 CENTRED_SHARE: Final = 0.6
+BRIGHT_BORDER_SHARE: Final = 0.35
 
 
 class RealCases:
@@ -57,7 +58,10 @@ class RealCases:
         if rng.random() < MIXED_SHARE:
             host = cut(self._any(rng), draw_pose(rng, offset + rng.normal(0, 4, 3), size), size)
             patch = paste(rng, patch, host)
-        return _finish(rng, patch, _mask(rng, patch))
+        mask = _mask(rng, patch)
+        if rng.random() < BRIGHT_BORDER_SHARE:
+            _brighten_border(rng, patch, mask)
+        return _finish(rng, patch, mask)
 
     def draw_into(self, rng: np.random.Generator, rendered: Sample) -> Arrays:
         """A rendered sample, a real tumour pasted into it for a share of them."""
@@ -127,6 +131,16 @@ def _surround(rng: np.random.Generator, images: Array, rim: Mask) -> None:
     for image, noise in zip(images, texture, strict=True):
         mean, spread = rng.uniform(0, 6), rng.uniform(0.2, 2.5)
         image[rim] = np.maximum(mean + spread * noise[rim], 0.05)
+
+
+def _brighten_border(rng: np.random.Generator, patch: Patch, mask: Mask) -> None:
+    """Let contrast agent light up parts of the brain's surface, as sinuses and meninges do; seldom FLAIR does."""
+    depth, width = rng.uniform(0, 4), rng.uniform(2, 6)
+    shell = (patch.brain_mm > -depth) & (patch.brain_mm < width) & (patch.tumour_mm > 4)
+    parts = smooth_noise(rng, mask.shape, rng.uniform(3, 10))[0] > rng.uniform(0.4, 1.6)
+    place = shell & parts & mask
+    image = patch.images[3 if rng.random() < 0.2 else 1]
+    image[place] = np.maximum(image[place], np.float32(HEALTHY_MEAN + rng.uniform(1.5, 7)))
 
 
 def _finish(rng: np.random.Generator, patch: Patch, mask: Mask) -> Arrays:
