@@ -18,7 +18,7 @@ def test_site_and_card_must_both_allow_it(tmp_path: Path) -> None:
     card = Registry(ROOT / "models", tmp_path).get("gliounet").card
     assert may_lack_of(Settings(), card) == ()
     every = (Sequence.T1, Sequence.T2, Sequence.FLAIR)
-    assert may_lack_of(Settings(may_lack=every), card) == (Sequence.T1,)
+    assert may_lack_of(Settings(may_lack=every), card) == (Sequence.T1, Sequence.FLAIR)
     assert may_lack_of(Settings(may_lack=every), card.model_copy(update={"may_lack": ()})) == ()
 
 
