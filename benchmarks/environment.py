@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from pipeline.bench import EXIT_SKIPPED
+from pipeline.cli.bench import EXIT_SKIPPED
 from pipeline.registry import InstalledModel, Registry
 from pipeline.settings import load_settings
 

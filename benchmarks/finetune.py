@@ -25,19 +25,20 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.environment import shared_data
-from pipeline.console import live_progress
+from pipeline.cli.console import live_progress
+from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.record import CaseRecord, RegionDifference
+from pipeline.corrections.store import FeedbackStore
 from pipeline.evaluation.cases import find_cases
 from pipeline.evaluation.evaluate import evaluate_case
-from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
-from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.record import CaseRecord, RegionDifference
-from pipeline.feedback.store import FeedbackStore
 from pipeline.finetune.blend import REPORT
 from pipeline.finetune.direct import plan_of, register, run_phases
 from pipeline.finetune.reference import write_study
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import Registry
 from pipeline.settings import Settings
+from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.finetune import FinetunePolicy
 from pipeline.training.synthesis.heads import head_paths, load_head
 from pipeline.training.synthesis.render import RenderedStudy, draw_study
 from pipeline.training.synthesis.tumour import TumourKind

@@ -21,7 +21,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.evaluation.evaluate import as_source, identity_alignment
 from pipeline.evaluation.metrics import dice
 from pipeline.inference import delineate
-from pipeline.names import Region, Sequence
+from pipeline.names import MRSequence, Region
 from pipeline.registry import InstalledModel
 from pipeline.restore import cleaning, restore
 from pipeline.training.synthesis.heads import head_paths, load_head
@@ -47,9 +47,9 @@ def render(number: int, paths: list[Path], kind: TumourKind, cache: Path) -> Ren
     return draw_study(rng, head, kind, Placement(degrees=6, scale=0.05, shift_mm=5))
 
 
-def volumes_of(study: RenderedStudy) -> dict[Sequence, SourceVolume]:
+def volumes_of(study: RenderedStudy) -> dict[MRSequence, SourceVolume]:
     """Return a rendered study as inference reads it."""
-    return {s: as_source(_image(image), s.value) for s, image in zip(Sequence, study.images, strict=True)}
+    return {s: as_source(_image(image), s.value) for s, image in zip(MRSequence, study.images, strict=True)}
 
 
 def measure_head(number: int, paths: list[Path], model: InstalledModel, cache: Path) -> dict[str, object]:
@@ -57,10 +57,10 @@ def measure_head(number: int, paths: list[Path], model: InstalledModel, cache: P
     volumes = volumes_of(study)
     row: dict[str, object] = {"head": paths[number % len(paths)].name, "number": number}
     try:
-        found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), Sequence.T1C, model)
+        found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), MRSequence.T1C, model)
     except GlioLoopError as error:
         return row | {"refused": error.code}
-    reference = volumes[Sequence.T1C]
+    reference = volumes[MRSequence.T1C]
     restored = restore(found.probabilities, reference, cleaning(model.card))
     brain = sitk.Resample(
         found.probabilities[Region.BRAIN], reference.image, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32

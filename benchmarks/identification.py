@@ -1,6 +1,7 @@
 """Identification: the confusion table over a table of headers and over real series.
 
-Headers are those of tests/unit/identify_table.toml, as scanners of five makers write them in six languages, study by
+Headers are those of tests/unit/identify/identify_table.toml, as scanners of five makers write them in six languages,
+study by
 study, with what each series is. Real series are every series of the shared data, one by one (most are excerpts of a few
 slices, so how many there are plays no part); what each is was read from its header by eye, and from the folder of the
 clinical study. Of many the descriptions are removed.
@@ -13,8 +14,9 @@ from pathlib import Path
 
 from benchmarks.environment import shared_data
 from pipeline.errors import GlioLoopError
-from pipeline.identify import IdentificationRules, SeriesHeader, SeriesVerdict, headers_from_files, identify
-from tests.unit.identify_headers import TABLE, headers_of
+from pipeline.identify import SeriesHeader, SeriesVerdict, headers_from_files, identify
+from pipeline.settings.identification import IdentificationRules
+from tests.unit.identify.headers import TABLE, headers_of
 
 CLASSES = ("t1", "t1c", "t2", "flair", "excluded", "undecided")
 Pairs = Counter[tuple[str, str]]

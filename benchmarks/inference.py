@@ -31,7 +31,7 @@ from pipeline.evaluation.metrics import dice
 from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.inference.session import Network
-from pipeline.names import TUMOUR_REGIONS, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence
 from pipeline.registry import InstalledModel, NetworkFile, Registry
 from pipeline.volume import read_volume
 from pipeline.volume.records import SourceVolume
@@ -39,10 +39,10 @@ from pipeline.volume.records import SourceVolume
 VARIANTS = ("all cores", "one core", "int8")
 
 
-def read_study() -> tuple[dict[Sequence, SourceVolume], dict[Sequence, Alignment]]:
+def read_study() -> tuple[dict[MRSequence, SourceVolume], dict[MRSequence, Alignment]]:
     headers, files = headers_from_files(sorted((ROOT / "samples" / "synthetic-study").rglob("*.dcm")))
     volumes = {sequence: read_volume(files[uid]) for sequence, uid in identify(headers).chosen.items()}
-    return volumes, align(volumes, Sequence.T1C)
+    return volumes, align(volumes, MRSequence.T1C)
 
 
 class _Seen(CalibrationDataReader):
@@ -113,7 +113,7 @@ def child(work: Path, models: Path, identity: str, runs: int, cores: int) -> Non
     seconds = []
     for _ in range(runs + 1):
         start = time.perf_counter()
-        found = delineate(volumes, alignments, Sequence.T1C, model)
+        found = delineate(volumes, alignments, MRSequence.T1C, model)
         seconds.append(time.perf_counter() - start)
     masks = {
         r.value: np.packbits(sitk.GetArrayFromImage(found.probabilities[r]) >= model.card.threshold(r)).tolist()
@@ -123,7 +123,7 @@ def child(work: Path, models: Path, identity: str, runs: int, cores: int) -> Non
     print(json.dumps({"first_s": seconds[0], "median_s": statistics.median(seconds[1:]), "peak_gib": peak} | masks))
 
 
-def read_study_from(work: Path) -> tuple[dict[Sequence, SourceVolume], dict[Sequence, Alignment]]:
+def read_study_from(work: Path) -> tuple[dict[MRSequence, SourceVolume], dict[MRSequence, Alignment]]:
     """Read the study with the alignments that the parent has written beside it."""
     stored = json.loads((work / "alignments.json").read_text())
     headers, files = headers_from_files(sorted((ROOT / "samples" / "synthetic-study").rglob("*.dcm")))
@@ -147,7 +147,7 @@ def measure(identity: str | None, runs: int) -> dict[str, object]:
         work = Path(folder)
         (work / "alignments.json").write_text(json.dumps({s: a.as_json() for s, a in alignments.items()}))
         with recorded(seen):
-            delineate(volumes, alignments, Sequence.T1C, model)
+            delineate(volumes, alignments, MRSequence.T1C, model)
         quantise(model, seen, work / "int8")
         for variant in VARIANTS:
             models = work / "int8" if variant == "int8" else model.folder.parent.parent

@@ -14,21 +14,21 @@ from benchmarks.environment import ROOT, shared_data
 from pipeline.confirm import settle
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, OpenPair
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.volume import SourceVolume, read_volume
 
-PAIRS = ((Sequence.T1, Sequence.T1C), (Sequence.T2, Sequence.FLAIR))
+PAIRS = ((MRSequence.T1, MRSequence.T1C), (MRSequence.T2, MRSequence.FLAIR))
 
 
-def studies(shared: Path) -> dict[str, dict[Sequence, SourceVolume]]:
+def studies(shared: Path) -> dict[str, dict[MRSequence, SourceVolume]]:
     """By name."""
     sample = ROOT / "samples" / "synthetic-study"
     found = {study.name: study.volumes for study in (clinical_study(shared), *research_studies(shared))}
-    found["synthetic-study"] = {s: read_volume(sorted((sample / s.value).glob("*.dcm"))) for s in Sequence}
+    found["synthetic-study"] = {s: read_volume(sorted((sample / s.value).glob("*.dcm"))) for s in MRSequence}
     return found
 
 
-def told(volumes: dict[Sequence, SourceVolume], pair: tuple[Sequence, Sequence], swapped: bool) -> str:
+def told(volumes: dict[MRSequence, SourceVolume], pair: tuple[MRSequence, MRSequence], swapped: bool) -> str:
     """How the pair is told apart when it is given this way round: right, refused or wrong."""
     given = pair[::-1] if swapped else pair
     chosen = {sequence: shown.value for sequence, shown in zip(pair, given, strict=True)}

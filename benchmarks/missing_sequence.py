@@ -29,7 +29,7 @@ from pipeline.evaluation.cases import LabelScheme, find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
 from pipeline.evaluation.metrics import dice
 from pipeline.inference import delineate
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import InstalledModel
 from pipeline.restore import cleaning, restore
 from pipeline.training.synthesis.heads import head_paths
@@ -38,7 +38,7 @@ from pipeline.volume.records import SourceVolume
 
 #: Of the rendered tumours, in turn.
 KINDS = (TumourKind.RING, TumourKind.LOW_GRADE, TumourKind.PATCHY, TumourKind.SOLID, TumourKind.MULTIFOCAL)
-LEFT_OUT = (None, *Sequence)
+LEFT_OUT = (None, *MRSequence)
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Study:
     """A study and the truth on the grid of its T1c."""
 
     name: str
-    volumes: Mapping[Sequence, SourceVolume]
-    alignments: Mapping[Sequence, Alignment]
+    volumes: Mapping[MRSequence, SourceVolume]
+    alignments: Mapping[MRSequence, Alignment]
     truth: Masks
     one_grid: bool
 
@@ -55,15 +55,15 @@ class Study:
 def real_studies() -> Iterator[Study]:
     groups = (find_cases(shared_data("brats-cases", group)) for group in ("tuning", "validation"))
     for case in itertools.chain.from_iterable(groups):
-        if case.segmentation is not None and set(case.files) == set(Sequence):
+        if case.segmentation is not None and set(case.files) == set(MRSequence):
             labels = case.read_labels()
             truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))
             volumes = {s: as_source(image, s.value) for s, image in case.read_images().items()}
             yield _unmoved(case.name, volumes, dict(zip(TUMOUR_REGIONS, truth, strict=True)))
     folder = shared_data("tcga-fg-6692")
     volumes = read_study(folder / "dicom")
-    peers = peers_on(volumes[Sequence.T1C].image, folder / "peer-segmentations")
-    yield Study(folder.name, volumes, align(volumes, Sequence.T1C), majority_of(peers), one_grid=False)
+    peers = peers_on(volumes[MRSequence.T1C].image, folder / "peer-segmentations")
+    yield Study(folder.name, volumes, align(volumes, MRSequence.T1C), majority_of(peers), one_grid=False)
 
 
 def rendered_studies(count: int, tumours: bool, cache: Path) -> Iterator[Study]:
@@ -75,14 +75,14 @@ def rendered_studies(count: int, tumours: bool, cache: Path) -> Iterator[Study]:
         yield _unmoved(f"{kind.value}-{number:02d}", volumes_of(study), truth)
 
 
-def _unmoved(name: str, volumes: Mapping[Sequence, SourceVolume], truth: Masks) -> Study:
+def _unmoved(name: str, volumes: Mapping[MRSequence, SourceVolume], truth: Masks) -> Study:
     return Study(name, volumes, dict.fromkeys(volumes, identity_alignment()), truth, one_grid=True)
 
 
-def found_in(study: Study, left_out: Sequence | None, model: InstalledModel) -> Masks | None:
+def found_in(study: Study, left_out: MRSequence | None, model: InstalledModel) -> Masks | None:
     """Return the regions found without a sequence; None where that is refused."""
     volumes = {sequence: volume for sequence, volume in study.volumes.items() if sequence is not left_out}
-    reference = Sequence.T1C if Sequence.T1C in volumes else Sequence.T1
+    reference = MRSequence.T1C if MRSequence.T1C in volumes else MRSequence.T1
     try:
         found = delineate(volumes, study.alignments, reference, model)
     except GlioLoopError as error:
@@ -96,7 +96,7 @@ def scores_of(study: Study, model: InstalledModel) -> dict[str, dict[str, float]
     """Dice per region by the sequence that was left out; nothing found in a refused study."""
     rows = {}
     for left_out in LEFT_OUT:
-        if left_out is not Sequence.T1C or study.one_grid:
+        if left_out is not MRSequence.T1C or study.one_grid:
             found = found_in(study, left_out, model)
             # Where a rendered tumour has no such region, finding none is right.
             rows[_word(left_out)] = {
@@ -112,13 +112,13 @@ def false_ml(study: Study, model: InstalledModel) -> dict[str, float | None]:
     volumes = {}
     for left_out in LEFT_OUT:
         found = found_in(study, left_out, model)
-        voxel_ml = float(np.prod(study.volumes[Sequence.T1C].image.GetSpacing())) / 1000
+        voxel_ml = float(np.prod(study.volumes[MRSequence.T1C].image.GetSpacing())) / 1000
         volumes[_word(left_out)] = None if found is None else round(float(found[Region.WT].sum()) * voxel_ml, 2)
     print(study.name, volumes, file=sys.stderr, flush=True)
     return volumes
 
 
-def _word(left_out: Sequence | None) -> str:
+def _word(left_out: MRSequence | None) -> str:
     return "all four" if left_out is None else f"without {left_out.value}"
 
 

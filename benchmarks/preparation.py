@@ -24,7 +24,7 @@ from benchmarks.environment import ROOT, shared_data
 from pipeline.align import align
 from pipeline.inference.grids import extent_of, make_grid, sample_all
 from pipeline.inference.normalise import normalise_head
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.registry import Registry
 from pipeline.volume import read_volume
 
@@ -35,11 +35,11 @@ def prepare(study: Path) -> dict[str, float]:
     """What the pipeline does before the network, on the folders t1, t1c, t2 and flair of a study."""
     grid_of_card = Registry(ROOT / "models", Path(tempfile.gettempdir())).get(None).card.grid
     begin = time.perf_counter()
-    volumes = {sequence: read_volume(sorted((study / sequence.value).glob("*.dcm"))) for sequence in Sequence}
+    volumes = {sequence: read_volume(sorted((study / sequence.value).glob("*.dcm"))) for sequence in MRSequence}
     loaded = time.perf_counter()
-    aligned = align(volumes, Sequence.T1C)
+    aligned = align(volumes, MRSequence.T1C)
     done = time.perf_counter()
-    grid = make_grid(extent_of(volumes[Sequence.T1C].image), grid_of_card)
+    grid = make_grid(extent_of(volumes[MRSequence.T1C].image), grid_of_card)
     seen = sample_all(volumes, aligned, grid_of_card, grid)
     normalise_head(seen.images, seen.valid)
     end = time.perf_counter()
@@ -63,7 +63,7 @@ def write_large(study: Study, folder: Path) -> None:
     uids = {"StudyInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid()}
     for sequence, volume in study.volumes.items():
         image = sitk.Resample(volume.image, grid, sitk.Transform(), sitk.sitkLinear, 0.0)
-        if sequence is not Sequence.T1C:
+        if sequence is not MRSequence.T1C:
             image = displaced(image, random_displacement(rng, middle))
         _write_series(image, folder / sequence.value, uids)
 
@@ -114,7 +114,7 @@ def main() -> None:
     report = {"real study": measured(shared / "tcga-fg-6692" / "dicom", options.runs)}
     with tempfile.TemporaryDirectory() as folder:
         write_large(
-            next(study for study in research_studies(shared) if len(study.volumes) == len(Sequence)), Path(folder)
+            next(study for study in research_studies(shared) if len(study.volumes) == len(MRSequence)), Path(folder)
         )
         report["4 x 256x256x176"] = measured(Path(folder), options.runs)
     print(json.dumps(report, indent=None if options.json else 1))

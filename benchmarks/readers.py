@@ -27,12 +27,12 @@ from pydicom import Dataset
 
 from benchmarks.environment import peers_python, shared_data
 from benchmarks.peer_readers import Masks, Reader, Scores, dice, peer, peer_readers, scores, show
-from pipeline.console import live_progress
+from pipeline.case.segment import segment_folder
+from pipeline.cli.console import live_progress
 from pipeline.objects import HoleEncodings, Provenance, RegionOfInterest, RTStructureSet, read_structure_set
 from pipeline.objects.rtstruct.isocontour import Contours
 from pipeline.objects.rtstruct.planes import to_index
 from pipeline.objects.rtstruct.rasterise import rasterise
-from pipeline.segment import segment_folder
 from pipeline.volume import SourceVolume, read_volume
 
 #: How far points are moved at most to please rt-utils, pixels; at 0.5 all can be.

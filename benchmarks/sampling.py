@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from pipeline.jobs import JobQueue
+from pipeline.jobs.queue import JobQueue
 from pipeline.node import OrthancProcess
 
 _COUNTS = ("orthanc_files", "worker_files", "waiting")

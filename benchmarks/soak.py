@@ -24,8 +24,8 @@ import numpy as np
 from benchmarks.environment import skip
 from benchmarks.sampling import Poller, Sample, Sampler, read_samples, wait_until_empty
 from benchmarks.studies import SMALL, copied, resampled
-from pipeline.demo.sender import send_study, study_in_folder
 from pipeline.node import LOOPBACK
+from pipeline.node.demo.sender import send_study, study_in_folder
 from tests.faults import network
 from tests.orthanc.conftest import SCANNER, STABLE_AGE, Pair, make_pair
 

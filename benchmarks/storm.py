@@ -26,8 +26,8 @@ from benchmarks.postgres import running_postgres
 from benchmarks.sampling import Poller, Sampler, wait_until_empty
 from benchmarks.studies import FULL, TINY, copied, resampled
 from pipeline.audit import AuditTrail
-from pipeline.demo.sender import StudyFile, send_study, study_in_folder
 from pipeline.node import LOOPBACK, OrthancProcess
+from pipeline.node.demo.sender import StudyFile, send_study, study_in_folder
 from pipeline.settings import Settings
 from tests.faults import network
 from tests.orthanc.conftest import SCANNER, Pair, make_pair

@@ -20,7 +20,7 @@ from pipeline.evaluation.cases import LabelScheme, find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
 from pipeline.evaluation.metrics import dice
 from pipeline.inference import delineate
-from pipeline.names import TUMOUR_REGIONS, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 
@@ -35,7 +35,7 @@ def measure(folder: Path, model_name: str | None) -> dict[str, object]:
         if case.segmentation is None:
             continue
         volumes = {s: as_source(image, s.value) for s, image in case.read_images().items()}
-        reference = Sequence.T1C if Sequence.T1C in volumes else next(iter(volumes))
+        reference = MRSequence.T1C if MRSequence.T1C in volumes else next(iter(volumes))
         try:
             found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), reference, model)
         except GlioLoopError as error:

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.environment import skip
-from pipeline.jobs import JobQueue, JobRequest
+from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.request import JobRequest
 from pipeline.node import OrthancProcess, free_port, write_configuration
 from tests.patience import wait_for
 

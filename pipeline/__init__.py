@@ -1,6 +1,6 @@
 """GlioLoop's pipeline: from a stable MRI study to an RT Structure Set, with no server inside.
 
-The data's way: identify → volume → align → inference → restore → objects → delivery.
+The data's way: identify → volume → align → inference → restore → objects → archive.
 Later stages know earlier stages' types, never the other way round.
 """
 

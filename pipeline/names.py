@@ -4,10 +4,11 @@ The ROI names follow AAPM TG-263 (GTV with a suffix); the regions are those of t
 (Menze et al., IEEE TMI 34(10), 2015).
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 
 
-class Sequence(StrEnum):
+class MRSequence(StrEnum):
     """The four MR sequences the node works on."""
 
     T1 = "t1"
@@ -71,3 +72,11 @@ RESEARCH_USE = "Research use only. Not a medical device. Automatic contours, not
 
 #: PatientID by which every part of the node knows its own test study (:mod:`pipeline.canary`).
 TEST_PATIENT_ID = "GLIOLOOP-CHECK"
+
+
+#: What is at work, and how far (0 to 1; None: unknown).
+Progress = Callable[[str, float | None], None]
+
+
+def silent(_step: str, _fraction: float | None) -> None:
+    """Show no progress."""

@@ -14,7 +14,7 @@ from typing import Final
 
 import orthanc
 
-from pipeline.jobs import JobQueue
+from pipeline.jobs.queue import JobQueue
 from pipeline.settings import Settings
 
 _AGAIN_SECONDS: Final = 1.0

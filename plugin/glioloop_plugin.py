@@ -23,12 +23,12 @@ _find_packages()
 import orthanc  # noqa: E402 - only there inside Orthanc
 
 from pipeline.audit import AuditTrail  # noqa: E402
-from plugin.answers import record_commands  # noqa: E402
 from plugin.explorer import extend_orthanc_explorer  # noqa: E402
-from plugin.feedback_routes import FeedbackRoutes  # noqa: E402
 from plugin.node import Node  # noqa: E402
-from plugin.pages import Pages  # noqa: E402
-from plugin.routes import NodeRoutes  # noqa: E402
+from plugin.routes.answers import record_commands  # noqa: E402
+from plugin.routes.corrections import FeedbackRoutes  # noqa: E402
+from plugin.routes.jobs import NodeRoutes  # noqa: E402
+from plugin.routes.pages import Pages  # noqa: E402
 
 _node = Node()
 record_commands(AuditTrail(_node.settings.state_folder))

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import orthanc
 
-from pipeline.archive import parsed
+from pipeline.archive.client import parsed
 from pipeline.errors import GlioLoopError
 
 #: The only errors that say that something is not there; Orthanc's HTTP server answers them with 404.
@@ -17,18 +17,18 @@ _ABSENT: Final = (
 
 
 class PluginArchive:
-    """:class:`pipeline.archive.Archive` for code that runs inside Orthanc.
+    """:class:`pipeline.archive.protocol.Archive` for code that runs inside Orthanc.
 
     Every call holds the interpreter's lock for as long as Orthanc takes (plugin 4.0), so that only
     short ones may be made here: records and tags of single resources, never pixel data.
     """
 
     def get(self, path: str) -> Any:
-        """See :class:`pipeline.archive.Archive`."""
+        """See :class:`pipeline.archive.protocol.Archive`."""
         return _answer(f"GET {path}", lambda: orthanc.RestApiGet(path))
 
     def post(self, path: str, body: str | bytes) -> Any:
-        """See :class:`pipeline.archive.Archive`."""
+        """See :class:`pipeline.archive.protocol.Archive`."""
         return _answer(f"POST {path}", lambda: orthanc.RestApiPost(path, body))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orthanc
 
-from pipeline.jobs import JobQueue
+from pipeline.jobs.queue import JobQueue
 from pipeline.settings import ROOT, SECTION_VARIABLE, Settings, load_settings
 from plugin.events import EventIntake
 from plugin.supervisor import Supervisor

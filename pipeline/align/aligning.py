@@ -20,15 +20,15 @@ from pipeline.align.prepare import Prepared, prepare
 from pipeline.align.records import Alignment
 from pipeline.align.register import register
 from pipeline.errors import Flag, GlioLoopError
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.volume.records import SourceVolume
 
 
 def align(
-    volumes: Mapping[Sequence, SourceVolume],
-    reference: Sequence,
+    volumes: Mapping[MRSequence, SourceVolume],
+    reference: MRSequence,
     limits: AlignmentLimits | None = None,
-) -> dict[Sequence, Alignment]:
+) -> dict[MRSequence, Alignment]:
     """Align every sequence with the reference, rigidly.
 
     Each sequence is registered to the reference directly, so errors do not add up; sequences side by side, each
@@ -56,7 +56,7 @@ def align(
     limits = limits or AlignmentLimits()
     others = [sequence for sequence in volumes if sequence is not reference]
 
-    def one(sequence: Sequence) -> Alignment:
+    def one(sequence: MRSequence) -> Alignment:
         frames = volumes[reference].frame_of_reference_uid, volumes[sequence].frame_of_reference_uid
         same_frame = frames[0] == frames[1] or not all(frames)
         return _align_one(
@@ -110,7 +110,7 @@ def single_threaded() -> Iterator[None]:
 
 
 def _align_one(
-    sequence: Sequence, fixed: Prepared, moving: Prepared, same_frame: bool, limits: AlignmentLimits
+    sequence: MRSequence, fixed: Prepared, moving: Prepared, same_frame: bool, limits: AlignmentLimits
 ) -> Alignment:
     best = register(fixed, moving, same_frame)
     rotation, displacement = rotation_deg(best.transform), displacement_mm(best.transform, fixed)

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pipeline.align.prepare import Point, Prepared
-from pipeline.exhaustion import raise_if_exhausted
+from pipeline.errors.resources import raise_if_exhausted
 
 SAMPLES = 250_000  # of the finest level; twice as many move the result by under 0.1 mm, fewer by 0.2 mm and more
 SEED = 1

@@ -4,7 +4,7 @@ import json
 import ssl
 import time
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,32 +32,6 @@ _CODES: Final[dict[int, str]] = {
     httpx.codes.REQUEST_ENTITY_TOO_LARGE: "ARCHIVE_FULL",
     httpx.codes.INSUFFICIENT_STORAGE: "ARCHIVE_FULL",
 }
-
-
-class Archive(Protocol):
-    """What identification and job submission need of Orthanc, wherever they run.
-
-    None is said of what is surely not there. Whatever else keeps an answer from coming is raised: taken for absence, it
-    would refuse a good study.
-    """
-
-    def get(self, path: str) -> Any:
-        """Return the parsed JSON answer of ``GET path``; None where there is no such resource.
-
-        Raises
-        ------
-        GlioLoopError
-            ORTHANC_UNREACHABLE, ORTHANC_DENIED, ORTHANC_REFUSED, ARCHIVE_FULL.
-        """
-
-    def post(self, path: str, body: str | bytes) -> Any:
-        """Return the parsed JSON answer of ``POST path``; None where there is no such resource.
-
-        Raises
-        ------
-        GlioLoopError
-            As :meth:`get`.
-        """
 
 
 def trust(settings: Settings) -> ssl.SSLContext | bool:

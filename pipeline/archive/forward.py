@@ -8,7 +8,7 @@ import json
 import time
 from typing import Any
 
-from pipeline.archive import Archive
+from pipeline.archive.protocol import Archive
 from pipeline.errors import GlioLoopError
 
 _POLL_SECONDS = 0.25

@@ -6,7 +6,7 @@ from typing import Final
 import httpx
 import pydicom
 
-from pipeline.archive import Archive
+from pipeline.archive.protocol import Archive
 from pipeline.errors import GlioLoopError
 
 #: What Orthanc, or what stands before it, answers to content that it does not take.
@@ -35,7 +35,7 @@ def store(archive: Archive, files: list[Path]) -> dict[str, str]:
     Raises
     ------
     GlioLoopError
-        STORE_FAILED where Orthanc does not take an object; what :meth:`pipeline.archive.Archive.post` raises.
+        STORE_FAILED where Orthanc does not take an object; what :meth:`pipeline.archive.protocol.Archive.post` raises.
     """
     return {path.stem: _upload(archive, path) for path in files}
 

@@ -14,8 +14,7 @@ from pydicom import Dataset
 from pipeline import PIPELINE_VERSION
 from pipeline.canary.study import SAMPLE, TRUTH
 from pipeline.errors import GlioLoopError
-from pipeline.names import TUMOUR_REGIONS, Region
-from pipeline.names import Sequence as MRSequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.objects import read_structure_set
 from pipeline.volume import SourceVolume, read_volume
 

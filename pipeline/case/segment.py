@@ -11,14 +11,13 @@ from typing import Any
 
 import pydicom
 
-from pipeline import stages
-from pipeline.casefolder import CaseFolder
-from pipeline.console import Progress
+from pipeline.case import stages
+from pipeline.case.identity import job_id
+from pipeline.case.lacking import may_lack_of
+from pipeline.case.workspace import Workspace
 from pipeline.errors import Flag
 from pipeline.identify import Decision, StudyFiles, identify, require_one_study, study_from_files
-from pipeline.intake import may_lack_of
-from pipeline.jobs import job_id
-from pipeline.names import Sequence, Stage
+from pipeline.names import MRSequence, Progress, Stage
 from pipeline.registry import ModelCard, Registry
 from pipeline.settings import Settings, load_settings
 
@@ -62,7 +61,7 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
         outcomes[stage.value] = outcome
 
     with tempfile.TemporaryDirectory(prefix="glioloop-") as folder:
-        case = CaseFolder(Path(folder))
+        case = Workspace(Path(folder))
         files = study_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
         fetch = partial(_copy, case, files.paths)
         run(Stage.IDENTIFY, lambda _: _identify(files, settings, installed.card))
@@ -95,8 +94,8 @@ def _identify(files: StudyFiles, settings: Settings, card: ModelCard) -> dict[st
     return {"identification": decision.as_json(), "flags": [flag.as_json() for flag in flags]}
 
 
-def _copy(case: CaseFolder, paths: Mapping[str, list[Path]], sequence: Sequence, uid: str) -> None:
-    """Gather the files of a series in the case folder."""
+def _copy(case: Workspace, paths: Mapping[str, list[Path]], sequence: MRSequence, uid: str) -> None:
+    """Gather the files of a series in the workspace."""
     require_one_study(paths[uid])
     shutil.rmtree(case.source(sequence), ignore_errors=True)
     case.source(sequence).mkdir(parents=True)
@@ -104,12 +103,12 @@ def _copy(case: CaseFolder, paths: Mapping[str, list[Path]], sequence: Sequence,
         shutil.copyfile(path, case.source(sequence) / f"{number:05d}.dcm")
 
 
-def _identity(case: CaseFolder, reference: Sequence, card: ModelCard) -> str:
+def _identity(case: Workspace, reference: MRSequence, card: ModelCard) -> str:
     """What seeds the objects' UIDs: the images and the network, as of a job, wherever the folder lies."""
     header = pydicom.dcmread(case.source_files(reference)[0], specific_tags=["PatientID", "StudyInstanceUID"])
     return job_id(
         f"{header.get('PatientID', '')}|{header.get('StudyInstanceUID', '')}",
-        [uid for sequence in case.read_json("volumes") for uid in case.instances(Sequence(sequence))],
+        [uid for sequence in case.read_json("volumes") for uid in case.instances(MRSequence(sequence))],
         card.identity,
         {},
     )

@@ -17,15 +17,15 @@ import pydicom
 
 from pipeline import __version__
 from pipeline.align import Alignment, align
-from pipeline.casefolder import CaseFolder
+from pipeline.case.workspace import Workspace
 from pipeline.confirm import Fetch, choose_repeats, contradiction, readable, settle
 from pipeline.errors import Flag, GlioLoopError
+from pipeline.files.installation import installation_id
 from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
 from pipeline.inference.provider import fallback
 from pipeline.inference.suspicion import largest
-from pipeline.installation import installation_id
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.objects.source import repaired_attributes, require_references
 from pipeline.registry import InstalledModel, ModelCard
@@ -36,7 +36,7 @@ from pipeline.volume.limits import VolumeLimits
 
 Progress = Callable[[float], None]
 
-#: Name of the image in the case folder.
+#: Name of the image in the workspace.
 _SUSPICIOUS = "suspicious"
 
 
@@ -49,16 +49,16 @@ def timed(outcome: dict[str, Any]) -> Iterator[None]:
 
 
 def load_stage(
-    case: CaseFolder,
+    case: Workspace,
     decision: Decision,
     most_bytes: int,
     progress: Progress,
-    reference: Sequence | None = None,
+    reference: MRSequence | None = None,
     fetch: Fetch | None = None,
 ) -> dict[str, Any]:
     """Read the chosen series, or the chosen parts of them, as volumes.
 
-    ``fetch`` puts the files of a series into the case folder; without it, those of the chosen ones lie there already.
+    ``fetch`` puts the files of a series into the workspace; without it, those of the chosen ones lie there already.
     Where a chosen series is damaged, the next candidate is fetched and read in its place, and flagged.
     Where the decision left a pair of sequences or two parts of a series open, the images settle it, and the outcome
     has the decision as ``identification``. Where a reference is named, it is one that objects can refer to, and what
@@ -79,7 +79,7 @@ def load_stage(
     limits = VolumeLimits(total_bytes=most_bytes)
 
     @cache
-    def read(sequence: Sequence, part: SeriesPart | None) -> ReadSeries:
+    def read(sequence: MRSequence, part: SeriesPart | None) -> ReadSeries:
         return read_series(case.source_files(sequence), part, limits)
 
     if fetch is None:
@@ -87,7 +87,7 @@ def load_stage(
     else:
         whole = readable(decision, fetch, lambda sequence, choice: read(sequence, choice.part))
     chosen = choose_repeats(whole, lambda sequence, part: read(sequence, part).volume)
-    found: dict[Sequence, ReadSeries] = {}
+    found: dict[MRSequence, ReadSeries] = {}
     for number, sequence in enumerate(chosen.chosen):
         found[sequence] = read(sequence, chosen.parts.get(sequence))
         progress((number + 1) / len(chosen.chosen))
@@ -113,7 +113,7 @@ def load_stage(
     }
 
 
-def _left_out(taken: Mapping[Sequence, ReadSeries]) -> list[Flag]:
+def _left_out(taken: Mapping[MRSequence, ReadSeries]) -> list[Flag]:
     return [
         Flag("FOREIGN_IMAGES_LEFT_OUT", f"{sequence.value}: {', '.join(one.left_out)}.")
         for sequence, one in taken.items()
@@ -121,14 +121,14 @@ def _left_out(taken: Mapping[Sequence, ReadSeries]) -> list[Flag]:
     ]
 
 
-def _header_flags(case: CaseFolder, reference: Sequence, volume: SourceVolume) -> list[Flag]:
+def _header_flags(case: Workspace, reference: MRSequence, volume: SourceVolume) -> list[Flag]:
     """Check what the objects will copy before anything is computed for them."""
     require_references(volume)
     repaired = repaired_attributes(_headers(case, reference, volume), volume)
     return [Flag("HEADER_REPAIRED", ", ".join(repaired))] if repaired else []
 
 
-def align_stage(case: CaseFolder, reference: Sequence, named: Collection[Sequence] = ()) -> dict[str, Any]:
+def align_stage(case: Workspace, reference: MRSequence, named: Collection[MRSequence] = ()) -> dict[str, Any]:
     """Align every sequence to the reference, and look whether the images contradict what the headers say.
 
     Parameters
@@ -167,11 +167,11 @@ def align_stage(case: CaseFolder, reference: Sequence, named: Collection[Sequenc
 
 
 def infer_stage(
-    case: CaseFolder,
-    reference: Sequence,
+    case: Workspace,
+    reference: MRSequence,
     model: InstalledModel,
     progress: Progress,
-    may_lack: Collection[Sequence] = (),
+    may_lack: Collection[MRSequence] = (),
 ) -> dict[str, Any]:
     """Run the network; ``may_lack`` names sequences of which one is left out where it shows too little.
 
@@ -180,7 +180,7 @@ def infer_stage(
     GlioLoopError
         BRAIN_NOT_FOUND, COVERAGE_INCOMPLETE, MODEL_DAMAGED.
     """
-    alignments = {Sequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
+    alignments = {MRSequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
     found = delineate(case.read_volumes(), alignments, reference, model, progress, may_lack)
     case.write_regions("probability", found.probabilities)
     if found.suspicious is not None:
@@ -198,7 +198,7 @@ def _fallback(provider: str) -> list[Flag]:
     return [Flag("PROVIDER_FALLBACK", reason)] if reason else []
 
 
-def restore_stage(case: CaseFolder, reference: Sequence, card: ModelCard) -> dict[str, Any]:
+def restore_stage(case: Workspace, reference: MRSequence, card: ModelCard) -> dict[str, Any]:
     """Bring the probabilities home to the reference series' slices."""
     restored = restore(case.read_regions("probability"), case.read_volume(reference), cleaning(card))
     case.write_regions("native", restored.probabilities)
@@ -210,7 +210,7 @@ def restore_stage(case: CaseFolder, reference: Sequence, card: ModelCard) -> dic
     }
 
 
-def _suspicions(case: CaseFolder, restored: Restored) -> list[Flag]:
+def _suspicions(case: Workspace, restored: Restored) -> list[Flag]:
     """Where nothing was found, or a part was left out: what else looks like tumour."""
     doubtful = {"NO_TUMOUR_FOUND", "DOUBTFUL_PART_LEFT_OUT"} & {flag.code for flag in restored.flags}
     if not doubtful or not case.has_image(_SUSPICIOUS):
@@ -220,7 +220,7 @@ def _suspicions(case: CaseFolder, restored: Restored) -> list[Flag]:
 
 
 def write_stage(
-    case: CaseFolder,
+    case: Workspace,
     settings: Settings,
     model: InstalledModel,
     flags: list[dict[str, Any]],
@@ -228,7 +228,7 @@ def write_stage(
     created: datetime,
     predecessor: pydicom.Dataset | None = None,
 ) -> dict[str, Any]:
-    """Write the DICOM objects and the preview into the case folder.
+    """Write the DICOM objects and the preview into the workspace.
 
     Parameters
     ----------
@@ -274,14 +274,14 @@ def _lineage(card: ModelCard) -> dict[str, str]:
     return {"fine-tuned from": card.lineage.parent, "corrections learnt": str(len(card.lineage.cases))}
 
 
-def _headers(case: CaseFolder, reference: Sequence, volume: SourceVolume) -> list[pydicom.Dataset]:
+def _headers(case: Workspace, reference: MRSequence, volume: SourceVolume) -> list[pydicom.Dataset]:
     """Of the instances that hold the reference's slices; its files may hold other parts of the series, too."""
     instances = {one.sop_instance_uid for one in volume.slices}
     headers = (pydicom.dcmread(path, stop_before_pixels=True) for path in case.source_files(reference))
     return [header for header in headers if str(header.get("SOPInstanceUID", "")) in instances]
 
 
-def _keep(case: CaseFolder, objects: ObjectSet) -> dict[str, Any]:
+def _keep(case: Workspace, objects: ObjectSet) -> dict[str, Any]:
     written: dict[str, dict[str, Any]] = {}
     for kind, dataset in objects.datasets.items():
         content = BytesIO()
@@ -311,7 +311,7 @@ def _rois(objects: ObjectSet) -> list[dict[str, Any]]:
     return [{"name": name, "contours": contours.get(number, 0)} for number, name in names.items()]
 
 
-def collect_result(outcomes: Mapping[str, Mapping[str, Any]], model: str, reference: Sequence) -> dict[str, Any]:
+def collect_result(outcomes: Mapping[str, Mapping[str, Any]], model: str, reference: MRSequence) -> dict[str, Any]:
     """Join what the stages returned into the result that REST, result.json and the dashboard show."""
     result: dict[str, Any] = {"model": model, "reference": reference.value, "flags": []}
     for outcome in outcomes.values():

@@ -15,12 +15,12 @@ from typing import Any
 import SimpleITK as sitk
 
 from pipeline.errors import GlioLoopError
-from pipeline.names import Region, Sequence
+from pipeline.names import MRSequence, Region
 from pipeline.volume.records import SliceSource, SourceVolume
 
 
 @dataclass(frozen=True)
-class CaseFolder:
+class Workspace:
     """The working files of one case.
 
     Attributes
@@ -31,11 +31,11 @@ class CaseFolder:
 
     path: Path
 
-    def source(self, sequence: Sequence) -> Path:
+    def source(self, sequence: MRSequence) -> Path:
         """Folder with the DICOM files of a sequence."""
         return self.path / "source" / sequence.value
 
-    def source_files(self, sequence: Sequence) -> list[Path]:
+    def source_files(self, sequence: MRSequence) -> list[Path]:
         """DICOM files of a sequence, sorted by name."""
         return sorted(self.source(sequence).glob("*"))
 
@@ -43,7 +43,7 @@ class CaseFolder:
         """Drop the DICOM files of all sequences."""
         shutil.rmtree(self.path / "source", ignore_errors=True)
 
-    def rename_sources(self, before: Mapping[Sequence, Sequence]) -> None:
+    def rename_sources(self, before: Mapping[MRSequence, MRSequence]) -> None:
         """Give the DICOM files of sequence ``before[sequence]`` to ``sequence``, for all that change places."""
         changed = {sequence: old for sequence, old in before.items() if sequence is not old}
         for old in changed.values():
@@ -56,7 +56,7 @@ class CaseFolder:
         """Folder with the result's DICOM objects and preview."""
         return self.path / "objects"
 
-    def write_volume(self, sequence: Sequence, volume: SourceVolume) -> None:
+    def write_volume(self, sequence: MRSequence, volume: SourceVolume) -> None:
         """Keep a series as a volume with the record of its slices."""
         name = f"volume-{sequence.value}"
         self.write_image(name, volume.image)
@@ -66,7 +66,7 @@ class CaseFolder:
         slices = [asdict(one) for one in volume.slices]
         self.write_json(name, record | {"valid": volume.valid is not None, "slices": slices})
 
-    def read_volume(self, sequence: Sequence) -> SourceVolume:
+    def read_volume(self, sequence: MRSequence) -> SourceVolume:
         """Return what :meth:`write_volume` kept."""
         name = f"volume-{sequence.value}"
         record = self.read_json(name)
@@ -74,7 +74,7 @@ class CaseFolder:
         valid = self.read_image(f"{name}-valid") if record.get("valid") else None
         return SourceVolume(**{**record, "image": self.read_image(name), "valid": valid, "slices": slices})
 
-    def instances(self, sequence: Sequence) -> list[str]:
+    def instances(self, sequence: MRSequence) -> list[str]:
         """SOP Instance UIDs of a sequence's slices, sorted.
 
         Raises
@@ -84,13 +84,13 @@ class CaseFolder:
         """
         return sorted({one["sop_instance_uid"] for one in self.read_json(f"volume-{sequence.value}")["slices"]})
 
-    def write_volumes(self, volumes: Mapping[Sequence, SourceVolume]) -> None:
+    def write_volumes(self, volumes: Mapping[MRSequence, SourceVolume]) -> None:
         """Keep the volumes of a study, and which they are: a file that is lost is no sequence that lacks."""
         for sequence, volume in volumes.items():
             self.write_volume(sequence, volume)
         self.write_json("volumes", [sequence.value for sequence in volumes])
 
-    def read_volumes(self) -> dict[Sequence, SourceVolume]:
+    def read_volumes(self) -> dict[MRSequence, SourceVolume]:
         """Return what :meth:`write_volumes` kept.
 
         Raises
@@ -98,7 +98,7 @@ class CaseFolder:
         GlioLoopError
             CASE_LOST.
         """
-        return {Sequence(name): self.read_volume(Sequence(name)) for name in self.read_json("volumes")}
+        return {MRSequence(name): self.read_volume(MRSequence(name)) for name in self.read_json("volumes")}
 
     def write_regions(self, prefix: str, images: Mapping[Region, sitk.Image]) -> None:
         """Keep one image per region."""

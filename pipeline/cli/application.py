@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.audit.commands import app as audit
-from pipeline.bench import bench
-from pipeline.canary.commands import check
-from pipeline.console import AsJson, answer, explain, live_progress, unforeseen
-from pipeline.demo.commands import demo
+from pipeline.cli.audit import app as audit
+from pipeline.cli.bench import bench
+from pipeline.cli.check import check
+from pipeline.cli.console import AsJson, answer, explain, live_progress, unforeseen
+from pipeline.cli.corrections import app as feedback
+from pipeline.cli.demo import demo
+from pipeline.cli.evaluate import evaluate
+from pipeline.cli.finetune import finetune
+from pipeline.cli.models import app as models
+from pipeline.cli.serve import serve
+from pipeline.cli.train import export, sample, train
 from pipeline.errors import GlioLoopError
-from pipeline.evaluation.commands import evaluate
-from pipeline.feedback.commands import app as feedback
-from pipeline.finetune.commands import finetune
-from pipeline.node.commands import serve
-from pipeline.registry.commands import app as models
-from pipeline.training.commands import export, sample, train
 
 #: Exit status of a study that was refused, apart from 1 for what failed and 2 for wrong words.
 EXIT_REFUSED = 3
@@ -52,7 +52,7 @@ def segment(
     as_json: AsJson = False,
 ) -> None:
     """Run the pipeline on a folder, with no server."""
-    from pipeline.segment import segment_folder  # noqa: PLC0415 - SimpleITK and the rest take a second to import
+    from pipeline.case.segment import segment_folder  # noqa: PLC0415 - SimpleITK and the rest take a second to import
 
     with live_progress() as progress:
         result = segment_folder(study, out, model or None, progress.report)

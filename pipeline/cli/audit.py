@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.audit.trail import AuditTrail, Entry
-from pipeline.console import AsJson, answer
+from pipeline.cli.console import AsJson, answer
 
 app = typer.Typer(no_args_is_help=True)
 

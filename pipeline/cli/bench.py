@@ -20,12 +20,12 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.console import AsJson, answer, live_progress
+from pipeline.cli.console import AsJson, answer, live_progress
 
 #: Exit status of a benchmark that cannot run here, as automake has it.
 EXIT_SKIPPED = 77
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.console import AsJson, answer, live_progress
+from pipeline.cli.console import AsJson, answer, live_progress
 
 
 def check(
@@ -21,8 +21,8 @@ def check(
 ) -> None:
     """Send the sample study through the running node and compare its contours with the expected ones."""
     # Imported here: `--help` should not pay for them.
-    from pipeline.canary.remote import RunningNode  # noqa: PLC0415
     from pipeline.errors import GlioLoopError  # noqa: PLC0415
+    from pipeline.node.check import RunningNode  # noqa: PLC0415
     from pipeline.node.configuration import NODE_CONFIGURATION  # noqa: PLC0415
 
     with live_progress() as progress, RunningNode(configuration or NODE_CONFIGURATION) as node:

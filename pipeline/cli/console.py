@@ -7,7 +7,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,14 +20,8 @@ if TYPE_CHECKING:
 
     from pipeline.errors import GlioLoopError
 
-#: What is at work, and how far (0 to 1; None: unknown).
-Progress = Callable[[str, float | None], None]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-
-
-def silent(_step: str, _fraction: float | None) -> None:
-    """Show no progress."""
 
 
 def answer(value: object, text: str, as_json: bool) -> None:
@@ -64,7 +58,7 @@ def explain(error: "GlioLoopError", as_json: bool) -> None:
 def unforeseen(error: Exception, with_traceback: bool) -> "GlioLoopError":
     """Give an exception that nobody foresaw its code: a full disk, too little memory, or a fault of the program."""
     from pipeline.errors import GlioLoopError  # noqa: PLC0415 - see the module's docstring
-    from pipeline.exhaustion import exhausted, place_of  # noqa: PLC0415
+    from pipeline.errors.resources import exhausted, place_of  # noqa: PLC0415
 
     if with_traceback:
         traceback.print_exception(error, file=sys.stderr)

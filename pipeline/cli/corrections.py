@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.console import AsJson, answer, live_progress
-from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.record import CaseRecord
-from pipeline.feedback.store import FeedbackStore
+from pipeline.cli.console import AsJson, answer, live_progress
+from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.record import CaseRecord
+from pipeline.corrections.store import FeedbackStore
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -23,7 +23,7 @@ def _store() -> FeedbackStore:
 @app.command("list")
 def list_cases(as_json: AsJson = False) -> None:
     """List the corrections that were kept, newest first."""
-    from pipeline.feedback.review import case_view  # noqa: PLC0415 - see above
+    from pipeline.corrections.review import case_view  # noqa: PLC0415 - see above
 
     cases = _store().cases()
     answer([case_view(case) for case in cases], "\n".join(map(_line, cases)) or "no corrections", as_json)
@@ -42,7 +42,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Copy the corrections as BraTS-layout cases, with their records, under their pseudonyms."""
-    from pipeline.feedback.export import export_cases  # noqa: PLC0415 - see above
+    from pipeline.corrections.export import export_cases  # noqa: PLC0415 - see above
 
     with live_progress() as progress:
         progress.report("copy", None)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.console import AsJson, answer, live_progress
+from pipeline.cli.console import AsJson, answer, live_progress
 
 if TYPE_CHECKING:
-    from pipeline.demo.loop import Outcome
+    from pipeline.node.demo.loop import Outcome
 
 SAMPLE_STUDY = Path(__file__).resolve().parents[2] / "samples" / "synthetic-study"
 
@@ -29,9 +29,9 @@ def demo(
 ) -> None:
     """Send a study through a node and a workstation on this machine, and show what comes out."""
     # Imported here: `--help` should not pay for them.
-    from pipeline.demo.loop import run, servers  # noqa: PLC0415
-    from pipeline.demo.sender import study_in_folder  # noqa: PLC0415
-    from pipeline.demo.show import on_termination, show, viewer_for, wait_for_interrupt  # noqa: PLC0415
+    from pipeline.cli.demo_report import on_termination, show, viewer_for, wait_for_interrupt  # noqa: PLC0415
+    from pipeline.node.demo.loop import run, servers  # noqa: PLC0415
+    from pipeline.node.demo.sender import study_in_folder  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
 
     try:

@@ -9,10 +9,10 @@ from types import FrameType
 
 from rich.table import Table
 
-from pipeline.console import LiveProgress, stderr
-from pipeline.demo.loop import Loop, Outcome
+from pipeline.cli.console import LiveProgress, stderr
 from pipeline.errors import GlioLoopError
-from pipeline.viewer.ohif import ohif_folder, prepare_ohif
+from pipeline.node.demo.loop import Loop, Outcome
+from pipeline.node.viewer import ohif_folder, prepare_ohif
 
 _console = stderr()
 

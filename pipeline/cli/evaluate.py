@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.console import AsJson, answer, live_progress
-from pipeline.names import Sequence
+from pipeline.cli.console import AsJson, answer, live_progress
+from pipeline.names import MRSequence
 
 
 def evaluate(
@@ -17,7 +17,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Folder for report.md, evaluation.json and pictures.")] = None,
     labels: Annotated[str, typer.Option(help="brats, brats2023 or brats2013; default: guessed per case.")] = "",
     without: Annotated[
-        list[Sequence] | None, typer.Option(case_sensitive=False, help="Leave this sequence out of every case.")
+        list[MRSequence] | None, typer.Option(case_sensitive=False, help="Leave this sequence out of every case.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.console import AsJson, answer, live_progress
+from pipeline.cli.console import AsJson, answer, live_progress
 
 
 def finetune(

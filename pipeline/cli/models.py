@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.console import AsJson, answer
+from pipeline.cli.console import AsJson, answer
 from pipeline.registry.registry import InstalledModel, Registry
 
 app = typer.Typer(no_args_is_help=True)

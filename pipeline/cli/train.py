@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.console import AsJson, answer, live_progress
+from pipeline.cli.console import AsJson, answer, live_progress
 from pipeline.names import Region
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What the images say of the identification, where headers leave it open."""
 
-from pipeline.confirm.lookalikes import contradiction, settle
+from pipeline.confirm.pairs import contradiction, settle
 from pipeline.confirm.repeats import choose_repeats
 from pipeline.confirm.second_choice import Fetch, readable
 

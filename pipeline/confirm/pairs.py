@@ -15,7 +15,7 @@ from scipy.ndimage import binary_fill_holes, distance_transform_edt
 from pipeline.align import align
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.volume import SourceVolume
 
 Values = NDArray[np.float64]
@@ -52,7 +52,7 @@ class Reading:
     alike: bool = False
 
 
-def settle(decision: Decision, volumes: Mapping[Sequence, SourceVolume]) -> Decision:
+def settle(decision: Decision, volumes: Mapping[MRSequence, SourceVolume]) -> Decision:
     """Decide every open pair by the images; one that a header states stays as stated where they say nothing.
 
     Parameters
@@ -81,7 +81,7 @@ def settle(decision: Decision, volumes: Mapping[Sequence, SourceVolume]) -> Deci
     return decision
 
 
-def compare(sequences: tuple[Sequence, Sequence], first: SourceVolume, second: SourceVolume) -> Reading:
+def compare(sequences: tuple[MRSequence, MRSequence], first: SourceVolume, second: SourceVolume) -> Reading:
     """Whether the first image is the first of two sequences, and the second the second.
 
     Parameters
@@ -91,12 +91,12 @@ def compare(sequences: tuple[Sequence, Sequence], first: SourceVolume, second: S
     first, second
         Any grids; they are aligned here.
     """
-    moved = align({Sequence.T1: first, Sequence.T2: second}, Sequence.T1)[Sequence.T2].transform
+    moved = align({MRSequence.T1: first, MRSequence.T2: second}, MRSequence.T1)[MRSequence.T2].transform
     return _compare(sequences, _grid(first.image), (first.image, sitk.Transform()), (second.image, moved))
 
 
 def contradiction(
-    reference: SourceVolume, volumes: Mapping[Sequence, SourceVolume], transforms: Mapping[Sequence, sitk.Transform]
+    reference: SourceVolume, volumes: Mapping[MRSequence, SourceVolume], transforms: Mapping[MRSequence, sitk.Transform]
 ) -> str | None:
     """What speaks against the sequences as taken, where the images clearly show the opposite; None where they do not.
 
@@ -109,7 +109,7 @@ def contradiction(
     transforms
         From the reference's space to each sequence's own.
     """
-    for pair in ((Sequence.T1, Sequence.T1C), (Sequence.T2, Sequence.FLAIR)):
+    for pair in ((MRSequence.T1, MRSequence.T1C), (MRSequence.T2, MRSequence.FLAIR)):
         if all(sequence in volumes for sequence in pair):
             first, second = ((volumes[sequence].image, transforms[sequence]) for sequence in pair)
             reading = _compare(pair, _grid(reference.image), first, second)
@@ -119,14 +119,14 @@ def contradiction(
 
 
 def _compare(
-    sequences: tuple[Sequence, Sequence],
+    sequences: tuple[MRSequence, MRSequence],
     grid: sitk.Image,
     first: tuple[sitk.Image, sitk.Transform],
     second: tuple[sitk.Image, sitk.Transform],
 ) -> Reading:
     """What two images, each with the transform from the grid's space to its own, say of the pair."""
     a, b, central, deep = _side_by_side(grid, first, second)
-    return enhanced(a[deep], b[deep]) if Sequence.T1C in sequences else nulled(a[central], b[central])
+    return enhanced(a[deep], b[deep]) if MRSequence.T1C in sequences else nulled(a[central], b[central])
 
 
 def _side_by_side(

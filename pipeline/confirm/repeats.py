@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from pipeline.confirm.lookalikes import Reading, compare
+from pipeline.confirm.pairs import Reading, compare
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, Rivals, SeriesPart
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.volume import SourceVolume
 
-Load = Callable[[Sequence, SeriesPart], SourceVolume]
+Load = Callable[[MRSequence, SeriesPart], SourceVolume]
 
 
 def choose_repeats(decision: Decision, load: Load) -> Decision:
@@ -41,7 +41,7 @@ def choose_repeats(decision: Decision, load: Load) -> Decision:
 
 def _compared(earlier: SourceVolume, later: SourceVolume) -> Reading:
     try:
-        return compare((Sequence.T1, Sequence.T1C), earlier, later)
+        return compare((MRSequence.T1, MRSequence.T1C), earlier, later)
     except GlioLoopError as error:
         if error.code != "ALIGNMENT_FAILED":
             raise
@@ -52,4 +52,4 @@ def _choice(rivals: Rivals, swapped: bool | None, reason: str) -> tuple[SeriesPa
     if swapped is None:
         return rivals.later, f"the later of two that show the same contrast, as of a repetition ({reason})"
     enhanced_one, native_one = (rivals.earlier, rivals.later) if swapped else (rivals.later, rivals.earlier)
-    return (enhanced_one if rivals.sequence is Sequence.T1C else native_one), reason
+    return (enhanced_one if rivals.sequence is MRSequence.T1C else native_one), reason

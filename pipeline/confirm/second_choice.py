@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, SecondChoice
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 
-Fetch = Callable[[Sequence, str], None]
+Fetch = Callable[[MRSequence, str], None]
 
 #: What says that a series is damaged or no volume, whatever the rest of the study is.
 _DAMAGE = frozenset(
@@ -24,7 +24,7 @@ _DAMAGE = frozenset(
 )
 
 
-def readable(decision: Decision, fetch: Fetch, read: Callable[[Sequence, SecondChoice], object]) -> Decision:
+def readable(decision: Decision, fetch: Fetch, read: Callable[[MRSequence, SecondChoice], object]) -> Decision:
     """The decision with every chosen series that can't be read replaced by the next candidate that can.
 
     Parameters

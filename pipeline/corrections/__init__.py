@@ -1,5 +1,5 @@
 """Corrections that come back: recognised, compared with what the network had drawn, and kept.
 
-``policy``, ``verdicts``, ``store``, ``pseudonyms`` and ``review`` import the standard library and pydantic
+``verdicts``, ``store``, ``pseudonyms`` and ``review`` import the standard library and pydantic
 only, since the plugin uses them inside Orthanc; the others need SimpleITK.
 """

@@ -3,9 +3,9 @@
 import numpy as np
 import SimpleITK as sitk
 
+from pipeline.corrections.record import RegionDifference
+from pipeline.corrections.study import Mask
 from pipeline.evaluation.metrics import score_region
-from pipeline.feedback.record import RegionDifference
-from pipeline.feedback.study import Mask
 
 _ML_PER_MM3 = 1e-3
 

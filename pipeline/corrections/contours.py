@@ -9,13 +9,13 @@ import numpy as np
 from pydicom import Dataset
 from skimage.measure import find_contours
 
-from pipeline.feedback.meaning import Meaning
-from pipeline.feedback.recognise import kind_of
-from pipeline.feedback.study import Mask, Study
+from pipeline.corrections.meaning import Meaning
+from pipeline.corrections.recognise import kind_of
+from pipeline.corrections.study import Mask, Study
+from pipeline.dashboard.contours import DECIMALS
 from pipeline.names import TUMOUR_REGIONS
 from pipeline.objects.rtstruct.parse import parse_structure_set
 from pipeline.objects.rtstruct.planes import parallel, to_index
-from pipeline.viewer.contours import DECIMALS
 
 CONTOURS: Final = "contours"
 

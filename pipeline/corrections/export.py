@@ -6,10 +6,10 @@ import shutil
 import zipfile
 from pathlib import Path
 
+from pipeline.corrections.record import CaseRecord
+from pipeline.corrections.review import case_view
+from pipeline.corrections.store import FeedbackStore
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.record import CaseRecord
-from pipeline.feedback.review import case_view
-from pipeline.feedback.store import FeedbackStore
 
 _RECORD = "case.json"
 #: Tools for this layout would not know what the one is; the other names the archive's images.

@@ -7,19 +7,19 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pipeline.feedback.study import Mask, Study
+from pipeline.corrections.study import Mask, Study
 from pipeline.inference.grids import extent_of, make_grid, sample
-from pipeline.names import Region, Sequence
+from pipeline.names import MRSequence, Region
 from pipeline.registry import InputGrid
 
 #: Fine enough for any network of this kind, and the grid of the BraTS challenge.
 SPACING_MM = (1.0, 1.0, 1.0)
 #: File name of each sequence after the case's id and an underscore.
-SUFFIXES: dict[Sequence, str] = {
-    Sequence.T1: "t1",
-    Sequence.T1C: "t1ce",
-    Sequence.T2: "t2",
-    Sequence.FLAIR: "flair",
+SUFFIXES: dict[MRSequence, str] = {
+    MRSequence.T1: "t1",
+    MRSequence.T1C: "t1ce",
+    MRSequence.T2: "t2",
+    MRSequence.FLAIR: "flair",
 }
 SEGMENTATION = "seg"
 AUTOMATIC = "auto"
@@ -50,7 +50,7 @@ def write_images(
     Intensities are int16, scaled per sequence (MR intensities have no unit). No file holds an identifier.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    spec = InputGrid(order=tuple(Sequence), spacing_mm=SPACING_MM, window=(16, 16, 16), multiple=1)
+    spec = InputGrid(order=tuple(MRSequence), spacing_mm=SPACING_MM, window=(16, 16, 16), multiple=1)
     grid = make_grid(extent_of(study.grid), spec)
     for sequence, volume in study.volumes.items():
         values = sample(volume.image, study.alignments[sequence].transform, grid)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom import Dataset
 
+from pipeline.corrections.recognise import drawn_on, kind_of
+from pipeline.corrections.regions import NamedRoi, RegionNames
+from pipeline.corrections.segments import Segments
+from pipeline.corrections.study import Mask, Study
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.recognise import drawn_on, kind_of
-from pipeline.feedback.regions import NamedRoi, RegionNames
-from pipeline.feedback.segments import Segments
-from pipeline.feedback.study import Mask, Study
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.objects.rtstruct.parse import ParsedRoi, ParsedStructureSet, parse_structure_set
 from pipeline.objects.rtstruct.read import roi_on
 
@@ -34,7 +34,7 @@ class DrawnRoi:
 
     roi: NamedRoi
     mask: Mask
-    sequence: Sequence
+    sequence: MRSequence
     warnings: tuple[str, ...] = ()
 
 
@@ -58,7 +58,7 @@ class Drawn:
 
     rois: dict[Region, tuple[DrawnRoi, ...]]
     unread: frozenset[Region] = frozenset()
-    sequences: tuple[Sequence, ...] = ()
+    sequences: tuple[MRSequence, ...] = ()
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -178,7 +178,7 @@ def _read_roi(roi: ParsedRoi, structure_set: ParsedStructureSet, dataset: Datase
     return DrawnRoi(named, study.onto_reference(read.mask, sequence), sequence, read.warnings)
 
 
-def _drawn_on(dataset: Dataset, study: Study) -> tuple[Sequence, ...]:
+def _drawn_on(dataset: Dataset, study: Study) -> tuple[MRSequence, ...]:
     frames = {sequence: volume.frame_of_reference_uid for sequence, volume in study.volumes.items()}
     return drawn_on(dataset, study.images(), frames, study.reference)
 

@@ -10,9 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.feedback.masks import Drawn, DrawnRoi
-from pipeline.feedback.regions import is_edited
-from pipeline.feedback.study import Mask
+from pipeline.corrections.masks import Drawn, DrawnRoi
+from pipeline.corrections.regions import is_edited
+from pipeline.corrections.study import Mask
 from pipeline.names import REGION_MEANING, TUMOUR_REGIONS, Region
 
 #: Part of the smaller of two ROIs that both share: from here on they are two versions of one thing, not two lesions.

@@ -14,10 +14,10 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import RawDataElement
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import raise_if_exhausted
-from pipeline.feedback.policy import FeedbackPolicy
-from pipeline.names import MANUFACTURER, Sequence
+from pipeline.errors.resources import raise_if_exhausted
+from pipeline.names import MANUFACTURER, MRSequence
 from pipeline.objects.rtstruct.parse import InvalidAttributeError, items_of, text_of
+from pipeline.settings.corrections import FeedbackPolicy
 
 ObjectKind = Literal["rtstruct", "seg"]
 
@@ -283,8 +283,11 @@ def _names_equipment(dataset: Dataset) -> bool:
 
 
 def drawn_on(
-    dataset: Dataset, images: Mapping[Sequence, frozenset[str]], frames: Mapping[Sequence, str], reference: Sequence
-) -> tuple[Sequence, ...]:
+    dataset: Dataset,
+    images: Mapping[MRSequence, frozenset[str]],
+    frames: Mapping[MRSequence, str],
+    reference: MRSequence,
+) -> tuple[MRSequence, ...]:
     """Which sequences of the processed study an object was drawn on, the likeliest first.
 
     Parameters

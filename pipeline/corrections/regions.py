@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.feedback.policy import FeedbackPolicy
 from pipeline.names import TUMOUR_REGIONS, Region
+from pipeline.settings.corrections import FeedbackPolicy
 
 #: Characters of a name that are looked at: ROIName and SegmentLabel hold 64 (PS3.5, LO).
 LONGEST_NAME: Final = 64

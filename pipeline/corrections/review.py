@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.record import CaseRecord
+from pipeline.corrections.store import FeedbackStore
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.record import CaseRecord
-from pipeline.feedback.store import FeedbackStore
 from pipeline.names import TUMOUR_REGIONS
 
 #: Corrections that the agreement shown as a metric is taken over.
@@ -42,7 +42,7 @@ def review_of(
     orthanc_id, study_instance_uid
         The study's two names.
     jobs
-        Its jobs, latest first, as :func:`pipeline.jobs.job_view` shows them.
+        Its jobs, latest first, as :func:`pipeline.jobs.view.job_view` shows them.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def reviews_of(store: FeedbackStore, jobs: Iterable[Mapping[str, Any]]) -> dict[
     store
         The store of corrections; only cases of these jobs' studies are read.
     jobs
-        As :func:`pipeline.jobs.job_view` shows them.
+        As :func:`pipeline.jobs.view.job_view` shows them.
 
     Returns
     -------

@@ -12,9 +12,9 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
 
+from pipeline.corrections.regions import NamedRoi
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import raise_if_exhausted
-from pipeline.feedback.regions import NamedRoi
+from pipeline.errors.resources import raise_if_exhausted
 from pipeline.objects.rtstruct.parse import InvalidAttributeError, items_of, number_of, text_of
 
 _SEGMENTS: Final = "SegmentSequence"

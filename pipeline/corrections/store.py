@@ -18,7 +18,6 @@ that was corrected before becomes its next version; older ones stay, and learnin
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -29,12 +28,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.record import CASE_ID, CaseRecord, Role
+from pipeline.corrections.verdicts import Seen, Verdict
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.lines import append_line, read_lines
-from pipeline.feedback.policy import FeedbackPolicy
-from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.record import CASE_ID, CaseRecord, Role
-from pipeline.feedback.verdicts import Seen, Verdict
+from pipeline.files.lines import append_line, read_lines
+from pipeline.files.synced import digest_and_sync, sync_folder, write_synced
+from pipeline.settings.corrections import FeedbackPolicy
 
 CASE: Final = "case.json"
 
@@ -209,11 +209,11 @@ class FeedbackStore:
             for path in sorted(files.iterdir()):
                 name = f"{identity}_{path.name}"
                 shutil.copyfile(path, part / name)
-                digests[name] = _digest_and_sync(part / name)
+                digests[name] = digest_and_sync(part / name)
             whole = record.model_copy(update={"id": identity, "role": self._role(record.patient), "files": digests})
-            _write_synced(part / CASE, whole.model_dump_json(indent=1))
+            write_synced(part / CASE, whole.model_dump_json(indent=1))
             part.rename(self.path(identity))
-            _sync_folder(self.cases_folder)
+            sync_folder(self.cases_folder)
             self._prune(keep=identity)
             return whole
 
@@ -228,9 +228,9 @@ class FeedbackStore:
         with self.locked():
             record = self.case(identity).model_copy(update={"trusted": True})
             part = self.path(identity) / f".{CASE}.part"
-            _write_synced(part, record.model_dump_json(indent=1))
+            write_synced(part, record.model_dump_json(indent=1))
             part.rename(self.path(identity) / CASE)
-            _sync_folder(self.path(identity))
+            sync_folder(self.path(identity))
             return record
 
     def delete(self, identity: str, why: str = "deleted") -> CaseRecord:
@@ -259,7 +259,7 @@ class FeedbackStore:
         append_line(self.folder / "ledger.jsonl", line)
         doomed = self.cases_folder / f".{record.id}.gone"
         self.path(record.id).rename(doomed)
-        _sync_folder(self.cases_folder)
+        sync_folder(self.cases_folder)
         shutil.rmtree(doomed)
 
     def _prune(self, keep: str) -> None:
@@ -316,7 +316,8 @@ class FeedbackStore:
 
 
 def of_same_study(job: str, orthanc_id: str) -> bool:
-    """Whether a job is of a study, by the part of its id that all jobs of a study share (see ``pipeline.jobs``)."""
+    """Whether a job is of a study, by the part of its id that all jobs of a study share (see
+    ``pipeline.jobs.queue``)."""
     return job.startswith(hashlib.sha256(orthanc_id.encode()).hexdigest()[:8])
 
 
@@ -328,25 +329,3 @@ def _read_once(path: Path, _changed: int, _inode: int) -> CaseRecord:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _digest_and_sync(path: Path) -> str:
-    with path.open("rb+") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
-    return digest
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pipeline.align import Alignment
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.volume.records import SourceVolume
 
 Mask = NDArray[np.bool_]
@@ -28,16 +28,16 @@ class Study:
         Sequence whose grid regions are compared on.
     """
 
-    volumes: Mapping[Sequence, SourceVolume]
-    alignments: Mapping[Sequence, Alignment]
-    reference: Sequence
+    volumes: Mapping[MRSequence, SourceVolume]
+    alignments: Mapping[MRSequence, Alignment]
+    reference: MRSequence
 
     @property
     def grid(self) -> sitk.Image:
         """Image whose grid regions are compared on."""
         return self.volumes[self.reference].image
 
-    def images(self) -> dict[Sequence, frozenset[str]]:
+    def images(self) -> dict[MRSequence, frozenset[str]]:
         """SOP Instance UIDs of the slices of each sequence."""
         return {
             sequence: frozenset(one.sop_instance_uid for one in volume.slices)
@@ -48,7 +48,7 @@ class Study:
         """An empty mask on the reference grid."""
         return np.zeros(self.grid.GetSize()[::-1], dtype=bool)
 
-    def onto_reference(self, mask: sitk.Image, sequence: Sequence) -> Mask:
+    def onto_reference(self, mask: sitk.Image, sequence: MRSequence) -> Mask:
         """Bring a mask that lies on a sequence's images onto the reference grid, (slices, rows, columns)."""
         grid = self.grid
         same = sequence is self.reference and mask.GetSize() == grid.GetSize()

@@ -11,15 +11,14 @@ import numpy as np
 from pydicom import Dataset
 
 from pipeline.align import Alignment, align
-from pipeline.casefolder import CaseFolder
-from pipeline.errors import GlioLoopError
-from pipeline.feedback.compare import difference
-from pipeline.feedback.contours import write_contours
-from pipeline.feedback.images import SPACING_MM, write_images
-from pipeline.feedback.masks import Drawn, read_drawn, read_unknown
-from pipeline.feedback.meaning import Meaning, resembles, understand
-from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.recognise import (
+from pipeline.case.workspace import Workspace
+from pipeline.corrections.compare import difference
+from pipeline.corrections.contours import write_contours
+from pipeline.corrections.images import SPACING_MM, write_images
+from pipeline.corrections.masks import Drawn, read_drawn, read_unknown
+from pipeline.corrections.meaning import Meaning, resembles, understand
+from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.recognise import (
     OwnObject,
     Trust,
     check_identity,
@@ -30,12 +29,13 @@ from pipeline.feedback.recognise import (
     read_object,
     trust_of,
 )
-from pipeline.feedback.record import CaseRecord, RegionDifference
-from pipeline.feedback.regions import RegionNames
-from pipeline.feedback.store import FeedbackStore
-from pipeline.feedback.study import Mask, Study
-from pipeline.feedback.verdicts import Verdict
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.corrections.record import CaseRecord, RegionDifference
+from pipeline.corrections.regions import RegionNames
+from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.study import Mask, Study
+from pipeline.corrections.verdicts import Verdict
+from pipeline.errors import GlioLoopError
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 
 #: Characters of what is told of an object.
 _LONGEST_DETAIL: Final = 500
@@ -53,7 +53,7 @@ class ProcessedStudy:
     patient_id, study_instance_uid
         As the archive has them.
     job
-        The job whose contours are compared with, as :func:`pipeline.jobs.job_view` shows it.
+        The job whose contours are compared with, as :func:`pipeline.jobs.view.job_view` shows it.
     own
         Objects that this node made for the study, by SOP Instance UID.
     objects
@@ -118,7 +118,7 @@ def fingerprint_of(sop_instance_uid: str, content: str) -> str:
     return f"{sop_instance_uid}:{content}"
 
 
-def load_study(case: CaseFolder, kept: CaseFolder, reference: Sequence) -> Study:
+def load_study(case: Workspace, kept: Workspace, reference: MRSequence) -> Study:
     """Join the volumes that were read again with the alignment that the job kept.
 
     Parameters
@@ -132,7 +132,7 @@ def load_study(case: CaseFolder, kept: CaseFolder, reference: Sequence) -> Study
     """
     volumes = case.read_volumes()
     try:
-        alignments = {Sequence(name): Alignment.from_json(one) for name, one in kept.read_json("alignment").items()}
+        alignments = {MRSequence(name): Alignment.from_json(one) for name, one in kept.read_json("alignment").items()}
     except GlioLoopError:
         # The job's folder is gone; the alignment is deterministic and can be found again.
         alignments = dict(align(volumes, reference))

@@ -1,1 +1,1 @@
-"""What people look at: the slices and contours that the dashboard shows, and the OHIF viewer of the demo."""
+"""Pictures and contours that the node's pages show, made from a case."""

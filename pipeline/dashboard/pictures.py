@@ -7,15 +7,15 @@ from typing import Final
 import pydicom
 
 from pipeline.align import Alignment
-from pipeline.casefolder import CaseFolder
-from pipeline.names import Region, Sequence
-from pipeline.viewer.contours import contours_on_slices
-from pipeline.viewer.slices import draw_sheets
+from pipeline.case.workspace import Workspace
+from pipeline.dashboard.contours import contours_on_slices
+from pipeline.dashboard.slices import draw_sheets
+from pipeline.names import MRSequence, Region
 
 FOLDER: Final = "browse"
 
 
-def keep_browsable(case: CaseFolder, reference: Sequence, roi_names: Mapping[Region, str]) -> None:
+def write_pictures(case: Workspace, reference: MRSequence, roi_names: Mapping[Region, str]) -> None:
     """Write slices and contours of a case whose objects are written.
 
     Parameters
@@ -28,7 +28,7 @@ def keep_browsable(case: CaseFolder, reference: Sequence, roi_names: Mapping[Reg
         ROI name of each region.
     """
     volumes = case.read_volumes()
-    alignments = {Sequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
+    alignments = {MRSequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
     path = case.objects / "rtstruct.dcm"
     structure_set = pydicom.dcmread(path) if path.exists() else None
     sheet, pictures = draw_sheets(volumes, {key: one.transform for key, one in alignments.items()}, reference)
@@ -37,6 +37,6 @@ def keep_browsable(case: CaseFolder, reference: Sequence, roi_names: Mapping[Reg
     content = contours_on_slices(structure_set, volumes[reference], roi_names) | {
         "reference": reference.value,
         "sheet": sheet.as_json(),
-        "sequences": [sequence.value for sequence in Sequence if sequence in pictures],
+        "sequences": [sequence.value for sequence in MRSequence if sequence in pictures],
     }
     case.write_bytes(f"{FOLDER}/contours.json", json.dumps(content, separators=(",", ":")).encode())

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.volume.records import SourceVolume
 
 _LONGEST_SIDE: Final = 320
@@ -65,8 +65,8 @@ def sheet_of(reference: sitk.Image) -> Sheet:
 
 
 def draw_sheets(
-    volumes: Mapping[Sequence, SourceVolume], transforms: Mapping[Sequence, sitk.Transform], reference: Sequence
-) -> tuple[Sheet, dict[Sequence, bytes]]:
+    volumes: Mapping[MRSequence, SourceVolume], transforms: Mapping[MRSequence, sitk.Transform], reference: MRSequence
+) -> tuple[Sheet, dict[MRSequence, bytes]]:
     """Draw every sequence on the slices of the reference.
 
     Parameters

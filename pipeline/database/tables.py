@@ -22,7 +22,8 @@ LOOKS: Final = Table(
     "glioloop_looks", _METADATA, Column("study", String(64), primary_key=True), Column("sequence", BigInteger)
 )
 
-#: Questions that were answered by jobs of which nothing else is kept: see :attr:`pipeline.jobs.JobRequest.question`.
+#: Questions that were answered by jobs of which nothing else is kept: see
+#: :attr:`pipeline.jobs.request.JobRequest.question`.
 ANSWERED: Final = Table(
     "glioloop_answered",
     _METADATA,

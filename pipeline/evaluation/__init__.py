@@ -1,0 +1,1 @@
+"""How well a network delineates: cases, scores, reports, pictures."""

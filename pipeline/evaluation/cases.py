@@ -10,13 +10,13 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pipeline.errors import GlioLoopError
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 
-SUFFIXES: dict[Sequence, tuple[str, ...]] = {
-    Sequence.T1: ("_t1", "-t1n", "_t1n", "-t1", "_t1w"),
-    Sequence.T1C: ("_t1ce", "-t1c", "_t1gd", "_t1c", "-t1ce", "_t1post"),
-    Sequence.T2: ("_t2", "-t2w", "_t2w", "-t2"),
-    Sequence.FLAIR: ("_flair", "-t2f", "_t2f", "-flair", "_fl"),
+SUFFIXES: dict[MRSequence, tuple[str, ...]] = {
+    MRSequence.T1: ("_t1", "-t1n", "_t1n", "-t1", "_t1w"),
+    MRSequence.T1C: ("_t1ce", "-t1c", "_t1gd", "_t1c", "-t1ce", "_t1post"),
+    MRSequence.T2: ("_t2", "-t2w", "_t2w", "-t2"),
+    MRSequence.FLAIR: ("_flair", "-t2f", "_t2f", "-flair", "_fl"),
 }
 SEGMENTATION_SUFFIXES = ("_seg", "-seg", "_labels", "_label")
 ENDINGS = (".nii.gz", ".nii")
@@ -76,14 +76,14 @@ class Case:
     """
 
     name: str
-    files: dict[Sequence, Path]
+    files: dict[MRSequence, Path]
     segmentation: Path | None
 
-    def without(self, sequences: Collection[Sequence]) -> "Case":
+    def without(self, sequences: Collection[MRSequence]) -> "Case":
         """The case as if it lacked these sequences."""
         return replace(self, files={s: path for s, path in self.files.items() if s not in sequences})
 
-    def read_images(self) -> dict[Sequence, sitk.Image]:
+    def read_images(self) -> dict[MRSequence, sitk.Image]:
         """Float32 volumes, the background of skull-stripped ones at the minimum."""
         return {s: with_dark_background(_read(path, sitk.sitkFloat32)) for s, path in self.files.items()}
 
@@ -166,7 +166,7 @@ def _case_in(folder: Path) -> Case | None:
     stems = {
         path.name.removesuffix(ending).lower(): path for ending in ENDINGS for path in sorted(folder.glob(f"*{ending}"))
     }
-    files: dict[Sequence, Path] = {}
+    files: dict[MRSequence, Path] = {}
     for sequence, suffixes in SUFFIXES.items():
         found = [path for stem, path in stems.items() if stem.endswith(suffixes)]
         if found:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pipeline.align import Alignment
-from pipeline.console import Progress, silent
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.evaluation.cases import Case, LabelScheme, find_groups
 from pipeline.evaluation.metrics import score_region
@@ -20,7 +19,7 @@ from pipeline.evaluation.report import write_report
 from pipeline.evaluation.summary import CaseResult, Refused, summarise
 from pipeline.evaluation.volumes import draw_volumes
 from pipeline.inference import delineate
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Progress, Region, silent
 from pipeline.registry import InstalledModel
 from pipeline.restore import cleaning, restore
 from pipeline.volume.records import SourceVolume
@@ -44,7 +43,7 @@ def identity_alignment() -> Alignment:
     return Alignment(sitk.Transform(3, sitk.sitkIdentity), 0.0, 1.0, 0.0, 0.0, ())
 
 
-def segment_case(images: dict[Sequence, sitk.Image], model: InstalledModel) -> tuple[Masks, float, float]:
+def segment_case(images: dict[MRSequence, sitk.Image], model: InstalledModel) -> tuple[Masks, float, float]:
     """Segment co-registered volumes.
 
     Returns
@@ -52,7 +51,7 @@ def segment_case(images: dict[Sequence, sitk.Image], model: InstalledModel) -> t
     (masks on the grid of the first volume, uncertainty, brain volume in ml)
     """
     volumes = {s: as_source(image, s.value) for s, image in images.items()}
-    reference = Sequence.T1C if Sequence.T1C in volumes else next(iter(volumes))
+    reference = MRSequence.T1C if MRSequence.T1C in volumes else next(iter(volumes))
     found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), reference, model)
     restored = restore(found.probabilities, volumes[reference], cleaning(model.card))
     masks = {r: sitk.GetArrayFromImage(mask).astype(bool) for r, mask in restored.masks.items()}
@@ -90,7 +89,7 @@ def evaluate_case(
     scores = {r: score_region(masks[r], truth[r], (spacing[0], spacing[1], spacing[2])) for r in TUMOUR_REGIONS}
     if picture is not None:
         draw_case({s: sitk.GetArrayFromImage(i) for s, i in images.items()}, masks, truth, picture, case.name)
-    missing = tuple(s for s in Sequence if s not in images)
+    missing = tuple(s for s in MRSequence if s not in images)
     return CaseResult(case.name, scores, missing, seconds, uncertainty, brain_ml)
 
 
@@ -101,7 +100,7 @@ def evaluate(
     scheme: LabelScheme | None = None,
     say: Callable[[str], None] = lambda text: None,
     progress: Progress = silent,
-    without: Collection[Sequence] = (),
+    without: Collection[MRSequence] = (),
 ) -> dict[str, Any]:
     """Measure a network on a folder of cases, or of groups of cases.
 

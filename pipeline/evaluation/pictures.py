@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from skimage.measure import find_contours
 
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 
 Volume = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -42,7 +42,7 @@ def _outline(draw: ImageDraw.ImageDraw, mask: Mask, colour: tuple[int, int, int]
 
 
 def draw_case(
-    images: dict[Sequence, Volume], found: dict[Region, Mask], truth: dict[Region, Mask], path: Path, title: str
+    images: dict[MRSequence, Volume], found: dict[Region, Mask], truth: dict[Region, Mask], path: Path, title: str
 ) -> None:
     """Write a PNG with rows FLAIR truth, FLAIR found, T1c truth, T1c found, over four slices.
 
@@ -60,7 +60,7 @@ def draw_case(
     some = next(iter(images.values()))
     rows = [
         (images.get(s, some), s, masks, word)
-        for s in (Sequence.FLAIR, Sequence.T1C)
+        for s in (MRSequence.FLAIR, MRSequence.T1C)
         for masks, word in ((truth, "truth"), (found, "found"))
     ]
     planes = _slices(truth[Region.WT], found[Region.WT])

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from pipeline.evaluation.metrics import RegionScore, bootstrap_interval
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class CaseResult:
 
     name: str
     scores: dict[Region, RegionScore]
-    missing: tuple[Sequence, ...]
+    missing: tuple[MRSequence, ...]
     seconds: float
     uncertainty: float
     brain_ml: float

@@ -1,4 +1,4 @@
 """Learning from corrections: warm start, replay against forgetting, and a guard before anything is put to use.
 
-``runs`` imports no torch, since the plugin uses it inside Orthanc.
+``schedule`` imports no torch: it is asked before there is anything to learn.
 """

@@ -5,12 +5,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.console import Progress
+from pipeline.corrections.store import FeedbackStore
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.store import FeedbackStore
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan, make_plan, tidy
 from pipeline.finetune.supervise import run_phase
+from pipeline.names import Progress
 from pipeline.registry import CARD, ModelCard, Registry
 from pipeline.settings import ROOT, Settings, load_settings
 

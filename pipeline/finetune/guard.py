@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
-from pipeline.feedback.policy import FinetunePolicy
+from pipeline.settings.finetune import FinetunePolicy
 
 _RESAMPLES: Final = 10_000
 #: Chance of a candidate that gains nothing to pass.

@@ -8,12 +8,13 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.corrections.store import FeedbackStore
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
-from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
-from pipeline.feedback.store import FeedbackStore
-from pipeline.finetune.runs import usable
+from pipeline.finetune.schedule import usable
 from pipeline.registry import InstalledModel, ModelCard, Registry
+from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.finetune import FinetunePolicy
 
 PLAN: Final = "plan.json"
 #: Folder of the training samples below a fine-tuning's.

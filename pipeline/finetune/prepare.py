@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.corrections.record import CaseRecord
 from pipeline.evaluation.cases import find_cases
-from pipeline.feedback.record import CaseRecord
 from pipeline.finetune.plan import SAMPLES, FinetunePlan
 from pipeline.finetune.studies import sample_case, sample_of, study_of
 from pipeline.names import Region

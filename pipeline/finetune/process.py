@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import exhausted
+from pipeline.errors.resources import exhausted
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.supervise import EXHAUSTED, REFUSED, STOPPED

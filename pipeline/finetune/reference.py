@@ -13,8 +13,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pipeline.feedback.images import SUFFIXES
-from pipeline.names import Sequence
+from pipeline.corrections.images import SUFFIXES
+from pipeline.names import MRSequence
 from pipeline.training.synthesis.heads import head_paths, load_head
 from pipeline.training.synthesis.render import RenderedStudy, draw_study
 from pipeline.training.synthesis.tumour import TumourKind
@@ -71,7 +71,7 @@ def write_study(study: RenderedStudy, target: Path) -> None:
     outside.SetSpacing((_SPACING_MM,) * 3)
     distance = sitk.SignedMaurerDistanceMap(outside, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
     mask = sitk.GetArrayFromImage(distance) <= _MARGIN_MM
-    for sequence, image in zip(Sequence, study.images, strict=True):
+    for sequence, image in zip(MRSequence, study.images, strict=True):
         step = np.percentile(image[brain], 99.9) / _STEPS
         scaled = np.clip(np.round(image * mask / step), 0, 4 * _STEPS).astype(np.int16)
         _write(scaled, part / f"{target.name}_{SUFFIXES[sequence]}.nii.gz")

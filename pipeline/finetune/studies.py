@@ -7,21 +7,21 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pipeline.align import align
+from pipeline.corrections.images import write_images
+from pipeline.corrections.study import Study
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import Case, LabelScheme, find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
-from pipeline.feedback.images import write_images
-from pipeline.feedback.study import Study
 from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.inference.grids import sample_all
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import InstalledModel
 from pipeline.training.samples import Sample, tumour_sample
 from pipeline.training.synthesis.render import RenderedStudy
 from pipeline.volume import read_volume
 
-_REFERENCE = Sequence.T1C
+_REFERENCE = MRSequence.T1C
 
 
 def study_of(case: Case, model: InstalledModel) -> RenderedStudy:
@@ -79,7 +79,7 @@ def sample_case(sample_study: Path, target: Path) -> Case:
         headers, files = headers_from_files(path for path in sorted(sample_study.rglob("*.dcm")))
         chosen = identify(headers).chosen
         volumes = {sequence: read_volume(files[uid]) for sequence, uid in chosen.items()}
-        study = Study(volumes, align(volumes, Sequence.T1C), Sequence.T1C)
+        study = Study(volumes, align(volumes, MRSequence.T1C), MRSequence.T1C)
         labels = sitk.ReadImage(sample_study / "truth.nii.gz", sitk.sitkUInt8)
         moved = sitk.Resample(labels, study.grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
         values = LabelScheme.named("brats").regions(sitk.GetArrayFromImage(moved))

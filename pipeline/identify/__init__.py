@@ -10,12 +10,10 @@ from pipeline.identify.files import StudyFiles, headers_from_files, require_one_
 from pipeline.identify.header import SeriesHeader, dataset_from_orthanc_tags
 from pipeline.identify.listing import ListedInstance, headers_of_series
 from pipeline.identify.parts import SeriesPart
-from pipeline.identify.rules import IdentificationRules
 
 __all__ = [
     "Decision",
     "Exclusion",
-    "IdentificationRules",
     "ListedInstance",
     "OpenPair",
     "Rivals",

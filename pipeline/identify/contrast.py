@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pipeline.identify.facts import Facts
-from pipeline.identify.rules import IdentificationRules
 from pipeline.identify.vocabulary import NO_AGENT, STUDY_CONTRAST, first_match
 from pipeline.identify.wording import Wording, contrast_wording
+from pipeline.settings.identification import IdentificationRules
 
 LEAST_WAIT_S = 60.0  # a second T1 sooner than this after the first is hardly one after an injection
 

@@ -20,11 +20,11 @@ from pipeline.identify.exclude import MEANING, Exclusion, exclusions
 from pipeline.identify.facts import Facts, facts_of_study
 from pipeline.identify.header import SeriesHeader
 from pipeline.identify.rank import Judged, rank, what_decided, within_series
-from pipeline.identify.rules import IdentificationRules
 from pipeline.identify.score import LIKELY, MARGIN, Weighting, evidence_of, measured, only_timing, scores_of
 from pipeline.identify.sessions import require_one_patient, sessions_of
 from pipeline.identify.siblings import at_other_times
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
+from pipeline.settings.identification import IdentificationRules
 
 # objects that are no images: a study with nothing else is empty
 _NO_IMAGES = frozenset(
@@ -35,7 +35,7 @@ _NO_IMAGES = frozenset(
 def identify(
     headers: Iterable[SeriesHeader],
     rules: IdentificationRules | None = None,
-    override: Mapping[Sequence, str] | None = None,
+    override: Mapping[MRSequence, str] | None = None,
 ) -> Decision:
     """Find T1, T1 with contrast, T2 and FLAIR among the series of a study.
 
@@ -80,7 +80,7 @@ def identify(
         taken |= dict(zip(within[0].sequences, within[1], strict=True))
     verdicts = [_verdict(item, taken, named, ranked, pairs, rules) for item in judged]
     verdicts.sort(key=lambda v: (v.series_number is None, v.series_number or 0, v.series_instance_uid, str(v.part)))
-    in_order = {sequence: taken[sequence] for sequence in Sequence if sequence in taken}
+    in_order = {sequence: taken[sequence] for sequence in MRSequence if sequence in taken}
     return Decision(
         chosen={sequence: item.facts.uid for sequence, item in in_order.items()},
         verdicts=tuple(verdicts),
@@ -90,7 +90,7 @@ def identify(
         ),
         parts={sequence: item.facts.part for sequence, item in in_order.items() if item.facts.part is not None},
         rivals=_rivals(in_order, judged, pairs),
-        named=tuple(sequence for sequence in Sequence if sequence in named),
+        named=tuple(sequence for sequence in MRSequence if sequence in named),
         others=_others(ranked, taken),
         flags=_flags(in_order, left_out),
     )
@@ -100,14 +100,14 @@ Pair = tuple[OpenPair, list[Judged]]
 
 
 def _ranked(
-    judged: Iterable[Judged], named: Mapping[Sequence, Judged], open_pairs: Iterable[Pair], rules: IdentificationRules
-) -> dict[Sequence, list[Judged]]:
+    judged: Iterable[Judged], named: Mapping[MRSequence, Judged], open_pairs: Iterable[Pair], rules: IdentificationRules
+) -> dict[MRSequence, list[Judged]]:
     """The candidates of every sequence that no person named, one a series, the best first."""
     ranked = {
         sequence: [item] for pair, items in open_pairs for sequence, item in zip(pair.sequences, items, strict=True)
     }
     series_named = {item.facts.uid for item in named.values()}
-    for sequence in Sequence:
+    for sequence in MRSequence:
         if sequence not in named and sequence not in ranked:
             candidates = [one for one in judged if one.sequence is sequence and one.facts.uid not in series_named]
             if candidates:
@@ -126,8 +126,8 @@ def _best_of_series(candidates: list[Judged]) -> list[Judged]:
 
 
 def _others(
-    ranked: Mapping[Sequence, list[Judged]], taken: Mapping[Sequence, Judged]
-) -> dict[Sequence, tuple[SecondChoice, ...]]:
+    ranked: Mapping[MRSequence, list[Judged]], taken: Mapping[MRSequence, Judged]
+) -> dict[MRSequence, tuple[SecondChoice, ...]]:
     """What to fall back to where a chosen series can't be read."""
     chosen = {item.facts.uid for item in taken.values()}
     others = {
@@ -143,24 +143,24 @@ def _times(item: Judged, judged: list[Judged]) -> list[Judged]:
     return [by_key[facts.key] for facts in at_other_times(item.facts, (one.facts for one in by_key.values()))]
 
 
-def _contrast_within(taken: Mapping[Sequence, Judged], judged: list[Judged]) -> tuple[OpenPair, list[Judged]] | None:
+def _contrast_within(taken: Mapping[MRSequence, Judged], judged: list[Judged]) -> tuple[OpenPair, list[Judged]] | None:
     """One series with T1 at two times, where T1 or T1C lacks: perhaps before and after contrast; images must tell."""
-    known = taken.keys() & {Sequence.T1, Sequence.T1C}
+    known = taken.keys() & {MRSequence.T1, MRSequence.T1C}
     if len(known) != 1:
         return None
     times = _times(taken[known.pop()], judged)
     if len(times) < 2:
         return None
     reason = "one series holds the same T1 at several times, and no header tells which was taken after contrast"
-    return OpenPair((Sequence.T1, Sequence.T1C), reason), [times[0], times[-1]]
+    return OpenPair((MRSequence.T1, MRSequence.T1C), reason), [times[0], times[-1]]
 
 
-def _rivals(taken: Mapping[Sequence, Judged], judged: list[Judged], open_pairs: list[OpenPair]) -> tuple[Rivals, ...]:
+def _rivals(taken: Mapping[MRSequence, Judged], judged: list[Judged], open_pairs: list[OpenPair]) -> tuple[Rivals, ...]:
     """Where a T1 was taken several times in one series, contrast may have been given between."""
     found = []
-    if any(Sequence.T1C in pair.sequences for pair in open_pairs):
+    if any(MRSequence.T1C in pair.sequences for pair in open_pairs):
         return ()
-    for sequence in (Sequence.T1, Sequence.T1C):
+    for sequence in (MRSequence.T1, MRSequence.T1C):
         times = _times(taken[sequence], judged) if sequence in taken else []
         marked = [item for item in times if item.sequence in (sequence, None)]
         earlier, later = (marked[0].facts.part, marked[-1].facts.part) if len(marked) > 1 else (None, None)
@@ -169,7 +169,7 @@ def _rivals(taken: Mapping[Sequence, Judged], judged: list[Judged], open_pairs: 
     return tuple(found)
 
 
-def _flags(taken: Mapping[Sequence, Judged], left_out: list[Judged]) -> tuple[Flag, ...]:
+def _flags(taken: Mapping[MRSequence, Judged], left_out: list[Judged]) -> tuple[Flag, ...]:
     derived = [sequence.value for sequence, item in taken.items() if item.facts.derived]
     numbers = sorted({str(one.facts.number) for one in left_out if one.weighting and one.facts.number is not None})
     flags = []
@@ -197,7 +197,7 @@ def _open_t1(judged: list[Judged], rules: IdentificationRules) -> Pair | None:
     else:
         return None
     t1_series.sort(key=lambda item: (item.facts.moment or 0.0, item.facts.key))
-    return OpenPair((Sequence.T1, Sequence.T1C), reason), t1_series
+    return OpenPair((MRSequence.T1, MRSequence.T1C), reason), t1_series
 
 
 def _at_odds(t1_series: list[Judged], rules: IdentificationRules) -> list[Judged]:
@@ -209,29 +209,32 @@ def _at_odds(t1_series: list[Judged], rules: IdentificationRules) -> list[Judged
 def _open_t2(judged: list[Judged]) -> Pair | None:
     """Two series with long times and nothing else said: the longer TR is taken for FLAIR until images tell."""
     unnamed = [item for item in judged if item.t2_or_flair]
-    named = [item for item in judged if item.sequence in (Sequence.T2, Sequence.FLAIR) and not item.t2_or_flair]
+    named = [item for item in judged if item.sequence in (MRSequence.T2, MRSequence.FLAIR) and not item.t2_or_flair]
     if named or len(unnamed) != 2:
         return None
     unnamed.sort(key=lambda item: (item.facts.tr or 0.0, item.facts.key))
     return OpenPair(
-        (Sequence.T2, Sequence.FLAIR), "two series with long times, and no header tells which is FLAIR"
+        (MRSequence.T2, MRSequence.FLAIR), "two series with long times, and no header tells which is FLAIR"
     ), unnamed
 
 
 def _doubted(
-    ranked: Mapping[Sequence, list[Judged]], found: list[OpenPair], judged: Iterable[Judged], rules: IdentificationRules
+    ranked: Mapping[MRSequence, list[Judged]],
+    found: list[OpenPair],
+    judged: Iterable[Judged],
+    rules: IdentificationRules,
 ) -> Iterator[OpenPair]:
     """Pairs that one source alone tells apart, or of which two sources say opposite things."""
     settled = {sequence for pair in found for sequence in pair.sequences}
     best = {sequence: items[0] for sequence, items in ranked.items() if sequence not in settled}
-    if Sequence.T1 in best and Sequence.T1C in best:
+    if MRSequence.T1 in best and MRSequence.T1C in best:
         session = [item.facts for item in judged if item.facts.modality == "MR"]
-        doubt, reason = doubt_of(best[Sequence.T1].facts, best[Sequence.T1C].facts, session, rules)
-        if doubt is Doubt.STATED and best[Sequence.T1].weak_mark:
+        doubt, reason = doubt_of(best[MRSequence.T1].facts, best[MRSequence.T1C].facts, session, rules)
+        if doubt is Doubt.STATED and best[MRSequence.T1].weak_mark:
             doubt = Doubt.OPEN  # one of several without a mark
         if doubt is not Doubt.NONE:
-            yield OpenPair((Sequence.T1, Sequence.T1C), reason, doubt is Doubt.STATED)
-    pair = (Sequence.T2, Sequence.FLAIR)
+            yield OpenPair((MRSequence.T1, MRSequence.T1C), reason, doubt is Doubt.STATED)
+    pair = (MRSequence.T2, MRSequence.FLAIR)
     if all(sequence in best and not measured(best[sequence].facts) for sequence in pair):
         yield OpenPair(pair, "T2 and FLAIR by their descriptions alone", stated=True)
 
@@ -244,7 +247,7 @@ def _require_mr(study: list[Facts]) -> None:
         raise GlioLoopError("NO_MR", f"Modalities: {modalities}.")
 
 
-def _named(judged: list[Judged], override: Mapping[Sequence, str]) -> dict[Sequence, Judged]:
+def _named(judged: list[Judged], override: Mapping[MRSequence, str]) -> dict[MRSequence, Judged]:
     """What overrides name; of a series with several parts the one that suits the sequence best."""
     named = {}
     for sequence, key in override.items():
@@ -350,11 +353,11 @@ def _with_sequence(item: Judged, contrast: ContrastEvidence | None, blanket: boo
     if item.weighting is None or contrast is None:
         return item
     if item.weighting is not Weighting.T1:
-        sequence = Sequence.T2 if item.weighting is Weighting.T2 else Sequence.FLAIR
+        sequence = MRSequence.T2 if item.weighting is Weighting.T2 else MRSequence.FLAIR
         enhanced = contrast.contrast is Contrast.ENHANCED
         told = enhanced and not contrast.by_time and not (contrast.by_agent and blanket)
         return replace(item, sequence=sequence, told_enhanced=told, after_injection=enhanced)
-    sequences = {Contrast.NATIVE: Sequence.T1, Contrast.ENHANCED: Sequence.T1C}
+    sequences = {Contrast.NATIVE: MRSequence.T1, Contrast.ENHANCED: MRSequence.T1C}
     return replace(
         item,
         reasons=(*item.reasons, f"contrast {contrast.contrast}: {contrast.reason}"),
@@ -366,9 +369,9 @@ def _with_sequence(item: Judged, contrast: ContrastEvidence | None, blanket: boo
 
 def _verdict(
     item: Judged,
-    chosen: Mapping[Sequence, Judged],
-    named: Mapping[Sequence, Judged],
-    ranked: Mapping[Sequence, list[Judged]],
+    chosen: Mapping[MRSequence, Judged],
+    named: Mapping[MRSequence, Judged],
+    ranked: Mapping[MRSequence, list[Judged]],
     pairs: Iterable[OpenPair],
     rules: IdentificationRules,
 ) -> SeriesVerdict:

@@ -7,14 +7,14 @@ from typing import Any, Literal
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.identify.exclude import Exclusion
 from pipeline.identify.parts import SeriesPart
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 
 #: Where one of these lacks, the series taken for the other is it if the header was misread.
 _LOOKALIKE = {
-    Sequence.T1: Sequence.T1C,
-    Sequence.T1C: Sequence.T1,
-    Sequence.T2: Sequence.FLAIR,
-    Sequence.FLAIR: Sequence.T2,
+    MRSequence.T1: MRSequence.T1C,
+    MRSequence.T1C: MRSequence.T1,
+    MRSequence.T2: MRSequence.FLAIR,
+    MRSequence.FLAIR: MRSequence.T2,
 }
 
 VerdictName = Literal["chosen", "candidate", "excluded", "unmatched"]
@@ -50,7 +50,7 @@ class SeriesVerdict:
     series_number: int | None
     description: str
     verdict: VerdictName
-    sequence: Sequence | None
+    sequence: MRSequence | None
     score: float
     scores: dict[str, float]
     reasons: tuple[str, ...]
@@ -82,7 +82,7 @@ class SeriesVerdict:
             series_number=stored["series_number"],
             description=stored["description"],
             verdict=stored["verdict"],
-            sequence=None if stored["sequence"] is None else Sequence(stored["sequence"]),
+            sequence=None if stored["sequence"] is None else MRSequence(stored["sequence"]),
             score=stored["score"],
             scores=dict(stored["scores"]),
             reasons=tuple(stored["reasons"]),
@@ -109,7 +109,7 @@ class OpenPair:
         Whether the headers are taken at their word where the images say nothing.
     """
 
-    sequences: tuple[Sequence, Sequence]
+    sequences: tuple[MRSequence, MRSequence]
     reason: str
     stated: bool = False
 
@@ -126,7 +126,7 @@ class Rivals:
         The parts.
     """
 
-    sequence: Sequence
+    sequence: MRSequence
     earlier: SeriesPart
     later: SeriesPart
 
@@ -142,7 +142,7 @@ class Rivals:
     def from_json(stored: Mapping[str, Any]) -> "Rivals":
         """Inverse of :meth:`as_json`."""
         earlier, later = SeriesPart.from_json(stored["earlier"]), SeriesPart.from_json(stored["later"])
-        return Rivals(Sequence(stored["sequence"]), earlier, later)
+        return Rivals(MRSequence(stored["sequence"]), earlier, later)
 
 
 @dataclass(frozen=True)
@@ -189,20 +189,20 @@ class Decision:
         Parts between which the images have still to choose; the later is chosen until then.
     """
 
-    chosen: dict[Sequence, str]
+    chosen: dict[MRSequence, str]
     verdicts: tuple[SeriesVerdict, ...] = field(default_factory=tuple)
     open: tuple[OpenPair, ...] = ()
-    unsure: tuple[Sequence, ...] = ()
-    parts: dict[Sequence, SeriesPart] = field(default_factory=dict)
+    unsure: tuple[MRSequence, ...] = ()
+    parts: dict[MRSequence, SeriesPart] = field(default_factory=dict)
     rivals: tuple[Rivals, ...] = ()
-    named: tuple[Sequence, ...] = ()
-    others: dict[Sequence, tuple[SecondChoice, ...]] = field(default_factory=dict)
+    named: tuple[MRSequence, ...] = ()
+    others: dict[MRSequence, tuple[SecondChoice, ...]] = field(default_factory=dict)
     flags: tuple[Flag, ...] = ()
 
     @property
-    def missing(self) -> tuple[Sequence, ...]:
+    def missing(self) -> tuple[MRSequence, ...]:
         """Sequences for which no series was found."""
-        return tuple(sequence for sequence in Sequence if sequence not in self.chosen)
+        return tuple(sequence for sequence in MRSequence if sequence not in self.chosen)
 
     def as_json(self) -> dict[str, Any]:
         """The decision as jobs store it and REST shows it."""
@@ -227,22 +227,22 @@ class Decision:
         """Inverse of :meth:`as_json`."""
         # jobs queued by earlier versions lack what came later
         return Decision(
-            chosen={Sequence(name): uid for name, uid in stored["chosen"].items()},
+            chosen={MRSequence(name): uid for name, uid in stored["chosen"].items()},
             verdicts=tuple(SeriesVerdict.from_json(item) for item in stored["series"]),
             open=tuple(
                 OpenPair(
-                    (Sequence(pair["sequences"][0]), Sequence(pair["sequences"][1])),
+                    (MRSequence(pair["sequences"][0]), MRSequence(pair["sequences"][1])),
                     pair["reason"],
                     pair.get("stated", False),
                 )
                 for pair in stored.get("open", ())
             ),
-            unsure=tuple(Sequence(name) for name in stored.get("unsure", ())),
-            parts={Sequence(name): SeriesPart.from_json(part) for name, part in stored.get("parts", {}).items()},
+            unsure=tuple(MRSequence(name) for name in stored.get("unsure", ())),
+            parts={MRSequence(name): SeriesPart.from_json(part) for name, part in stored.get("parts", {}).items()},
             rivals=tuple(Rivals.from_json(one) for one in stored.get("rivals", ())),
-            named=tuple(Sequence(name) for name in stored.get("named", ())),
+            named=tuple(MRSequence(name) for name in stored.get("named", ())),
             others={
-                Sequence(name): tuple(SecondChoice.from_json(one) for one in choices)
+                MRSequence(name): tuple(SecondChoice.from_json(one) for one in choices)
                 for name, choices in stored.get("others", {}).items()
             },
             flags=tuple(Flag(one["code"], one["detail"]) for one in stored.get("flags", ())),
@@ -271,7 +271,7 @@ class Decision:
         )
         return decided._told({rivals.sequence: reason})
 
-    def fallen_back(self, sequence: Sequence, choice: SecondChoice, damage: str) -> "Decision":
+    def fallen_back(self, sequence: MRSequence, choice: SecondChoice, damage: str) -> "Decision":
         """The decision after the chosen series of a sequence could not be read and another stands in for it."""
         before, part = self.chosen[sequence], self.parts.get(sequence)
         verdicts = tuple(
@@ -297,7 +297,7 @@ class Decision:
         number = next((one for one in numbers if one is not None), None)
         return "another series" if number is None else f"series {number}"
 
-    def _told(self, reasons: Mapping[Sequence, str]) -> "Decision":
+    def _told(self, reasons: Mapping[MRSequence, str]) -> "Decision":
         """With verdicts that say what is chosen now, and why."""
         taken = {(uid, self.parts.get(sequence)): sequence for sequence, uid in self.chosen.items()}
         verdicts = tuple(self._restated(one, taken, reasons) for one in self.verdicts)
@@ -306,8 +306,8 @@ class Decision:
     @staticmethod
     def _restated(
         verdict: SeriesVerdict,
-        taken: Mapping[tuple[str, SeriesPart | None], Sequence],
-        reasons: Mapping[Sequence, str],
+        taken: Mapping[tuple[str, SeriesPart | None], MRSequence],
+        reasons: Mapping[MRSequence, str],
     ) -> SeriesVerdict:
         sequence = taken.get((verdict.series_instance_uid, verdict.part))
         if sequence is None:
@@ -320,7 +320,7 @@ class Decision:
         """``SERIES_SPLIT`` for every sequence that stands in a series of several images at each position."""
         return tuple(Flag("SERIES_SPLIT", self._split(sequence, part)) for sequence, part in self.parts.items())
 
-    def _split(self, sequence: Sequence, part: SeriesPart) -> str:
+    def _split(self, sequence: MRSequence, part: SeriesPart) -> str:
         siblings = [one for one in self.verdicts if one.series_instance_uid == self.chosen[sequence]]
         number = next((one.series_number for one in siblings if one.series_number is not None), None)
         why = next((one.reasons[-1] for one in siblings if one.part == part and one.reasons), "")
@@ -328,7 +328,7 @@ class Decision:
         where = "" if number is None else f" in series {number}"
         return f"{sequence.value}: {part} taken{where} ({why}), not {others}"
 
-    def suffices(self, may_lack: Collection[Sequence] = ()) -> bool:
+    def suffices(self, may_lack: Collection[MRSequence] = ()) -> bool:
         """Whether the study can be done: all four sequences, or all but one that may lack.
 
         Parameters
@@ -341,7 +341,7 @@ class Decision:
         lacking = self.missing[0]
         return len(self.missing) == 1 and lacking in may_lack and _LOOKALIKE[lacking] not in self.unsure
 
-    def require(self, may_lack: Collection[Sequence] = ()) -> tuple[Flag, ...]:
+    def require(self, may_lack: Collection[MRSequence] = ()) -> tuple[Flag, ...]:
         """Refuse a study that cannot be done.
 
         Parameters

@@ -10,7 +10,7 @@ from typing import Any
 import pydicom.multival
 from pydicom.dataset import Dataset
 
-from pipeline.exhaustion import raise_if_exhausted
+from pipeline.errors.resources import raise_if_exhausted
 from pipeline.identify.header import SeriesHeader
 from pipeline.identify.parts import SeriesPart, vendor_image_type
 from pipeline.identify.times import acquired, on_day

@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import place_of, raise_if_exhausted
+from pipeline.errors.resources import place_of, raise_if_exhausted
 from pipeline.identify.header import SeriesHeader
 from pipeline.identify.listing import ListedInstance, headers_of_series
 from pipeline.identify.parts import number_of, triple_of

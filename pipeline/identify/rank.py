@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from pipeline.identify.exclude import Exclusion
 from pipeline.identify.facts import Facts
-from pipeline.identify.rules import IdentificationRules
 from pipeline.identify.score import CERTAIN, Weighting
 from pipeline.identify.siblings import standing
 from pipeline.identify.vocabulary import BLACK_BLOOD, SINGLE_SHOT, first_match
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
+from pipeline.settings.identification import IdentificationRules
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Judged:
     reasons: tuple[str, ...]
     excluded: tuple[Exclusion, ...] = ()
     weighting: Weighting | None = None
-    sequence: Sequence | None = None
+    sequence: MRSequence | None = None
     sure: bool = True
     weak_mark: bool = False
     t2_or_flair: bool = False

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.identify.facts import Facts
-from pipeline.identify.rules import IdentificationRules
 from pipeline.identify.vocabulary import FLAIR, SINGLE_SHOT, T1, T2, first_match
+from pipeline.settings.identification import IdentificationRules
 
 
 class Weighting(StrEnum):

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.inference.grids import Array, Sampled
-from pipeline.names import Region, Sequence
+from pipeline.names import MRSequence, Region
 from pipeline.registry import ModelCard
 from pipeline.volume.validity import Mask
 
@@ -34,7 +34,7 @@ class Gap:
         Part of it that was not imaged, 0-1.
     """
 
-    sequence: Sequence
+    sequence: MRSequence
     of: str
     share: float
 
@@ -42,7 +42,7 @@ class Gap:
         return f"{self.sequence.value} does not show {self.share:.0%} of the {self.of}"
 
 
-def gaps(seen: Sampled, order: Collection[Sequence], region: Mask, of: str, least_voxels: int = 0) -> list[Gap]:
+def gaps(seen: Sampled, order: Collection[MRSequence], region: Mask, of: str, least_voxels: int = 0) -> list[Gap]:
     """Parts of a region that some sequences show and others do not.
 
     Parameters
@@ -80,7 +80,7 @@ def without_rim(mask: Mask) -> Mask:
     return np.asarray(ndimage.binary_erosion(mask, iterations=_RIM))
 
 
-def to_leave_out(found: Collection[Gap], may_lack: Collection[Sequence]) -> set[Sequence]:
+def to_leave_out(found: Collection[Gap], may_lack: Collection[MRSequence]) -> set[MRSequence]:
     """Sequences that show too little to be used.
 
     Parameters
@@ -103,11 +103,11 @@ def to_leave_out(found: Collection[Gap], may_lack: Collection[Sequence]) -> set[
     return left_out
 
 
-def flags(found: Collection[Gap], left_out: Collection[Sequence]) -> tuple[Flag, ...]:
+def flags(found: Collection[Gap], left_out: Collection[MRSequence]) -> tuple[Flag, ...]:
     """Flags for gaps; ``left_out`` names the sequences that were not used for theirs."""
     if not found:
         return ()
-    by_sequence: dict[Sequence, list[Gap]] = {}
+    by_sequence: dict[MRSequence, list[Gap]] = {}
     for gap in found:
         by_sequence.setdefault(gap.sequence, []).append(gap)
     told = [

@@ -19,7 +19,7 @@ from pipeline.inference.normalise import normalise_brain, normalise_head
 from pipeline.inference.session import Average, activate, load_network
 from pipeline.inference.suspicion import suspicious_signal
 from pipeline.inference.windows import predict
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import BrainStage, InputGrid, InstalledModel, ModelCard
 from pipeline.volume.records import SourceVolume
 
@@ -87,12 +87,12 @@ class _Brain:
 
 
 def delineate(
-    volumes: Mapping[Sequence, SourceVolume],
-    alignments: Mapping[Sequence, Alignment],
-    reference: Sequence,
+    volumes: Mapping[MRSequence, SourceVolume],
+    alignments: Mapping[MRSequence, Alignment],
+    reference: MRSequence,
     model: InstalledModel,
     progress: Progress = lambda fraction: None,
-    may_lack: Collection[Sequence] = (),
+    may_lack: Collection[MRSequence] = (),
 ) -> Delineation:
     """Find brain and tumour.
 
@@ -173,9 +173,9 @@ def _channels(images: Array, network: Average, card: ModelCard, progress: Progre
 
 def _beyond(
     brain: _Brain,
-    volumes: Mapping[Sequence, SourceVolume],
-    alignments: Mapping[Sequence, Alignment],
-    reference: Sequence,
+    volumes: Mapping[MRSequence, SourceVolume],
+    alignments: Mapping[MRSequence, Alignment],
+    reference: MRSequence,
     model: InstalledModel,
     stage: BrainStage,
 ) -> list[Gap]:
@@ -194,9 +194,9 @@ def _beyond(
 
 
 def _find_brain(
-    volumes: Mapping[Sequence, SourceVolume],
-    alignments: Mapping[Sequence, Alignment],
-    reference: Sequence,
+    volumes: Mapping[MRSequence, SourceVolume],
+    alignments: Mapping[MRSequence, Alignment],
+    reference: MRSequence,
     field: Box,
     model: InstalledModel,
     stage: BrainStage,

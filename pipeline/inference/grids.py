@@ -9,7 +9,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pipeline.align import Alignment
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.registry import InputGrid
 from pipeline.volume.records import SourceVolume
 from pipeline.volume.validity import Mask, darkest
@@ -99,15 +99,15 @@ class Sampled:
         """Grey values as in the files, 0 where not imaged."""
         return np.where(self.valid, self.images + self.darkest, np.float32(0))
 
-    def without(self, sequences: Collection[Sequence], order: Listing[Sequence]) -> "Sampled":
+    def without(self, sequences: Collection[MRSequence], order: Listing[MRSequence]) -> "Sampled":
         """Return the same as if some sequences were not there."""
         kept = np.array([one not in sequences for one in order])[:, None, None, None]
         return self if kept.all() else replace(self, images=self.images * kept, valid=self.valid & kept)
 
 
 def sample_all(
-    volumes: Mapping[Sequence, SourceVolume],
-    alignments: Mapping[Sequence, Alignment],
+    volumes: Mapping[MRSequence, SourceVolume],
+    alignments: Mapping[MRSequence, Alignment],
     spec: InputGrid,
     grid: sitk.Image,
 ) -> Sampled:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from scipy import ndimage, optimize
 
 from pipeline.inference.grids import Array, Sampled
-from pipeline.names import Region, Sequence
+from pipeline.names import MRSequence, Region
 from pipeline.registry import ModelCard
 from pipeline.volume.validity import Mask
 
@@ -58,7 +58,7 @@ def suspicious_signal(
 ) -> sitk.Image | None:
     """A look apart from the network, at the FLAIR or else the T2."""
     order = card.grid.order
-    there = [k for one in (Sequence.FLAIR, Sequence.T2) if one in order and seen.valid[k := order.index(one)].any()]
+    there = [k for one in (MRSequence.FLAIR, MRSequence.T2) if one in order and seen.valid[k := order.index(one)].any()]
     if Region.BRAIN not in regions or not there:
         return None
     brain = (regions[Region.BRAIN] >= card.threshold(Region.BRAIN)) | (regions[Region.WT] >= card.threshold(Region.WT))

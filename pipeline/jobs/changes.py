@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, delete, insert, select, update
 
-from pipeline.archive import Archive
-from pipeline.database import CURSOR, LOOKS
+from pipeline.archive.protocol import Archive
+from pipeline.database.tables import CURSOR, LOOKS
 
 _LOG: Final = "orthanc"
 _PAGE: Final = 1000

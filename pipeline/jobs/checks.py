@@ -11,8 +11,10 @@ from dbos import EnqueueOptions, WorkflowStatus
 from prometheus_client import CollectorRegistry, Gauge
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.case.identity import fresh_nonce
 from pipeline.errors import GlioLoopError
-from pipeline.jobs import CHECK_QUEUE, CHECK_WORKFLOW, JobQueue, fresh_nonce
+from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.queues import CHECK_QUEUE, CHECK_WORKFLOW
 
 _ENDED: Final = ("SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _OPEN: Final = ("ENQUEUED", "PENDING")

@@ -1,7 +1,6 @@
 """Fine-tunings in the queue: asked for, listed, cancelled. No torch and no numpy here."""
 
 import hashlib
-from collections.abc import Sequence as Ordered
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,10 +8,8 @@ from dbos import EnqueueOptions, WorkflowStatus
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.policy import FinetunePolicy
-from pipeline.feedback.record import CaseRecord
-from pipeline.feedback.store import FeedbackStore
-from pipeline.jobs import FINETUNE_WORKFLOW, TRAINING_QUEUE, JobQueue
+from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.queues import FINETUNE_WORKFLOW, TRAINING_QUEUE
 from pipeline.names import JobState
 
 RUN_ID: Final = r"finetune-[0-9a-f]{12}"
@@ -129,21 +126,3 @@ def run_view(status: WorkflowStatus) -> dict[str, Any]:
 
 def _time(epoch_ms: int | None) -> str | None:
     return None if epoch_ms is None else datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")
-
-
-def usable(policy: FinetunePolicy, store: FeedbackStore) -> list[CaseRecord]:
-    """Cases that may be learnt from or judged by: the newest version of each study, oldest first."""
-    return [case for case in store.newest() if case.trusted or policy.learn_from == "all"]
-
-
-def due(policy: FinetunePolicy, store: FeedbackStore, runs: Ordered[dict[str, Any]]) -> bool:
-    """Whether enough new corrections came since the last fine-tuning was queued."""
-    if not policy.after_corrections or any(run["state"] in ("queued", "running") for run in runs):
-        return False
-    since = datetime.fromisoformat(runs[0]["created"]) if runs else None
-    new = [
-        case
-        for case in usable(policy, store)
-        if case.kind == "corrected" and (since is None or datetime.fromisoformat(case.received) > since)
-    ]
-    return len(new) >= policy.after_corrections

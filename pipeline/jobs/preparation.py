@@ -4,7 +4,6 @@ The plugin (a REST call) and the worker (a stable study) both come through :func
 they can't decide differently.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -12,7 +11,10 @@ from typing import Any
 
 from pydicom import Dataset
 
-from pipeline.archive import Archive
+from pipeline.archive.protocol import Archive
+from pipeline.archive.study import Study
+from pipeline.case.identity import content_of, fresh_nonce, job_id
+from pipeline.case.lacking import may_lack_of
 from pipeline.errors import GlioLoopError
 from pipeline.identify import (
     Decision,
@@ -23,42 +25,10 @@ from pipeline.identify import (
     identify,
 )
 from pipeline.identify.parts import number_of, triple_of
-from pipeline.jobs import JobRequest, ProcessOptions, content_of, fresh_nonce, job_id
-from pipeline.names import TEST_PATIENT_ID, Sequence
+from pipeline.jobs.request import JobRequest, ProcessOptions
+from pipeline.names import MRSequence
 from pipeline.registry import ModelCard
 from pipeline.settings import Settings
-
-_ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
-_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
-_MAX_UID = 64
-
-
-@dataclass(frozen=True)
-class Study:
-    """A study as the archive lists it.
-
-    Attributes
-    ----------
-    orthanc_id, study_instance_uid
-        Its two names.
-    stable
-        Whether the archive has seen nothing new for it during its stable age.
-    series
-        Orthanc's records of the series, by Orthanc id.
-    patient_id
-        PatientID.
-    """
-
-    orthanc_id: str
-    study_instance_uid: str
-    stable: bool
-    series: dict[str, dict[str, Any]]
-    patient_id: str = ""
-
-    @property
-    def is_test(self) -> bool:
-        """Whether this is the node's own test study: it is sent to nobody, and nothing is learnt from it."""
-        return self.patient_id == TEST_PATIENT_ID
 
 
 @dataclass(frozen=True)
@@ -80,48 +50,7 @@ class Prepared:
     decision: Decision
 
 
-def find_study(archive: Archive, study: str) -> Study:
-    """Look a study up.
-
-    Parameters
-    ----------
-    archive
-        Where to look.
-    study
-        Orthanc id or StudyInstanceUID; anything else is refused before it reaches a path.
-
-    Raises
-    ------
-    GlioLoopError
-        STUDY_UNKNOWN; STUDY_AMBIGUOUS where the UID names the studies of several patients.
-    """
-    orthanc_id = study if _ORTHANC_ID.fullmatch(study) else _lookup(archive, study)
-    record = archive.get(f"/studies/{orthanc_id}") if orthanc_id else None
-    if record is None:
-        raise GlioLoopError("STUDY_UNKNOWN", study[:_MAX_UID])
-    series = archive.get(f"/studies/{orthanc_id}/series")
-    if series is None:
-        raise GlioLoopError("STUDY_UNKNOWN", study[:_MAX_UID])
-    return Study(
-        orthanc_id=record["ID"],
-        study_instance_uid=record["MainDicomTags"]["StudyInstanceUID"],
-        stable=bool(record["IsStable"]),
-        series={one["ID"]: one for one in series},
-        patient_id=record.get("PatientMainDicomTags", {}).get("PatientID", ""),
-    )
-
-
-def _lookup(archive: Archive, uid: str) -> str | None:
-    if len(uid) > _MAX_UID or not _UID.fullmatch(uid):
-        return None
-    found = archive.post("/tools/lookup", uid) or []
-    studies = sorted(str(one["ID"]) for one in found if one["Type"] == "Study")
-    if len(studies) > 1:
-        raise GlioLoopError("STUDY_AMBIGUOUS", ", ".join(studies), {"studies": studies})
-    return studies[0] if studies else None
-
-
-def decide(archive: Archive, study: Study, settings: Settings, override: Mapping[Sequence, str]) -> Decision:
+def decide(archive: Archive, study: Study, settings: Settings, override: Mapping[MRSequence, str]) -> Decision:
     """Identify the four sequences of a study.
 
     Raises
@@ -217,18 +146,13 @@ def prepare(
         {
             "series": {sequence.value: uid for sequence, uid in decision.chosen.items()},
             "destinations": sorted(options.destinations) if options.destinations is not None else None,
-            **({"reference": settings.reference.value} if settings.reference is not Sequence.T1C else {}),
+            **({"reference": settings.reference.value} if settings.reference is not MRSequence.T1C else {}),
             # Done without a sequence is another job than refused for want of it, of the same three series.
             **({"lacking": [one.value for one in decision.missing]} if suffices and decision.missing else {}),
         },
         fresh_nonce() if options.force else "",
     )
     return Prepared(identity, request, decision)
-
-
-def may_lack_of(settings: Settings, card: ModelCard) -> tuple[Sequence, ...]:
-    """Sequences of which one may lack: those that the site allows and that the network was measured without."""
-    return tuple(sequence for sequence in settings.may_lack if sequence in card.may_lack)
 
 
 def refused(study: Study, error: GlioLoopError, model: str, origin: str) -> tuple[str, JobRequest]:

@@ -4,9 +4,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import httpx
-
-from pipeline.archive import KEPT_SECONDS, trust
+from pipeline.archive.client import trust
+from pipeline.archive.connection import Failed, connect
 from pipeline.errors import GlioLoopError
 from pipeline.node.configuration import LOOPBACK, read_commented_json
 from pipeline.settings import Settings, load_settings
@@ -30,13 +29,12 @@ class RunningNode:
         settings = load_settings(read_commented_json(base).get("GlioLoop", {}))
         if not settings.orthanc_url:
             settings = _local(settings)
-        self._client = httpx.Client(
-            base_url=settings.orthanc_url,
-            auth=(settings.orthanc_user, settings.orthanc_password.get_secret_value()),
-            timeout=settings.http_timeout_seconds,
-            trust_env=False,
-            verify=trust(settings),
-            limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
+        self._client = connect(
+            settings.orthanc_url,
+            settings.orthanc_user,
+            settings.orthanc_password.get_secret_value(),
+            settings.http_timeout_seconds,
+            trust(settings),
         )
 
     def __enter__(self) -> "RunningNode":
@@ -59,7 +57,7 @@ class RunningNode:
         try:
             response = self._client.request(method, "/glioloop/check", json=body)
             found: dict[str, Any] = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (Failed, ValueError) as error:
             raise GlioLoopError("ORTHANC_UNREACHABLE", f"{self._client.base_url}: {type(error).__name__}") from error
         if not response.is_success:
             raise GlioLoopError(found.get("code", "INTERNAL"), found.get("detail", f"HTTP {response.status_code}"))

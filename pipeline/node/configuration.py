@@ -13,8 +13,8 @@ from pydantic.alias_generators import to_pascal
 
 from pipeline.errors import GlioLoopError
 from pipeline.node.installation import DICOMWEB_PLUGIN, PYTHON_PLUGIN, SERVE_FOLDERS_PLUGIN, orthanc_plugin
+from pipeline.node.viewer import serve_folders_configuration
 from pipeline.settings import ROOT, Settings, load_settings
-from pipeline.viewer.ohif import serve_folders_configuration
 
 #: The product's default configuration; every key that differs from Orthanc's own default is explained there.
 NODE_CONFIGURATION = ROOT / "orthanc.json"
@@ -197,7 +197,7 @@ def write_workstation_configuration(
     """Write the configuration folder of a workstation: an Orthanc with DICOMweb and no script.
 
     Parameters and errors are those of :func:`write_configuration`; ``viewer`` is the folder of the OHIF
-    viewer that it serves (:mod:`pipeline.viewer.ohif`).
+    viewer that it serves (:mod:`pipeline.node.viewer`).
     """
     content = read_commented_json(WORKSTATION_CONFIGURATION)
     plugins = [orthanc_plugin(DICOMWEB_PLUGIN)]

@@ -11,7 +11,7 @@ from pipeline.node.configuration import (
     write_configuration,
     write_workstation_configuration,
 )
-from pipeline.viewer.ohif import viewer_template
+from pipeline.node.viewer import viewer_template
 
 WORKSTATION: Final = "workstation"
 #: AE title of who sends studies to the node.

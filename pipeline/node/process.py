@@ -5,11 +5,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import TracebackType
 
-import httpx
-
-from pipeline.archive import KEPT_SECONDS
+from pipeline.archive.connection import Connection, Unreachable, connect
 from pipeline.errors import GlioLoopError
 from pipeline.node.configuration import NodeConfiguration
 from pipeline.node.installation import orthanc_executable
@@ -94,15 +93,9 @@ class OrthancProcess:
         """Root of its REST API."""
         return self.configuration.url
 
-    def client(self, timeout_seconds: float = 30) -> httpx.Client:
+    def client(self, timeout_seconds: float = 30) -> Connection:
         """Return an HTTP client with this Orthanc as its base and its credentials."""
-        return httpx.Client(
-            base_url=self.url,
-            auth=(self.configuration.user, self.configuration.password),
-            timeout=timeout_seconds,
-            trust_env=False,
-            limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
-        )
+        return connect(self.url, self.configuration.user, self.configuration.password, timeout_seconds)
 
     def stop(self, grace_seconds: float = 60) -> int | None:
         """End Orthanc with SIGTERM, with SIGKILL after the grace time; return its exit status."""
@@ -151,12 +144,12 @@ class OrthancProcess:
                     raise GlioLoopError("NODE_NOT_STARTED", f"Orthanc ended at once; its log says: {self._log_tail()}")
                 try:
                     answer = client.get("/system")
-                except httpx.TransportError:
+                except Unreachable:
                     answer = None
-                if answer is not None and answer.status_code == httpx.codes.OK:
+                if answer is not None and answer.status_code == HTTPStatus.OK:
                     if answer.json().get("DicomAet") == self.configuration.aet:
                         return
-                elif answer is not None and answer.status_code == httpx.codes.UNAUTHORIZED:
+                elif answer is not None and answer.status_code == HTTPStatus.UNAUTHORIZED:
                     raise GlioLoopError("NODE_NOT_STARTED", f"another server already answers at {self.url}")
                 time.sleep(0.05)
         raise GlioLoopError("NODE_NOT_STARTED", f"no answer after {timeout_seconds:g} s; log: {self._log_tail()}")

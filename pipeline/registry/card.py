@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -69,7 +69,7 @@ class InputGrid(_Record):
         that is not air; ``nonzero``: over voxels that are not zero; ``none``.
     """
 
-    order: Annotated[tuple[Sequence, ...], Field(min_length=1, max_length=4)]
+    order: Annotated[tuple[MRSequence, ...], Field(min_length=1, max_length=4)]
     spacing_mm: Spacing
     orientation: Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")] = "LPS"
     window: Size
@@ -246,7 +246,7 @@ class ModelCard(_Record):
     mirror: bool = False
     postprocessing: Postprocessing = Postprocessing()
     uncertainty_limit: Annotated[float, Field(gt=0, le=1)] = 1.0
-    may_lack: tuple[Sequence, ...] = ()
+    may_lack: tuple[MRSequence, ...] = ()
     training: tuple[TrainingSource, ...] = ()
     metrics: tuple[Metric, ...] = ()
     lineage: Lineage | None = None

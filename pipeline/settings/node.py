@@ -10,60 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.alias_generators import to_pascal
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
-from pipeline.identify import IdentificationRules
-from pipeline.names import ROI_NAMES, Region, Sequence
+from pipeline.names import ROI_NAMES, MRSequence, Region
+from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.destinations import Destination, ObjectKind
+from pipeline.settings.finetune import FinetunePolicy
+from pipeline.settings.identification import IdentificationRules
+from pipeline.settings.retention import Retention
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 #: The plugin hands its section of orthanc.json to the worker in this variable.
 SECTION_VARIABLE = "GLIOLOOP_SECTION"
-
-ObjectKind = Literal["rtstruct", "seg", "sr", "preview"]
-ForwardKind = Literal["rtstruct", "seg", "sr", "preview", "reference", "inputs"]
-
-
-class Destination(BaseModel):
-    """One place results go to.
-
-    Attributes
-    ----------
-    modality
-        Name in Orthanc's ``DicomModalities``.
-    send
-        Which objects: any of the results, ``reference`` (images of the reference series),
-        ``inputs`` (images of all four series).
-    """
-
-    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
-
-    modality: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
-    send: tuple[ForwardKind, ...] = ("rtstruct", "seg", "sr", "preview")
-
-
-class Retention(BaseModel):
-    """What is kept of ended jobs, and for how long; 0 keeps without end.
-
-    Attributes
-    ----------
-    job_days
-        Ended jobs, with their pictures, logs and working files.
-    job_gigabytes
-        Working files of all jobs together; those of the jobs that ended first go, the jobs stay listed.
-    look_days
-        The queue's own record of looks at studies and corrections.
-    """
-
-    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
-
-    job_days: float = Field(default=730, ge=0)
-    job_gigabytes: float = Field(default=50, ge=0)
-    look_days: float = Field(default=30, ge=0)
 
 
 class Settings(BaseSettings):
@@ -132,8 +94,8 @@ class Settings(BaseSettings):
         description="How often the node checks itself on its sample study (`glioloop check`); 0: only when asked.",
     )
 
-    reference: Sequence = Field(default=Sequence.T1C, description="Sequence whose slices carry the contours.")
-    may_lack: tuple[Sequence, ...] = Field(
+    reference: MRSequence = Field(default=MRSequence.T1C, description="Sequence whose slices carry the contours.")
+    may_lack: tuple[MRSequence, ...] = Field(
         default=(),
         description="Of these sequences one may lack, where the network's card allows it, too; never the reference.",
     )
@@ -161,7 +123,7 @@ class Settings(BaseSettings):
 
     @field_validator("may_lack")
     @classmethod
-    def _not_the_reference(cls, value: tuple[Sequence, ...], info: ValidationInfo) -> tuple[Sequence, ...]:
+    def _not_the_reference(cls, value: tuple[MRSequence, ...], info: ValidationInfo) -> tuple[MRSequence, ...]:
         if info.data.get("reference") in value:
             raise ValueError("the reference, whose slices carry the contours, cannot lack")
         return value

@@ -1,0 +1,1 @@
+"""Training networks on rendered and real studies; torch lives here."""

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from pipeline.evaluation.cases import Case, LabelScheme, find_cases
 from pipeline.inference.grids import sample
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 
 STORED_MM: Final = 1.5
 """Voxels of a case in memory: finer than a network's grid, so that turning and scaling loses little."""
@@ -122,7 +122,7 @@ def fields_of(case: Case) -> npt.NDArray[np.float16]:
     grid = _grid(labels)
     identity = sitk.Transform(3, sitk.sitkIdentity)
     empty = np.zeros(grid.GetSize()[::-1], np.float32)
-    stack = [sample(images[s], identity, grid) if s in images else empty for s in Sequence]
+    stack = [sample(images[s], identity, grid) if s in images else empty for s in MRSequence]
     truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))
     regions = []
     for region in truth:
@@ -144,7 +144,7 @@ def _grid(labels: sitk.Image) -> sitk.Image:
     return grid
 
 
-def _read_brain(images: dict[Sequence, sitk.Image], grid: sitk.Image) -> npt.NDArray[np.bool_]:
+def _read_brain(images: dict[MRSequence, sitk.Image], grid: sitk.Image) -> npt.NDArray[np.bool_]:
     seen = np.any([sitk.GetArrayViewFromImage(image) > 0 for image in images.values()], axis=0)
     mask = sitk.GetImageFromArray(ndimage.binary_fill_holes(seen).astype(np.uint8))
     mask.CopyInformation(next(iter(images.values())))

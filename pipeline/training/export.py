@@ -11,7 +11,7 @@ import onnxruntime as ort
 import torch
 
 from pipeline.errors import GlioLoopError
-from pipeline.names import Region, Sequence
+from pipeline.names import MRSequence, Region
 from pipeline.registry import BrainStage, InputGrid, Metric, ModelCard, NetworkFile, Output, TrainingSource
 from pipeline.registry.card import Lineage, Postprocessing
 from pipeline.training.checkpoints import averaged_network
@@ -156,10 +156,10 @@ def write_model(
             network = mix(network_from_onnx(start), network, share)
         if checkpoint == tumour:
             network = soften(network, softer)
-        export_network(network, len(Sequence), folder / name)
+        export_network(network, len(MRSequence), folder / name)
         files.append(NetworkFile.of(folder / name))
     for number, path in enumerate(also, 1):
-        export_network(soften(network_from_onnx(path), softer), len(Sequence), folder / f"also-{number}.onnx")
+        export_network(soften(network_from_onnx(path), softer), len(MRSequence), folder / f"also-{number}.onnx")
         files.append(NetworkFile.of(folder / f"also-{number}.onnx"))
     card = make_card(files[0], files[1], facts).model_copy(update={"also": tuple(files[2:])})
     (folder / "model.json").write_text(card.model_dump_json(indent=2) + "\n")
@@ -168,7 +168,7 @@ def write_model(
 
 def make_card(tumour: NetworkFile, brain: NetworkFile, facts: CardFacts) -> ModelCard:
     """The card of a pair of networks of this repository's training."""
-    order = tuple(Sequence)
+    order = tuple(MRSequence)
     return ModelCard(
         name=facts.name,
         version=facts.version,

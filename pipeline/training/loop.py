@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.console import Progress, silent
+from pipeline.names import Progress, silent
 from pipeline.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.training.curves import draw_curves
 from pipeline.training.learner import Learner, has_bfloat16, rate_at, start_learner, tensors

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import place_of, raise_if_exhausted
+from pipeline.errors.resources import place_of, raise_if_exhausted
 from pipeline.volume import jpeg
 from pipeline.volume.compressed import require_declared_size
 from pipeline.volume.frames import Frame

@@ -15,7 +15,7 @@ from pydicom.errors import BytesLengthException
 from pydicom.uid import UID
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import place_of, raise_if_exhausted
+from pipeline.errors.resources import place_of, raise_if_exhausted
 from pipeline.identify.parts import SeriesPart, is_mr_image
 from pipeline.volume.compressed import require_inflated_within
 from pipeline.volume.frames import Frame, frames_of

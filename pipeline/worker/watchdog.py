@@ -14,10 +14,10 @@ import structlog
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from pipeline.deadline import DAMAGED_STATUS, OVERDUE_STATUS, WATCH
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import memory_lacks
-from pipeline.jobs import JobQueue
+from pipeline.errors.resources import memory_lacks
+from pipeline.jobs.deadline import DAMAGED_STATUS, OVERDUE_STATUS, WATCH
+from pipeline.jobs.queue import JobQueue
 from pipeline.settings import Settings
 
 _REPORT_SECONDS: Final = 5.0

@@ -11,7 +11,7 @@ import orthanc
 
 from pipeline.audit import AuditTrail
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import exhausted, place_of, trace_of
+from pipeline.errors.resources import exhausted, place_of, trace_of
 from plugin.bodies import parse_object
 
 _STATUS: Final = {

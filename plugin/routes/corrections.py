@@ -3,15 +3,15 @@
 import time
 from typing import Any, Final
 
-from pipeline import intake
+from pipeline.archive.study import find_study
+from pipeline.corrections.export import export_archive
+from pipeline.corrections.review import agreement, case_view
+from pipeline.corrections.verdicts import Verdict
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.export import export_archive
-from pipeline.feedback.review import agreement, case_view
-from pipeline.feedback.verdicts import Verdict
-from pipeline.finetune.runs import FinetuneOptions, FinetuneRuns
-from plugin.answers import Content, body_of, number
-from plugin.handlers import Handlers, checked
-from plugin.table import FEEDBACK_ROUTES
+from pipeline.jobs.finetuning import FinetuneOptions, FinetuneRuns
+from plugin.routes.answers import Content, body_of, number
+from plugin.routes.handlers import Handlers, checked
+from plugin.routes.table import FEEDBACK_ROUTES
 
 _MOST: Final = 2000
 
@@ -28,7 +28,7 @@ class FeedbackRoutes(Handlers):
         store = self.corrections()
         named = request.get("get", {}).get("study")
         if named:
-            study = intake.find_study(self._archive, named)
+            study = find_study(self._archive, named)
             found = store.of_study(study.orthanc_id, study.study_instance_uid)
         else:
             found = store.cases()
@@ -78,7 +78,7 @@ class FeedbackRoutes(Handlers):
 
     def look(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Have a study looked at for corrections now."""
-        study = intake.find_study(self._archive, request["groups"][0])
+        study = find_study(self._archive, request["groups"][0])
         self.queue().enqueue_feedback(study.orthanc_id, f"rest-{time.time_ns()}")
         return 202, {"study": study.orthanc_id}
 

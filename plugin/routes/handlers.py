@@ -6,20 +6,20 @@ from typing import Any, ClassVar, TypeVar
 import orthanc
 from pydantic import BaseModel, ValidationError
 
+from pipeline.corrections.store import FeedbackStore
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.store import FeedbackStore
-from pipeline.jobs import JobQueue
+from pipeline.jobs.queue import JobQueue
 from pipeline.registry import Registry
-from plugin.answers import answered_by, body_of
 from plugin.inside import PluginArchive
 from plugin.node import Node
-from plugin.table import Route, pattern_of
+from plugin.routes.answers import answered_by, body_of
+from plugin.routes.table import Route, pattern_of
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
 class Handlers:
-    """A group of routes of :mod:`plugin.table`; its methods answer them.
+    """A group of routes of :mod:`plugin.routes.table`; its methods answer them.
 
     Parameters
     ----------

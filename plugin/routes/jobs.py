@@ -5,17 +5,20 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from sqlalchemy.exc import DatabaseError
 
-from pipeline import __version__, intake
-from pipeline.canary.state import CheckOptions, CheckState, check_state, collect_check, enqueue_check
-from pipeline.deadline import DAMAGED_STATUS
+from pipeline import __version__
+from pipeline.archive.study import find_study
+from pipeline.corrections.review import collect_metrics, review_of, reviews_of
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.review import collect_metrics, review_of, reviews_of
-from pipeline.joblog import read_log
-from pipeline.jobs import JobQueue, ProcessOptions
+from pipeline.files.joblog import read_log
+from pipeline.jobs.checks import CheckOptions, CheckState, check_state, collect_check, enqueue_check
+from pipeline.jobs.deadline import DAMAGED_STATUS
+from pipeline.jobs.preparation import decide, prepare
+from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.request import ProcessOptions
 from pipeline.names import JobState
-from plugin.answers import number, user_of
-from plugin.handlers import Handlers, checked
-from plugin.table import NODE_ROUTES
+from plugin.routes.answers import number, user_of
+from plugin.routes.handlers import Handlers, checked
+from plugin.routes.table import NODE_ROUTES
 
 _MOST_JOBS: Final = 2000
 _ENDED: Final = {JobState.DONE.value, JobState.REFUSED.value, JobState.FAILED.value, JobState.CANCELLED.value}
@@ -36,9 +39,9 @@ class NodeRoutes(Handlers):
         unknown = [name for name in options.destinations or () if name not in known]
         if unknown:
             raise GlioLoopError("DESTINATION_UNKNOWN", ", ".join(unknown))
-        study = intake.find_study(self._archive, request["groups"][0])
+        study = find_study(self._archive, request["groups"][0])
         card = self.registry().get(options.model or settings.model or None).card
-        prepared = intake.prepare(self._archive, settings, study, options, card, "rest")
+        prepared = prepare(self._archive, settings, study, options, card, "rest")
         prepared.decision.require(prepared.request.may_lack)
         request_of_user = prepared.request.model_copy(update={"asked_by": user_of(request)})
         jobs.enqueue_job(prepared.identity, request_of_user, options.priority)
@@ -47,9 +50,9 @@ class NodeRoutes(Handlers):
     def study(self, request: dict[str, Any]) -> tuple[int, Any]:
         """Which series was taken for which sequence and why, and what came of it."""
         jobs = self.queue()
-        study = intake.find_study(self._archive, request["groups"][0])
+        study = find_study(self._archive, request["groups"][0])
         try:
-            decision = intake.decide(self._archive, study, self._node.settings, {}).as_json()
+            decision = decide(self._archive, study, self._node.settings, {}).as_json()
         except GlioLoopError as error:
             decision = {"error": error.as_json()}
         found = jobs.jobs(study.orthanc_id)
@@ -68,7 +71,7 @@ class NodeRoutes(Handlers):
         """List jobs, latest first."""
         study = request.get("get", {}).get("study")
         found = self.queue().jobs(
-            intake.find_study(self._archive, study).orthanc_id if study else None,
+            find_study(self._archive, study).orthanc_id if study else None,
             number(request, "limit", 100, _MOST_JOBS),
             number(request, "offset", 0, 10**6),
         )

@@ -6,12 +6,12 @@ from typing import Any, Final
 import orthanc
 
 from pipeline.errors import GlioLoopError
-from plugin.answers import Content, answered_by
-from plugin.handlers import Handlers
 from plugin.node import Node
-from plugin.table import PAGE_ROUTES
+from plugin.routes.answers import Content, answered_by
+from plugin.routes.handlers import Handlers
+from plugin.routes.table import PAGE_ROUTES
 
-_FOLDER: Final = Path(__file__).resolve().parent / "app"
+_FOLDER: Final = Path(__file__).resolve().parents[1] / "app"
 
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -31,7 +31,7 @@ _HEADERS: Final = {
 #: A job's result is never rewritten with other content under the same id.
 _RESULT_HEADERS: Final = {"Cache-Control": "private, max-age=3600"}
 
-_OPENAPI: Final = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
+_OPENAPI: Final = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 
 
 class Pages(Handlers):

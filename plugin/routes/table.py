@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.feedback.record import CASE_ID
-from pipeline.finetune.runs import RUN_ID
-from pipeline.names import Sequence
+from pipeline.corrections.record import CASE_ID
+from pipeline.jobs.finetuning import RUN_ID
+from pipeline.names import MRSequence
 
 #: What a variable part of a path may be; anything else is no route, so Orthanc answers 404 itself.
 PARAMETERS: Final[dict[str, str]] = {
@@ -19,7 +19,7 @@ PARAMETERS: Final[dict[str, str]] = {
     "run": RUN_ID,
     "name": r"[A-Za-z0-9_.\-]{1,64}",
     "version": r"[A-Za-z0-9_.\-]{1,64}",
-    "sequence": "|".join(Sequence),
+    "sequence": "|".join(MRSequence),
 }
 
 
@@ -42,7 +42,7 @@ class Route:
     handler: str
 
 
-#: Answered by :class:`plugin.routes.NodeRoutes`.
+#: Answered by :class:`plugin.routes.jobs.NodeRoutes`.
 NODE_ROUTES: Final = (
     Route("GET", "/glioloop/studies/{study}", "study"),
     Route("POST", "/glioloop/studies/{study}/process", "process"),
@@ -61,7 +61,7 @@ NODE_ROUTES: Final = (
     Route("GET", "/glioloop/metrics", "metrics"),
 )
 
-#: Answered by :class:`plugin.feedback_routes.FeedbackRoutes`.
+#: Answered by :class:`plugin.routes.corrections.FeedbackRoutes`.
 FEEDBACK_ROUTES: Final = (
     Route("POST", "/glioloop/studies/{study}/feedback", "look"),
     Route("GET", "/glioloop/feedback", "cases"),
@@ -77,7 +77,7 @@ FEEDBACK_ROUTES: Final = (
     Route("POST", "/glioloop/finetune/{run}/cancel", "cancel"),
 )
 
-#: Answered by :class:`plugin.pages.Pages`, beside the dashboard's own files.
+#: Answered by :class:`plugin.routes.pages.Pages`, beside the dashboard's own files.
 PAGE_ROUTES: Final = (
     Route("GET", "/glioloop/openapi.json", "openapi"),
     Route("GET", "/glioloop/jobs/{job}/contours", "contours"),

@@ -17,8 +17,8 @@ from PIL import Image
 
 from pipeline.errors import GlioLoopError
 from pipeline.node import WORKSTATION, Modality, OrthancProcess, free_port
+from pipeline.node.viewer import prepare_ohif
 from pipeline.settings import ROOT
-from pipeline.viewer.ohif import prepare_ohif
 from tests.orthanc.conftest import Pair, make_pair, send
 from tests.patience import wait_for
 

@@ -19,8 +19,8 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from selenium.webdriver.common.by import By
 
 from pipeline.node import WORKSTATION, Modality, free_port
+from pipeline.node.viewer import viewer_url
 from pipeline.settings import ROOT
-from pipeline.viewer.ohif import viewer_url
 from tests.browser.conftest import UNREACHABLE, Browser, Site, viewer_or_reason
 from tests.browser.test_viewer import SHOW_SLICE
 from tests.orthanc.conftest import Pair, make_pair, send

@@ -14,7 +14,7 @@ from tests.browser.conftest import Browser, Site
 from tests.browser.pixels import expected_points, reference_slices, share_in_colour
 from tests.orthanc.corrections import from_workstation, grow, send_back
 from tests.patience import wait_for
-from tests.unit.feedback_phantom import write_threshold_model
+from tests.unit.corrections.phantom import write_threshold_model
 
 GROWTH_MM = 4.0
 

@@ -9,10 +9,10 @@ import pytest
 import SimpleITK as sitk
 from pydicom.filebase import DicomBytesIO
 
+from pipeline.node.viewer import viewer_url
 from pipeline.objects import read_structure_set
 from pipeline.objects.rtstruct.planes import place
 from pipeline.objects.rtstruct.rasterise import rasterise
-from pipeline.viewer.ohif import viewer_url
 from pipeline.volume import read_volume
 from tests.browser.conftest import Browser, Site
 from tests.patience import wait_for

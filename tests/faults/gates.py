@@ -82,7 +82,7 @@ def _pass(stage: str, moment: str) -> None:
 
 def _install() -> None:
     """Put the gates where the stages are entered and left; before the workflows import those places."""
-    from pipeline import deadline  # noqa: PLC0415
+    from pipeline.jobs import deadline  # noqa: PLC0415
 
     at_work = deadline.StageWatch.at_work
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 
 NAME = "bright"
 _DIMENSIONS = [1, 4, "z", "y", "x"]
@@ -36,8 +36,8 @@ def _model(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto]) -> byte
 def _weights() -> list[onnx.TensorProto]:
     # One convolution of one voxel: bright on FLAIR is the tumour, bright on T1c its core.
     kernel = np.zeros((3, 4, 1, 1, 1), np.float32)
-    order = list(Sequence)
-    kernel[0, order.index(Sequence.FLAIR)] = kernel[1:, order.index(Sequence.T1C)] = 4.0
+    order = list(MRSequence)
+    kernel[0, order.index(MRSequence.FLAIR)] = kernel[1:, order.index(MRSequence.T1C)] = 4.0
     bias = np.array([-9.0, -12.0, -14.0], np.float32)
     return [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(bias, "bias")]
 
@@ -95,7 +95,7 @@ def install(models: Path, version: str, content: bytes) -> Path:
         "opset": 17,
         "file": {"name": path.name, "sha256": hashlib.sha256(content).hexdigest()},
         "grid": {
-            "order": [sequence.value for sequence in Sequence],
+            "order": [sequence.value for sequence in MRSequence],
             "spacing_mm": [4, 4, 4],
             "window": [64, 64, 64],
             "normalisation": "nonzero",

@@ -19,7 +19,7 @@ import pytest
 
 from pipeline.audit import AuditTrail
 from pipeline.errors import REASONS
-from pipeline.jobs import JobQueue
+from pipeline.jobs.queue import JobQueue
 from pipeline.node import LOOPBACK, OrthancProcess, write_pair
 from pipeline.settings import ROOT
 from tests.faults import network

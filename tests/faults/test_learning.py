@@ -22,21 +22,21 @@ import pytest
 pytest.importorskip("torch")
 
 from pipeline.audit import AuditTrail
-from pipeline.console import silent
-from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
 from pipeline.finetune.direct import plan_of, run_phases
 from pipeline.finetune.learn import CHECKPOINT, LEARNT
-from pipeline.finetune.runs import FinetuneRuns
-from pipeline.names import Region
+from pipeline.jobs.finetuning import FinetuneRuns
+from pipeline.names import Region, silent
 from pipeline.registry import Registry
 from pipeline.settings import Settings
+from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.finetune import FinetunePolicy
 from tests.faults.campaign import DONE, FAULTS, FINETUNE, PROMOTE, Fault, NotApplicable
 from tests.faults.site import ENDED, Layout, Site
 from tests.faults.strikes import Mend, OpenGate, limit_memory, nothing
 from tests.orthanc.conftest import copy_study, send
 from tests.patience import PATIENCE, wait_for
-from tests.unit.feedback_phantom import grown, phantom, write_case, write_threshold_model
-from tests.unit.test_finetune_learning import fill_store
+from tests.unit.corrections.phantom import grown, phantom, write_case, write_threshold_model
+from tests.unit.finetune.test_learning import fill_store
 
 PARENT = "threshold@1.0.0"
 CANDIDATE = "threshold@1.0.0-ft.1"

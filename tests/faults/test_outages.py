@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import intake
-from pipeline.archive import HttpArchive
+from pipeline.archive.client import HttpArchive
+from pipeline.archive.study import find_study
 from pipeline.errors import GlioLoopError, Kind
+from pipeline.jobs.preparation import decide
 from pipeline.settings import load_settings
 from tests.faults.proxy import FAULTS, FaultyProxy
 from tests.faults.site import Layout, Site
@@ -33,13 +34,13 @@ def test_what_does_not_pass_is_a_failure(tmp_path: Path, small_study: Path) -> N
         section = {"OrthancUser": node.user, "OrthancPassword": node.password, "HttpTimeoutSeconds": 2}
         settings = load_settings({**section, "OrthancUrl": proxy.url})
         archive = HttpArchive(settings)
-        study = intake.find_study(archive, site.study)
+        study = find_study(archive, site.study)
         images = next(iter(study.series.values()))["Instances"]
         proxy.pattern, proxy.times = f"/instances/({'|'.join(images)})/tags", 1000
         for fault in (*FAULTS, "404", "410"):
             proxy.faults = (fault,)
             with pytest.raises(GlioLoopError) as raised:
-                intake.decide(archive, study, settings, {})
+                decide(archive, study, settings, {})
             assert raised.value.reason.kind is Kind.FAILURE, (fault, raised.value)
             expected = {
                 "404": "IMAGE_WITHHELD",
@@ -50,4 +51,4 @@ def test_what_does_not_pass_is_a_failure(tmp_path: Path, small_study: Path) -> N
             assert raised.value.code == expected.get(fault, "ORTHANC_UNREACHABLE"), fault
         # One image that is gone is no reason to give a series up.
         proxy.pattern, proxy.faults = f"/instances/{sorted(images)[len(images) // 2]}/tags", ("404",)
-        assert len(intake.decide(archive, study, settings, {}).chosen) == 4
+        assert len(decide(archive, study, settings, {}).chosen) == 4

@@ -14,7 +14,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.objects import Provenance, RegionOfInterest, RTStructureSet, read_structure_set
 from pipeline.volume import SourceVolume, read_volume
 from tests.fuzz.mutations import mutated
-from tests.unit.objects_phantom import image_like, phantom_series, signed_distance, soft
+from tests.unit.objects.phantom import image_like, phantom_series, signed_distance, soft
 
 
 @dataclass

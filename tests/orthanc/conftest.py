@@ -10,10 +10,10 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from pipeline.changes import read_cursor
-from pipeline.demo.sender import send_study, study_in_folder
-from pipeline.jobs import JobQueue
+from pipeline.jobs.changes import read_cursor
+from pipeline.jobs.queue import JobQueue
 from pipeline.node import LOOPBACK, SCANNER, Modality, NodeConfiguration, OrthancProcess, write_pair
+from pipeline.node.demo.sender import send_study, study_in_folder
 from tests.patience import FairClock, wait_for
 
 STABLE_AGE = 2

@@ -9,9 +9,9 @@ from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, RTStructureSetStorage, generate_uid
 
-from pipeline.demo.sender import StudyFile, send_study
 from pipeline.names import MANUFACTURER
 from pipeline.node import LOOPBACK, OrthancProcess, write_pair
+from pipeline.node.demo.sender import StudyFile, send_study
 from pipeline.settings import ROOT
 from tests.patience import holds_within
 

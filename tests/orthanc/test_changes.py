@@ -8,9 +8,9 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from pipeline.archive import HttpArchive
-from pipeline.changes import ChangeCursor, import_cursor, read_cursor
-from pipeline.jobs import JobQueue
+from pipeline.archive.client import HttpArchive
+from pipeline.jobs.changes import ChangeCursor, import_cursor, read_cursor
+from pipeline.jobs.queue import JobQueue
 from pipeline.node import OrthancProcess, free_port, write_workstation_configuration
 from pipeline.settings import load_settings
 

@@ -12,11 +12,11 @@ import pytest
 
 from pipeline.audit import AuditTrail
 from pipeline.canary.expected import Expectations, sample_volume, truth
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.settings import ROOT
 from tests.orthanc.conftest import Pair, make_pair
 from tests.patience import wait_for
-from tests.unit.feedback_phantom import write_threshold_model
+from tests.unit.corrections.phantom import write_threshold_model
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_check_differs_recovers_and_leaves_nothing(node: Pair) -> None:
     assert "glioloop_check_well 0.0" in _metrics(node)
 
     # With an expectation that it does not meet, neither.
-    expectations.record(model, truth(sample_volume(Sequence.T1C)))
+    expectations.record(model, truth(sample_volume(MRSequence.T1C)))
     assert "Dice" in _check(node)["error"]["detail"]
     assert (state_folder / "check" / "last.npz").exists()
 

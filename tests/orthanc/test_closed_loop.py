@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from pipeline.feedback.pseudonyms import Pseudonyms
+from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.names import ROI_NAMES, Region
 from pipeline.registry import Registry
 from pipeline.settings import ROOT
@@ -24,7 +24,7 @@ from tests.patience import wait_for, wait_while_moving
 pytest.importorskip("torch")
 
 from pipeline.finetune.studies import sample_case
-from tests.unit.feedback_phantom import write_threshold_model
+from tests.unit.corrections.phantom import write_threshold_model
 
 PARENT, CHILD = "threshold@1.0.0", "threshold@1.0.0-ft.1"
 ENDED = ("done", "failed", "refused")

@@ -18,7 +18,7 @@ from pydicom.uid import generate_uid
 from tests.orthanc.conftest import Pair, make_pair, send
 from tests.orthanc.corrections import coarse_scan, from_workstation, grow, send_back
 from tests.patience import wait_while_moving
-from tests.unit.feedback_phantom import write_threshold_model
+from tests.unit.corrections.phantom import write_threshold_model
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ from typing import Any
 
 import pydicom
 
-from pipeline import intake
-from pipeline.archive import HttpArchive
+from pipeline.archive.client import HttpArchive
+from pipeline.archive.study import find_study
 from pipeline.errors import REASONS
 from pipeline.evaluation.cases import find_cases
-from pipeline.jobs import ProcessOptions
-from pipeline.names import Sequence
+from pipeline.jobs.preparation import prepare
+from pipeline.jobs.request import ProcessOptions
+from pipeline.names import MRSequence
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from tests.orthanc.conftest import Pair, copy_study, make_pair, send
@@ -41,7 +42,7 @@ def test_done_without_t1_and_anew_with_it(sample_study: Path, tmp_path: Path) ->
         _correct(pair)
         # The T1 arrives: all four are taken, as of any study that changed.
         send(pair, tmp_path / "later")
-        wait_for(lambda: len(_latest(pair, uid)["sequences"]) == len(Sequence), 60, "a job for the whole study")
+        wait_for(lambda: len(_latest(pair, uid)["sequences"]) == len(MRSequence), 60, "a job for the whole study")
 
 
 def _latest(pair: Pair, study: str) -> dict[str, Any]:
@@ -70,17 +71,15 @@ def _check_identity(pair: Pair, study: str, job: str) -> None:
     """The same three series are one job where T1 may lack, and another where they are refused for want of it."""
     node = pair.node.configuration
     found = {}
-    for may_lack in ((), (Sequence.T1,)):
+    for may_lack in ((), (MRSequence.T1,)):
         settings = Settings(
             orthanc_url=node.url, orthanc_user=node.user, orthanc_password=node.password, may_lack=may_lack
         )
         archive = HttpArchive(settings)
         card = Registry(settings.models_folder, node.state_folder).get(None).card
-        prepared = intake.prepare(
-            archive, settings, intake.find_study(archive, study), ProcessOptions(), card, "stable"
-        )
+        prepared = prepare(archive, settings, find_study(archive, study), ProcessOptions(), card, "stable")
         found[prepared.identity] = may_lack
-    assert found[job] == (Sequence.T1,)
+    assert found[job] == (MRSequence.T1,)
     assert len(found) == 2
 
 
@@ -93,4 +92,4 @@ def _correct(pair: Pair) -> None:
     send_back(pair, structure_set)
     wait_for(lambda: pair.get("/glioloop/feedback")["total"] == 1, 60, "the correction")
     (case,) = find_cases(pair.node.configuration.state_folder / "feedback" / "cases")
-    assert set(case.files) == {Sequence.T1C, Sequence.T2, Sequence.FLAIR}
+    assert set(case.files) == {MRSequence.T1C, MRSequence.T2, MRSequence.FLAIR}

@@ -14,7 +14,7 @@ from pipeline.audit import AuditTrail
 from tests.orthanc.conftest import Pair, make_pair, send
 from tests.orthanc.corrections import from_workstation, grow, send_back
 from tests.patience import wait_for
-from tests.unit.feedback_phantom import write_threshold_model
+from tests.unit.corrections.phantom import write_threshold_model
 
 GROWTH_MM = 2.0
 

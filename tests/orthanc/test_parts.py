@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.segment import segment_folder
+from pipeline.case.segment import segment_folder
 from tests.orthanc.conftest import Pair, copy_study, send
-from tests.unit import part_studies as studies
+from tests.unit.identify import part_studies as studies
 
 
 def test_the_parts_that_belong_there_are_segmented(shared_pair: Pair, sample_study: Path, tmp_path: Path) -> None:

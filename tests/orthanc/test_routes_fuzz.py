@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from plugin.table import PARAMETERS
+from plugin.routes.table import PARAMETERS
 from tests.orthanc.conftest import Pair
 
 ROOT = Path(__file__).resolve().parent.parent.parent

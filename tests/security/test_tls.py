@@ -11,15 +11,9 @@ import httpx
 import pytest
 from pynetdicom import AE
 
-from pipeline.archive import HttpArchive
+from pipeline.archive.client import HttpArchive
 from pipeline.errors import GlioLoopError
-from pipeline.node import (
-    LOOPBACK,
-    OrthancProcess,
-    free_port,
-    write_pair,
-    write_workstation_configuration,
-)
+from pipeline.node import LOOPBACK, OrthancProcess, free_port, write_pair, write_workstation_configuration
 from pipeline.settings import load_settings
 from tests.orthanc.conftest import SCANNER, cursor_of
 from tests.patience import wait_for

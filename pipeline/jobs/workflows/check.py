@@ -9,7 +9,6 @@ import pydicom
 import structlog
 from dbos import DBOS
 
-from pipeline import jobs
 from pipeline.canary.expected import (
     Expectations,
     agreements,
@@ -19,11 +18,13 @@ from pipeline.canary.expected import (
     sample_volume,
     truth,
 )
-from pipeline.canary.state import CheckOptions, CheckOutcome, schedule_check
 from pipeline.canary.study import test_images
-from pipeline.durable import archive, audit, last_error, queue, settings, step
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import coded
+from pipeline.errors.resources import coded
+from pipeline.jobs.checks import CheckOptions, CheckOutcome, schedule_check
+from pipeline.jobs.queues import CHECK_WORKFLOW
+from pipeline.jobs.workflows.resources import archive, audit, queue, settings
+from pipeline.jobs.workflows.steps import last_error, step
 from pipeline.names import JobState
 
 log = structlog.get_logger()
@@ -127,9 +128,9 @@ def _tell(identity: str, outcome: dict[str, Any]) -> None:
         log.error("node is unwell", check=identity, code="NODE_UNWELL", detail=facts["detail"])
 
 
-@DBOS.workflow(name=jobs.CHECK_WORKFLOW, max_recovery_attempts=20)
+@DBOS.workflow(name=CHECK_WORKFLOW, max_recovery_attempts=20)
 def check(options_json: dict[str, Any], rhythm: str = "") -> dict[str, Any] | None:
-    """Check the node; ends with a :class:`pipeline.canary.state.CheckOutcome`, or None where it is out of date."""
+    """Check the node; ends with a :class:`pipeline.jobs.checks.CheckOutcome`, or None where it is out of date."""
     identity = str(DBOS.workflow_id)
     hours = settings().check_every_hours
     if rhythm:

@@ -14,20 +14,21 @@ from typing import Any
 import structlog
 from dbos import DBOS
 
-from pipeline import jobs, stages
-from pipeline.archive import fetch_image
-from pipeline.casefolder import CaseFolder
-from pipeline.deadline import TRIES, WATCH
-from pipeline.durable import archive, audit, case_folder, queue, settings
+from pipeline.archive.client import fetch_image
+from pipeline.case import stages
+from pipeline.case.workspace import Workspace
+from pipeline.corrections.recognise import OwnObject, content_hash, read_object, referenced_images
+from pipeline.corrections.regions import RegionNames
+from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.take import Outcome, ProcessedStudy, judge_early, load_study, take
+from pipeline.corrections.verdicts import Verdict
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.exhaustion import raise_if_exhausted, trace_of
-from pipeline.feedback.recognise import OwnObject, content_hash, read_object, referenced_images
-from pipeline.feedback.regions import RegionNames
-from pipeline.feedback.store import FeedbackStore
-from pipeline.feedback.take import Outcome, ProcessedStudy, judge_early, load_study, take
-from pipeline.feedback.verdicts import Verdict
+from pipeline.errors.resources import raise_if_exhausted, trace_of
 from pipeline.identify import Decision
-from pipeline.names import Sequence
+from pipeline.jobs.deadline import TRIES, WATCH
+from pipeline.jobs.queues import FEEDBACK_WORKFLOW
+from pipeline.jobs.workflows.resources import archive, audit, queue, settings, workspace
+from pipeline.names import MRSequence
 from pipeline.objects.rtstruct.parse import text_of
 
 log = structlog.get_logger()
@@ -109,10 +110,10 @@ def _judge(study: str, instance: str, work: Path) -> Outcome | None:
     early = _understood(lambda: judge_early(path, processed, store()))
     if early is not None:
         return early
-    case = CaseFolder(work / "case")
+    case = Workspace(work / "case")
     try:
         _load(case, str(processed.job["id"]))
-        known = load_study(case, case_folder(str(processed.job["id"])), _reference(processed.job))
+        known = load_study(case, workspace(str(processed.job["id"])), _reference(processed.job))
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             raise
@@ -155,7 +156,7 @@ def _objects(job: dict[str, Any], instance: str, work: Path) -> Path:
 
     The archive's copy does not count where it is the object that is looked at: that was edited in place.
     """
-    kept = case_folder(str(job["id"])).objects
+    kept = workspace(str(job["id"])).objects
     if any((kept / f"{kind}.dcm").exists() for kind in _KINDS):
         return kept
     fetched = work / "automatic"
@@ -181,7 +182,7 @@ def _job_behind(path: Path, done: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _own_objects(job: dict[str, Any]) -> Iterator[OwnObject]:
     """The objects of a job as they were stored; the content of one whose file is gone is not known."""
-    folder = case_folder(str(job["id"])).objects
+    folder = workspace(str(job["id"])).objects
     for kind in _KINDS:
         written = job["result"]["objects"].get(kind)
         if written:
@@ -192,14 +193,14 @@ def _own_objects(job: dict[str, Any]) -> Iterator[OwnObject]:
             yield OwnObject(str(job["id"]), *uids, content)
 
 
-def _load(case: CaseFolder, job: str) -> None:
+def _load(case: Workspace, job: str) -> None:
     """Read a job's series from the archive again: its working files are dropped when it ends."""
     request = queue().request(job)
     if request is None:
         raise GlioLoopError("CASE_LOST", f"job {job}")
     decision = Decision.from_json(request.decision)
 
-    def fetch(sequence: Sequence, uid: str) -> None:
+    def fetch(sequence: MRSequence, uid: str) -> None:
         shutil.rmtree(case.source(sequence), ignore_errors=True)
         case.source(sequence).mkdir(parents=True)
         for instance in request.instances[uid]:
@@ -209,15 +210,16 @@ def _load(case: CaseFolder, job: str) -> None:
     stages.load_stage(case, decision, settings().most_series_bytes, lambda _fraction: None, fetch=fetch)
 
 
-def _reference(job: dict[str, Any]) -> Sequence:
+def _reference(job: dict[str, Any]) -> MRSequence:
     """The sequence on whose slices the job's contours lie, whatever is configured now."""
-    return Sequence(job["result"].get("reference", settings().reference))
+    return MRSequence(job["result"].get("reference", settings().reference))
 
 
 @_step("feedback-schedule")
 def _schedule() -> str | None:
     """Queue a fine-tuning where the site wants one after so many corrections; returns its id."""
-    from pipeline.finetune.runs import FinetuneRuns, due  # noqa: PLC0415 - only where corrections arrived
+    from pipeline.finetune.schedule import due  # noqa: PLC0415 - only where corrections arrived
+    from pipeline.jobs.finetuning import FinetuneRuns  # noqa: PLC0415 - only where corrections arrived
 
     runs = FinetuneRuns(queue())
     if not due(settings().finetune, store(), runs.runs()):
@@ -225,7 +227,7 @@ def _schedule() -> str | None:
     return runs.enqueue(f"scheduled-{datetime.now(UTC):%Y%m%dT%H%M%S}")
 
 
-@DBOS.workflow(name=jobs.FEEDBACK_WORKFLOW, max_recovery_attempts=5)
+@DBOS.workflow(name=FEEDBACK_WORKFLOW, max_recovery_attempts=5)
 def review(study: str) -> dict[str, Any]:
     """Look at what lies in a study beside its images."""
     outcomes: dict[str, dict[str, Any]] = {}

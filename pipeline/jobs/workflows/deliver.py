@@ -12,13 +12,14 @@ from typing import Any, Final
 import structlog
 from dbos import DBOS
 
-from pipeline import jobs
-from pipeline.deadline import WATCH
-from pipeline.delivery.forward import forward_once
-from pipeline.durable import archive, audit, queue, refuse_endless, settings, step
+from pipeline.archive.forward import forward_once
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import coded
-from pipeline.jobs import DeliveryTry
+from pipeline.errors.resources import coded
+from pipeline.jobs.deadline import WATCH
+from pipeline.jobs.queues import DELIVER_WORKFLOW
+from pipeline.jobs.request import DeliveryTry
+from pipeline.jobs.workflows.resources import archive, audit, queue, settings
+from pipeline.jobs.workflows.steps import refuse_endless, step
 from pipeline.names import Stage
 
 log = structlog.get_logger()
@@ -65,14 +66,14 @@ def _note(one: DeliveryTry, state: dict[str, Any]) -> None:
     queue().report(one.job, **{one.key: {"number": one.number, **state, **due}})
 
 
-@DBOS.workflow(name=jobs.DELIVER_WORKFLOW, max_recovery_attempts=20)
+@DBOS.workflow(name=DELIVER_WORKFLOW, max_recovery_attempts=20)
 def deliver(request: dict[str, Any] | str, *earlier_form: Any) -> None:
     """Try once to send results to one destination; put the next try off where this one fails.
 
     Parameters
     ----------
     request
-        A :class:`pipeline.jobs.DeliveryTry` as JSON.
+        A :class:`pipeline.jobs.request.DeliveryTry` as JSON.
     earlier_form
         What an earlier version of the product queued: job, destination and resources one by one.
 

@@ -8,16 +8,16 @@ from typing import Any
 import structlog
 from dbos import DBOS
 
-from pipeline import jobs
-from pipeline.deadline import WATCH
-from pipeline.durable import queue, settings
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.exhaustion import coded
+from pipeline.errors.resources import coded
 from pipeline.finetune.direct import plan_of, register
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan, tidy
-from pipeline.finetune.runs import FinetuneOptions, FinetuneRuns
 from pipeline.finetune.supervise import run_phase
+from pipeline.jobs.deadline import WATCH
+from pipeline.jobs.finetuning import FinetuneOptions, FinetuneRuns
+from pipeline.jobs.queues import FINETUNE_WORKFLOW
+from pipeline.jobs.workflows.resources import queue, settings
 from pipeline.names import JobState
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ def _register(identity: str) -> dict[str, Any]:
         return register(FinetunePlan.read(_folder(identity)), settings().finetune.automatic_promotion)
 
 
-@DBOS.workflow(name=jobs.FINETUNE_WORKFLOW, max_recovery_attempts=20)
+@DBOS.workflow(name=FINETUNE_WORKFLOW, max_recovery_attempts=20)
 def finetune(options_json: dict[str, Any]) -> dict[str, Any]:
     """Learn from the corrections; ends ``done`` with a candidate and the guard's decision, or ``refused``."""
     identity = str(DBOS.workflow_id)

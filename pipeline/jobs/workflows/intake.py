@@ -9,13 +9,16 @@ from typing import Any, Final
 import structlog
 from dbos import DBOS, EnqueueOptions, SetWorkflowID
 
-from pipeline import intake, jobs
-from pipeline.changes import ChangeCursor
-from pipeline.deadline import WATCH
-from pipeline.durable import archive, audit, last_error, queue, refuse_endless, registry, settings, step
+from pipeline.archive.study import find_study
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.exhaustion import coded
-from pipeline.jobs import JobRequest, ProcessOptions
+from pipeline.errors.resources import coded
+from pipeline.jobs.changes import ChangeCursor
+from pipeline.jobs.deadline import WATCH
+from pipeline.jobs.preparation import prepare, refused
+from pipeline.jobs.queues import FEEDBACK_QUEUE, FEEDBACK_WORKFLOW, INTAKE_QUEUE, INTAKE_WORKFLOW, RESCAN_WORKFLOW
+from pipeline.jobs.request import JobRequest, ProcessOptions
+from pipeline.jobs.workflows.resources import archive, audit, queue, registry, settings
+from pipeline.jobs.workflows.steps import last_error, refuse_endless, step
 
 log = structlog.get_logger()
 
@@ -42,7 +45,7 @@ def _look(study_id: str, origin: str) -> dict[str, Any]:
 
 def _looked(study_id: str, origin: str) -> dict[str, Any]:
     try:
-        study = intake.find_study(archive(), study_id)
+        study = find_study(archive(), study_id)
     except GlioLoopError as error:
         if error.code != "STUDY_UNKNOWN":
             raise
@@ -66,13 +69,13 @@ def _looked(study_id: str, origin: str) -> dict[str, Any]:
         # A registry that is being put right is waited for like a sequence that lacks.
         card = registry().get(settings().model or None).card
         model = card.identity
-        prepared = intake.prepare(archive(), settings(), study, options, card, origin)
+        prepared = prepare(archive(), settings(), study, options, card, origin)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             raise
         if origin in ("stable", "rescan"):
             return {"outcome": "incomplete", "code": error.code}
-        identity, request = intake.refused(study, error, model, origin)
+        identity, request = refused(study, error, model, origin)
     else:
         if prepared.decision.missing and origin in ("stable", "rescan") and not queue().same_input(prepared.request):
             return {"outcome": "incomplete", "missing": [one.value for one in prepared.decision.missing]}
@@ -93,8 +96,8 @@ def _queue_once(identity: str, request: JobRequest) -> dict[str, Any]:
 def _give_up(study_id: str, origin: str, failure: dict[str, Any]) -> dict[str, Any]:
     """Queue a job that says why a study could not even be looked at: none disappears without a reason."""
     error = GlioLoopError(failure["code"], failure["detail"])
-    study = intake.find_study(archive(), study_id)
-    identity, request = intake.refused(study, error, settings().model or "", origin)
+    study = find_study(archive(), study_id)
+    identity, request = refused(study, error, settings().model or "", origin)
     return _queue_once(identity, request) | {"outcome": "given up", "code": error.code}
 
 
@@ -114,15 +117,15 @@ def _note_look(study_id: str, until: int) -> None:
     _cursor().note_look(study_id, until)
 
 
-@DBOS.workflow(name=jobs.INTAKE_WORKFLOW)
+@DBOS.workflow(name=INTAKE_WORKFLOW)
 def take_in(study_id: str, origin: str) -> dict[str, Any]:
     """Look at a study; where sequences lack, look again after the grace time and then decide."""
     outcome = _look_or_give_up(study_id, origin)
     if outcome["outcome"] == "incomplete":
         DBOS.enqueue_workflow_with_options(
             EnqueueOptions(
-                workflow_name=jobs.INTAKE_WORKFLOW,
-                queue_name=jobs.INTAKE_QUEUE,
+                workflow_name=INTAKE_WORKFLOW,
+                queue_name=INTAKE_QUEUE,
                 workflow_id=f"{DBOS.workflow_id}-grace",
                 delay_seconds=settings().grace_seconds,
             ),
@@ -133,8 +136,8 @@ def take_in(study_id: str, origin: str) -> dict[str, Any]:
     if learns and origin in ("stable", "rescan") and outcome["outcome"] != "gone":
         DBOS.enqueue_workflow_with_options(
             EnqueueOptions(
-                workflow_name=jobs.FEEDBACK_WORKFLOW,
-                queue_name=jobs.FEEDBACK_QUEUE,
+                workflow_name=FEEDBACK_WORKFLOW,
+                queue_name=FEEDBACK_QUEUE,
                 workflow_id=f"{DBOS.workflow_id}-feedback",
             ),
             study_id,
@@ -157,13 +160,13 @@ def _move_cursor(sequence: int) -> None:
     _cursor().move(sequence)
 
 
-@DBOS.workflow(name=jobs.RESCAN_WORKFLOW)
+@DBOS.workflow(name=RESCAN_WORKFLOW)
 def rescan() -> int:
     """Look at every study for which something arrived that no look has seen."""
     changed: dict[str, Any] = _unseen()
     for study in changed["studies"]:
         with SetWorkflowID(f"{DBOS.workflow_id}-{study}"):
-            DBOS.enqueue_workflow(jobs.INTAKE_QUEUE, take_in, study, "rescan")
+            DBOS.enqueue_workflow(INTAKE_QUEUE, take_in, study, "rescan")
     # Only now: a worker that dies before looks at all of them again, and none is lost.
     _move_cursor(changed["last"])
     log.info("rescan", studies=len(changed["studies"]))

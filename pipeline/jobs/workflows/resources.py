@@ -1,23 +1,11 @@
-"""What the durable workflows of a worker share: its connections, and how a step is tried again and ended.
+"""What the workflows of one worker share: settings, the archive, the queue, the audit trail, the networks."""
 
-A worker that dies is started again, finds its workflows, and goes on after the last recorded step. Steps are
-idempotent, since the one that was at work when the worker died runs again.
-"""
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
-from dbos import DBOS
-from dbos import error as dbos_error
-
-from pipeline.archive import HttpArchive
+from pipeline.archive.client import HttpArchive
 from pipeline.audit import AuditTrail
-from pipeline.casefolder import CaseFolder
-from pipeline.deadline import TRIES
-from pipeline.errors import GlioLoopError
-from pipeline.jobs import JobQueue
+from pipeline.case.workspace import Workspace
+from pipeline.jobs.queue import JobQueue
 from pipeline.registry import InstalledModel, Registry
 from pipeline.settings import Settings, load_settings
 
@@ -62,49 +50,6 @@ def installed(model: str) -> InstalledModel:
     return registry().get(model)
 
 
-def case_folder(identity: str) -> CaseFolder:
+def workspace(identity: str) -> Workspace:
     """Return the working folder of a job."""
-    return CaseFolder(settings().jobs_folder / identity)
-
-
-def step(
-    name: str, talks_to_orthanc: bool = False, waits_for: tuple[str, ...] = ()
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a step of a workflow; one that talks to Orthanc is tried again where its error may pass by itself.
-
-    Parameters
-    ----------
-    name
-        Recorded with the step's outcome.
-    talks_to_orthanc
-        Whether it is tried again at all.
-    waits_for
-        Further codes that are waited for, beside those that are transient by the table.
-    """
-
-    def transient(error: BaseException) -> bool:
-        return isinstance(error, GlioLoopError) and (error.reason.transient or error.code in waits_for)
-
-    return DBOS.step(
-        name=str(name),
-        retries_allowed=talks_to_orthanc,
-        max_attempts=9,  # 1, 2, 4 … 128 s: an Orthanc that restarts is waited for
-        interval_seconds=1,
-        backoff_rate=2,
-        should_retry=transient,
-    )
-
-
-@contextmanager
-def last_error() -> Iterator[None]:
-    """Let what a step ended with at its last try stand for all of them."""
-    try:
-        yield
-    except dbos_error.DBOSMaxStepRetriesExceeded as error:
-        raise error.errors[-1] from error
-
-
-def refuse_endless(identity: str, stage: str) -> None:
-    """Fail a job whose stage ran over its deadline at every try: a third would not end either."""
-    if queue().timeouts(identity, stage) >= TRIES:
-        raise GlioLoopError("STAGE_TIMEOUT", f"{stage}: {TRIES} times over {settings().stage_deadline_seconds:g} s")
+    return Workspace(settings().jobs_folder / identity)

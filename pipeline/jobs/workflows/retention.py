@@ -16,10 +16,11 @@ from typing import Any, Final
 import structlog
 from dbos import DBOS, SetWorkflowID
 
-from pipeline import jobs
 from pipeline.audit import AuditTrail
-from pipeline.durable import audit, queue, settings, step
-from pipeline.jobs import JobQueue
+from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.queues import RETENTION_WORKFLOW
+from pipeline.jobs.workflows.resources import audit, queue, settings
+from pipeline.jobs.workflows.steps import step
 from pipeline.settings import Retention, Settings
 
 log = structlog.get_logger()
@@ -110,7 +111,7 @@ def _clean() -> dict[str, int]:
     return clean(settings(), queue(), audit(), time.time())
 
 
-@DBOS.workflow(name=jobs.RETENTION_WORKFLOW)
+@DBOS.workflow(name=RETENTION_WORKFLOW)
 def retention(_at: datetime, _context: Any) -> None:
     """Let go of what the policy does not keep."""
     log.info("retention", **_clean())

@@ -1,4 +1,4 @@
-"""The durable workflow of a job: the segmentation of a case.
+"""The durable workflow of a case.
 
 Each stage is one step whose outcome DBOS records; a worker that dies is started again, finds the
 workflow, and goes on after the last recorded step. Steps are idempotent, since the one that was at
@@ -7,8 +7,6 @@ and uploads of an object that is there already change nothing.
 """
 
 import shutil
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,77 +14,29 @@ import pydicom
 import structlog
 from dbos import DBOS
 
-from pipeline import jobs, stages
-from pipeline.archive import fetch_image
-from pipeline.deadline import WATCH
-from pipeline.delivery import check_destination, store
-from pipeline.delivery.durable import begin_delivery
-from pipeline.durable import archive, audit, case_folder, installed, last_error, queue, refuse_endless, settings, step
+from pipeline.archive.client import fetch_image
+from pipeline.archive.forward import check_destination
+from pipeline.archive.store import store
+from pipeline.case import stages
+from pipeline.case.lacking import may_lack_of
+from pipeline.dashboard.pictures import write_pictures
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.exhaustion import coded, exhausted, place_of, trace_of
+from pipeline.errors.resources import coded, trace_of
 from pipeline.identify import Decision
-from pipeline.intake import may_lack_of
-from pipeline.jobs import DeliveryTry, JobRequest
-from pipeline.names import JobState, Sequence, Stage
+from pipeline.jobs.queues import SEGMENT_WORKFLOW
+from pipeline.jobs.request import DeliveryTry, JobRequest
+from pipeline.jobs.workflows.deliver import begin_delivery
+from pipeline.jobs.workflows.resources import archive, audit, installed, queue, settings, workspace
+from pipeline.jobs.workflows.steps import Reporter, last_error, run, step
+from pipeline.names import JobState, MRSequence, Stage
 from pipeline.settings import Destination
-from pipeline.viewer.browse import keep_browsable
 
 log = structlog.get_logger()
-
-_REPORT_EVERY_SECONDS = 0.5
-
-
-class _Reporter:
-    """Tells how far a stage of a job is, a few times a second at most."""
-
-    def __init__(self, identity: str, stage: Stage) -> None:
-        self._identity = identity
-        self._last = time.monotonic()
-        self._report(stage=stage.value, progress=0.0, stage_started=datetime.now(UTC).isoformat())
-
-    def __call__(self, fraction: float) -> None:
-        now = time.monotonic()
-        if now - self._last >= _REPORT_EVERY_SECONDS:
-            self._last = now
-            self._report(progress=round(fraction, 3))
-
-    def _report(self, **values: object) -> None:
-        try:
-            queue().report(self._identity, **values)
-        except Exception as error:
-            # A database that is locked or full for a moment: what people see of a job is late, the job goes on.
-            log.warning("progress not reported", job=self._identity, error=type(error).__name__)
-
-
-def _run(identity: str, stage: Stage, work: Callable[[_Reporter], dict[str, Any]]) -> dict[str, Any]:
-    """Run a stage: report it, time it, and give every unforeseen error its code."""
-    reporter = _Reporter(identity, stage)
-    outcome: dict[str, Any] = {}
-    try:
-        refuse_endless(identity, stage)
-        with stages.timed(outcome), WATCH.at_work(identity, stage.value):
-            outcome |= work(reporter)
-    except GlioLoopError as error:
-        log.warning("stage ended", job=identity, stage=stage.value, code=error.code, detail=error.detail)
-        raise
-    except Exception as error:
-        reason = exhausted(error, stage.value)
-        if reason is not None:
-            log.error("stage ended", job=identity, stage=stage.value, code=reason.code, detail=reason.detail)
-            raise reason from error
-        # Where, not what: the text of an exception may quote a patient's name.
-        log.error("stage failed", job=identity, stage=stage.value, where=trace_of(error))
-        raise GlioLoopError("INTERNAL", f"{stage.value}: {place_of(error)}") from error
-    log.info("stage done", job=identity, stage=stage.value, seconds=outcome["seconds"])
-    return outcome
-
-
-# --- segmentation -------------------------------------------------------------------------------------
 
 
 @step(Stage.IDENTIFY, talks_to_orthanc=True)
 def _identify(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(_: _Reporter) -> dict[str, Any]:
+    def work(_: Reporter) -> dict[str, Any]:
         if "error" in request.decision:
             error = request.decision["error"]
             raise GlioLoopError(error["code"], error["detail"], error.get("data"))
@@ -110,20 +60,20 @@ def _identify(identity: str, request: JobRequest) -> dict[str, Any]:
         # Recorded with this step: a later one that runs twice writes the same time into the objects.
         return {"created": datetime.now(UTC).isoformat(), "flags": [flag.as_json() for flag in flags]}
 
-    return _run(identity, Stage.IDENTIFY, work)
+    return run(identity, Stage.IDENTIFY, work)
 
 
 @step(Stage.LOAD, talks_to_orthanc=True)
 def _load(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(progress: _Reporter) -> dict[str, Any]:
-        case = case_folder(identity)
+    def work(progress: Reporter) -> dict[str, Any]:
+        case = workspace(identity)
         decision = Decision.from_json(request.decision)
         most = settings().most_series_bytes
         case.drop_sources()  # a try before this one may have let series change places
         total = sum(len(request.instances[uid]) for uid in decision.chosen.values())
         done = 0
 
-        def fetch(sequence: Sequence, uid: str) -> None:
+        def fetch(sequence: MRSequence, uid: str) -> None:
             nonlocal done
             _refuse_too_large(decision, uid, most)
             shutil.rmtree(case.source(sequence), ignore_errors=True)
@@ -138,7 +88,7 @@ def _load(identity: str, request: JobRequest) -> dict[str, Any]:
 
         return stages.load_stage(case, decision, most, report, _reference(request), fetch)
 
-    return _run(identity, Stage.LOAD, work)
+    return run(identity, Stage.LOAD, work)
 
 
 def _refuse_too_large(decision: Decision, uid: str, most_bytes: int) -> None:
@@ -154,36 +104,36 @@ def _refuse_too_large(decision: Decision, uid: str, most_bytes: int) -> None:
 
 @step(Stage.ALIGN)
 def _align(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(_: _Reporter) -> dict[str, Any]:
+    def work(_: Reporter) -> dict[str, Any]:
         named = Decision.from_json(request.decision).named
-        return stages.align_stage(case_folder(identity), _reference(request), named)
+        return stages.align_stage(workspace(identity), _reference(request), named)
 
-    return _run(identity, Stage.ALIGN, work)
+    return run(identity, Stage.ALIGN, work)
 
 
 @step(Stage.INFER)
 def _infer(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(progress: _Reporter) -> dict[str, Any]:
+    def work(progress: Reporter) -> dict[str, Any]:
         network = installed(request.model)
         may_lack = may_lack_of(settings(), network.card)
-        return stages.infer_stage(case_folder(identity), _reference(request), network, progress, may_lack)
+        return stages.infer_stage(workspace(identity), _reference(request), network, progress, may_lack)
 
-    return _run(identity, Stage.INFER, work)
+    return run(identity, Stage.INFER, work)
 
 
 @step(Stage.RESTORE)
 def _restore(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(_: _Reporter) -> dict[str, Any]:
-        return stages.restore_stage(case_folder(identity), _reference(request), installed(request.model).card)
+    def work(_: Reporter) -> dict[str, Any]:
+        return stages.restore_stage(workspace(identity), _reference(request), installed(request.model).card)
 
-    return _run(identity, Stage.RESTORE, work)
+    return run(identity, Stage.RESTORE, work)
 
 
 @step(Stage.WRITE, talks_to_orthanc=True)
 def _write(identity: str, request: JobRequest, created: str, flags: list[dict[str, Any]]) -> dict[str, Any]:
-    def work(_: _Reporter) -> dict[str, Any]:
+    def work(_: Reporter) -> dict[str, Any]:
         outcome = stages.write_stage(
-            case_folder(identity),
+            workspace(identity),
             settings().model_copy(update={"reference": _reference(request)}),
             installed(request.model),
             flags,
@@ -191,16 +141,16 @@ def _write(identity: str, request: JobRequest, created: str, flags: list[dict[st
             datetime.fromisoformat(created),
             _predecessor(identity, request.study),
         )
-        _keep_browsable(identity, request)
+        _write_pictures(identity, request)
         _record_segmentation(identity, request, outcome)
         return outcome
 
-    return _run(identity, Stage.WRITE, work)
+    return run(identity, Stage.WRITE, work)
 
 
 def _record_segmentation(identity: str, request: JobRequest, outcome: dict[str, Any]) -> None:
     """Put on record which images, by which network, became which objects."""
-    case = case_folder(identity)
+    case = workspace(identity)
     inputs = {
         sequence.value: {"series_instance_uid": uid, "sop_instance_uids": case.instances(sequence)}
         for sequence, uid in Decision.from_json(request.decision).chosen.items()
@@ -216,10 +166,10 @@ def _record_segmentation(identity: str, request: JobRequest, outcome: dict[str, 
     audit().append("segmented", identity, "worker", facts, once="result")
 
 
-def _keep_browsable(identity: str, request: JobRequest) -> None:
+def _write_pictures(identity: str, request: JobRequest) -> None:
     """Draw what the dashboard browses; contours go out also where that fails."""
     try:
-        keep_browsable(case_folder(identity), _reference(request), settings().roi_names)
+        write_pictures(workspace(identity), _reference(request), settings().roi_names)
     except Exception as error:
         log.error("slices not drawn", job=identity, where=trace_of(error))
 
@@ -229,7 +179,7 @@ def _predecessor(identity: str, study: str) -> pydicom.Dataset | None:
     for job in queue().jobs(study):
         stored = (job["result"] or {}).get("stored", {}).get("rtstruct")
         if job["id"] != identity and stored:
-            path = case_folder(identity).write_bytes("predecessor.dcm", b"")
+            path = workspace(identity).write_bytes("predecessor.dcm", b"")
             if archive().download(f"/instances/{stored}/file", path):
                 return pydicom.dcmread(path)
     return None
@@ -237,26 +187,26 @@ def _predecessor(identity: str, study: str) -> pydicom.Dataset | None:
 
 @step(Stage.STORE, talks_to_orthanc=True)
 def _store(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(_: _Reporter) -> dict[str, Any]:
+    def work(_: Reporter) -> dict[str, Any]:
         # An upload into a study that was deleted meanwhile would bring an empty shell of it back.
         if archive().get(f"/studies/{request.study}") is None:
             raise GlioLoopError("STUDY_GONE", request.study)
-        stored = store(archive(), sorted(case_folder(identity).objects.glob("*.dcm")))
+        stored = store(archive(), sorted(workspace(identity).objects.glob("*.dcm")))
         audit().append("stored", identity, "worker", {"study": request.study, "objects": stored}, once="objects")
         return {"stored": stored}
 
-    return _run(identity, Stage.STORE, work)
+    return run(identity, Stage.STORE, work)
 
 
 @step("tidy")
 def _tidy(identity: str, result: dict[str, Any]) -> None:
-    case = case_folder(identity)
+    case = workspace(identity)
     case.write_json("result", result)
     if not settings().keep_job_files:
         case.tidy()
 
 
-@DBOS.workflow(name=jobs.SEGMENT_WORKFLOW, max_recovery_attempts=5)
+@DBOS.workflow(name=SEGMENT_WORKFLOW, max_recovery_attempts=5)
 def segment(request_json: dict[str, Any]) -> dict[str, Any]:
     """Segment one case; ends ``done``, ``refused`` with its reason, or raises the failure."""
     identity = str(DBOS.workflow_id)
@@ -309,16 +259,13 @@ def _record_failure(identity: str, request: JobRequest, error: GlioLoopError) ->
         log.error("failure not in the audit trail", job=identity, code=error.code, reason=reason.strerror)
 
 
-def _reference(request: JobRequest) -> Sequence:
+def _reference(request: JobRequest) -> MRSequence:
     """The sequence whose slices carry the contours, as configured when the job was asked for."""
     return request.reference or settings().reference
 
 
 def _timings(outcomes: dict[str, dict[str, Any]]) -> dict[str, float]:
     return {str(stage): outcome["seconds"] for stage, outcome in outcomes.items()}
-
-
-# --- delivery -----------------------------------------------------------------------------------------
 
 
 def _destinations(request: JobRequest) -> tuple[Destination, ...]:

@@ -6,19 +6,18 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pydicom
 
-from pipeline.console import Progress
-from pipeline.demo.sender import StudyFile, send_study
 from pipeline.errors import GlioLoopError
-from pipeline.names import JobState, Stage
+from pipeline.names import JobState, Progress, Stage
 from pipeline.node import LOOPBACK, SCANNER, WORKSTATION, OrthancProcess, write_pair
-from pipeline.viewer.ohif import viewer_url
+from pipeline.node.demo.sender import StudyFile, send_study
+from pipeline.node.viewer import viewer_url
 
 _ENDED = {JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED}
 _POLL_SECONDS = 0.25
@@ -130,7 +129,7 @@ class Loop:
         with self.node.client() as client:
             while time.monotonic() < deadline:
                 answer = client.get("/glioloop/jobs", params={"study": study})
-                if answer.status_code == httpx.codes.OK and answer.json():
+                if answer.status_code == HTTPStatus.OK and answer.json():
                     return str(answer.json()[0]["id"])
                 time.sleep(_POLL_SECONDS)
         raise GlioLoopError("INTERNAL", f"the node made no job of the study; see {self.folder}")
@@ -147,7 +146,7 @@ class Loop:
         with self.node.client() as client:
             while time.monotonic() < deadline:
                 answer = client.get(f"/glioloop/jobs/{job_id}")
-                if answer.status_code == httpx.codes.OK:
+                if answer.status_code == HTTPStatus.OK:
                     job: dict[str, Any] = answer.json()
                     state = JobState(job["state"])
                     # Done, and delivery not yet begun, is a moment that passes.
@@ -175,7 +174,7 @@ class Loop:
         """Save the picture of the result; None where the node makes none."""
         with self.node.client() as client:
             answer = client.get(f"/glioloop/jobs/{job_id}/preview.png")
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != HTTPStatus.OK:
             return None
         path = self.folder / "preview.png"
         path.write_bytes(answer.content)
@@ -217,7 +216,7 @@ def servers(state_root: Path, progress: Progress, viewer: Path | None = None) ->
     progress
         Told what is started.
     viewer
-        Folder of the OHIF viewer (:func:`pipeline.viewer.ohif.prepare_ohif`) that the workstation serves.
+        Folder of the OHIF viewer (:func:`pipeline.node.viewer.prepare_ohif`) that the workstation serves.
 
     Raises
     ------
@@ -258,7 +257,7 @@ def _wait_until_well(loop: Loop, patience_seconds: float = 60) -> None:
     """Wait for the worker: a study sent before it is up would be taken in all the same, only later."""
     deadline = time.monotonic() + patience_seconds
     with loop.node.client() as client:
-        while client.get("/glioloop/health").status_code != httpx.codes.OK:
+        while client.get("/glioloop/health").status_code != HTTPStatus.OK:
             if time.monotonic() > deadline:
                 raise GlioLoopError("NODE_NOT_STARTED", f"its worker does not come up; see {loop.folder}")
             time.sleep(_POLL_SECONDS)
@@ -272,7 +271,7 @@ def run(loop: Loop, files: tuple[StudyFile, ...], timeout_seconds: float) -> Out
     loop
         The running servers.
     files
-        The study, see :func:`pipeline.demo.sender.study_in_folder`.
+        The study, see :func:`pipeline.node.demo.sender.study_in_folder`.
     timeout_seconds
         Longest time for the job.
 

@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import place_of
+from pipeline.errors.resources import place_of
 from pipeline.names import MANUFACTURER
 from pipeline.objects.arguments import equipment, on_clock_of, patient_and_study, series_of_one, set_clock
 from pipeline.objects.legal import UNICODE

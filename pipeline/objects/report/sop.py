@@ -6,7 +6,7 @@ from highdicom.sr import ComprehensiveSR, MeasurementReport
 from pydicom import Dataset
 
 from pipeline.errors import REASONS, Flag, GlioLoopError
-from pipeline.exhaustion import place_of
+from pipeline.errors.resources import place_of
 from pipeline.names import MANUFACTURER, REGION_MEANING, RESEARCH_USE, Region
 from pipeline.objects.arguments import content_time, equipment, on_clock_of, series_of_one, set_clock
 from pipeline.objects.measure import RegionSize

@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 from pydicom.uid import RTStructureSetStorage
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import raise_if_exhausted
+from pipeline.errors.resources import raise_if_exhausted
 from pipeline.objects.rtstruct.enum import ContourGeometricTypes
 
 #: Larger files are refused before they are read; the largest real ones have some tens of MiB.

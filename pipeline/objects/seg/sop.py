@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import place_of
+from pipeline.errors.resources import place_of
 from pipeline.names import MANUFACTURER, Region
 from pipeline.objects.arguments import content_time, equipment, on_clock_of, series_of_one, set_clock
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment

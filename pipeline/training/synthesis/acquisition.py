@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.training.synthesis.anatomy import apply_affine, coordinates, random_affine, sample
 from pipeline.training.synthesis.noise import Array, smooth_noise
 from pipeline.training.synthesis.tissues import BRAIN_TISSUES, RELAXATION, Tissue
@@ -71,7 +71,7 @@ def _t1_weighted(rng: np.random.Generator, p: Patient, t1: Vector, kind: float) 
     return _prepared_echo(p, t1, rng.uniform(1700, 2500), rng.uniform(850, 1150))
 
 
-def draw_signals(rng: np.random.Generator) -> dict[Sequence, Vector]:
+def draw_signals(rng: np.random.Generator) -> dict[MRSequence, Vector]:
     """Signal of every tissue in every sequence, each of shape (len(Tissue),).
 
     Spin echo, spoiled gradient echo and inversion recovery equations (Bernstein, King and Zhou, Handbook of
@@ -84,10 +84,10 @@ def draw_signals(rng: np.random.Generator) -> dict[Sequence, Vector]:
     null = p.t1[Tissue.CSF] * np.log(2 / (1 + np.exp(-tr / p.t1[Tissue.CSF])))
     inversion = inversion_recovery(p, p.t1, tr, null * rng.uniform(0.86, 1.03), rng.uniform(85, 145))
     signals = {
-        Sequence.T1: _t1_weighted(rng, p, p.t1, kind),
-        Sequence.T1C: _t1_weighted(rng, p, p.t1_enhanced, kind_enhanced),
-        Sequence.T2: spin_echo(p, p.t1, rng.uniform(2800, 6500), rng.uniform(75, 125)),
-        Sequence.FLAIR: inversion,
+        MRSequence.T1: _t1_weighted(rng, p, p.t1, kind),
+        MRSequence.T1C: _t1_weighted(rng, p, p.t1_enhanced, kind_enhanced),
+        MRSequence.T2: spin_echo(p, p.t1, rng.uniform(2800, 6500), rng.uniform(75, 125)),
+        MRSequence.FLAIR: inversion,
     }
     spread = 0.05 if rng.random() < 0.7 else 0.16
     unlike = rng.choice([0.0, 0.06, 0.14])  # tumours resemble each other less than healthy tissue does
@@ -104,7 +104,7 @@ def draw_signals(rng: np.random.Generator) -> dict[Sequence, Vector]:
     return signals
 
 
-def render(rng: np.random.Generator, fractions: Array, signals: dict[Sequence, Vector], spacing_mm: float) -> Array:
+def render(rng: np.random.Generator, fractions: Array, signals: dict[MRSequence, Vector], spacing_mm: float) -> Array:
     """Mix the tissues' signals with their texture.
 
     Parameters
@@ -123,19 +123,19 @@ def render(rng: np.random.Generator, fractions: Array, signals: dict[Sequence, V
     float32, shape (4, z, y, x), in the order of ``Sequence``; brain tissue about 1.
     """
     shape = fractions.shape[1:]
-    table = np.stack([signals[s] for s in Sequence]).astype(np.float32)
+    table = np.stack([signals[s] for s in MRSequence]).astype(np.float32)
     clean = np.tensordot(table, fractions, 1)
     textures = smooth_noise(rng, shape, rng.uniform(5, 14) / spacing_mm, 2)
     tumour = fractions[Tissue.OEDEMA : Tissue.CAVITY].sum(0)
     fluid = fractions[Tissue.VENTRICLE] + fractions[Tissue.CSF]
     flow = np.clip(smooth_noise(rng, shape, 24 / spacing_mm)[0] - 0.5, 0, 3) * rng.uniform(0, 0.5)
-    for k, sequence in enumerate(Sequence):
+    for k, sequence in enumerate(MRSequence):
         inside = rng.uniform(0.03, 0.16)
         grain = rng.uniform(0.005, 0.03)
         weight = rng.normal(0, 1, 2)
         texture = (weight[0] * textures[0] + weight[1] * textures[1]) / np.hypot(*weight)
         clean[k] *= 1 + texture * (grain + inside * tumour)
-        if sequence is Sequence.FLAIR:
+        if sequence is MRSequence.FLAIR:
             clean[k] += fluid * flow
     return np.maximum(clean, 0)
 

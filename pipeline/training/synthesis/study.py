@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLSLossless, MRImageStorage, generate_uid
 
-from pipeline.names import Region, Sequence
+from pipeline.names import MRSequence, Region
 from pipeline.training.synthesis import acquisition, tumour
 from pipeline.training.synthesis.anatomy import (
     Anatomy,
@@ -67,9 +67,11 @@ class SeriesPlan:
     moved_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-PLANS: dict[Sequence, SeriesPlan] = {
-    Sequence.T1: SeriesPlan(2, "T1 SE AX", "SE", "SP", 550, 12, moved_deg=(0.8, 0.5, -1.0), moved_mm=(0.5, 1.0, -1.0)),
-    Sequence.T2: SeriesPlan(
+PLANS: dict[MRSequence, SeriesPlan] = {
+    MRSequence.T1: SeriesPlan(
+        2, "T1 SE AX", "SE", "SP", 550, 12, moved_deg=(0.8, 0.5, -1.0), moved_mm=(0.5, 1.0, -1.0)
+    ),
+    MRSequence.T2: SeriesPlan(
         3,
         "T2 TSE AX OBL",
         "SE",
@@ -80,7 +82,7 @@ PLANS: dict[Sequence, SeriesPlan] = {
         moved_deg=(2.5, -1.5, 3.0),
         moved_mm=(3.0, -4.0, 2.5),
     ),
-    Sequence.FLAIR: SeriesPlan(
+    MRSequence.FLAIR: SeriesPlan(
         4,
         "FLAIR AX",
         "IR",
@@ -94,7 +96,7 @@ PLANS: dict[Sequence, SeriesPlan] = {
         moved_deg=(-1.0, 1.0, 1.5),
         moved_mm=(-1.0, 1.5, 1.0),
     ),
-    Sequence.T1C: SeriesPlan(5, "T1 SE AX POST GD", "SE", "SP", 550, 12, contrast="Gadobutrol"),
+    MRSequence.T1C: SeriesPlan(5, "T1 SE AX POST GD", "SE", "SP", 550, 12, contrast="Gadobutrol"),
 }
 
 
@@ -248,7 +250,7 @@ def write_study(
     table = {s: _signals(patient, plan) for s, plan in PLANS.items()}
     rendered = acquisition.render(rng, anatomy.fractions, table, 1.0)
     name = hashlib.sha256(f"{head.name}{seed}{centre}".encode()).hexdigest()[:12]
-    for k, sequence in enumerate(Sequence):
+    for k, sequence in enumerate(MRSequence):
         image = _take(_as_image(rendered[k]), PLANS[sequence], rng)
         folder = out / sequence.value
         folder.mkdir(parents=True, exist_ok=True)
@@ -260,7 +262,7 @@ def write_study(
 
 
 def _write_truth(out: Path, regions: Array) -> dict[str, object]:
-    grid = _series_grid(PLANS[Sequence.T1C])
+    grid = _series_grid(PLANS[MRSequence.T1C])
     shares = [
         sitk.GetArrayFromImage(sitk.Resample(_as_image(r), grid, sitk.Transform(), sitk.sitkLinear)) for r in regions
     ]

@@ -24,15 +24,15 @@ from pipeline.align.check import failures
 from pipeline.align.prepare import Prepared, prepare
 from pipeline.align.register import Registered, rigid, there_and_back
 from pipeline.errors import Flag, GlioLoopError
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.volume import SourceVolume, read_volume
 
 # intensities of scalp, skull, brain, ventricle, two nuclei, per sequence
 GREYS = {
-    Sequence.T1: (220, 20, 120, 40, 95, 140),
-    Sequence.T1C: (230, 20, 125, 40, 100, 240),
-    Sequence.T2: (90, 15, 110, 230, 140, 180),
-    Sequence.FLAIR: (110, 15, 130, 30, 150, 200),
+    MRSequence.T1: (220, 20, 120, 40, 95, 140),
+    MRSequence.T1C: (230, 20, 125, 40, 100, 240),
+    MRSequence.T2: (90, 15, 110, 230, 140, 180),
+    MRSequence.FLAIR: (110, 15, 130, 30, 150, 200),
 }
 
 
@@ -40,7 +40,7 @@ def ellipsoid(grid: list[np.ndarray], centre: tuple[float, ...], radii: tuple[fl
     return np.asarray(sum(((g - c) / r) ** 2 for g, c, r in zip(grid, centre, radii, strict=True)) < 1)
 
 
-def phantom(sequence: Sequence, spacing: tuple[float, float, float] = (1.8, 1.8, 3.0)) -> sitk.Image:
+def phantom(sequence: MRSequence, spacing: tuple[float, float, float] = (1.8, 1.8, 3.0)) -> sitk.Image:
     """A head of ellipsoids without symmetry, noisy, 230 mm wide."""
     size = [round(230 / s) for s in spacing]
     axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(size, spacing, strict=True)]
@@ -58,7 +58,7 @@ def phantom(sequence: Sequence, spacing: tuple[float, float, float] = (1.8, 1.8,
     for grey, (centre, radii) in zip(GREYS[sequence], parts, strict=True):
         picture[ellipsoid(grid, centre, radii)] = grey
     picture += ellipsoid(grid, (0, -95, -40), (14, 18, 16)) * GREYS[sequence][0] * (picture == 0)  # a nose
-    seed = list(Sequence).index(sequence)
+    seed = list(MRSequence).index(sequence)
     image = sitk.GetImageFromArray((picture + np.random.default_rng(seed).normal(0, 4, x.shape)).astype(np.float32))
     image.SetSpacing(spacing)
     image.SetOrigin([float(axis[0]) for axis in axes])
@@ -68,7 +68,7 @@ def phantom(sequence: Sequence, spacing: tuple[float, float, float] = (1.8, 1.8,
 
 @pytest.fixture(scope="module")
 def reference() -> SourceVolume:
-    return volume_of(phantom(Sequence.T1C))
+    return volume_of(phantom(MRSequence.T1C))
 
 
 def mean_error(found: sitk.Transform, true: sitk.Transform, image: sitk.Image) -> float:
@@ -78,11 +78,11 @@ def mean_error(found: sitk.Transform, true: sitk.Transform, image: sitk.Image) -
 @pytest.mark.parametrize("seed", range(4))
 def test_a_displaced_phantom_comes_back(seed: int, reference: SourceVolume) -> None:
     rng = np.random.default_rng(seed)
-    sequence = (Sequence.T1, Sequence.T2, Sequence.FLAIR)[seed % 3]
+    sequence = (MRSequence.T1, MRSequence.T2, MRSequence.FLAIR)[seed % 3]
     displacement = random_displacement(rng, np.zeros(3))
     spacing = ((1.8, 1.8, 3.0), (4.0, 1.5, 1.5))[seed % 2]
     moved = volume_of(displaced(phantom(sequence, spacing), displacement))
-    found = align({Sequence.T1C: reference, sequence: moved}, Sequence.T1C)[sequence]
+    found = align({MRSequence.T1C: reference, sequence: moved}, MRSequence.T1C)[sequence]
     assert mean_error(found.transform, displacement, reference.image) < 1.0
     assert angle_between(found.transform, displacement) < 1.0
 
@@ -91,8 +91,8 @@ def test_the_farthest_displacement_that_is_promised(reference: SourceVolume) -> 
     displacement = sitk.Euler3DTransform()
     displacement.SetRotation(*(float(np.radians(a)) for a in (15.0, -14.0, 14.0)))
     displacement.SetTranslation((25.0, -22.0, 22.0))
-    moved = volume_of(displaced(phantom(Sequence.FLAIR), displacement))
-    found = align({Sequence.T1C: reference, Sequence.FLAIR: moved}, Sequence.T1C)[Sequence.FLAIR]
+    moved = volume_of(displaced(phantom(MRSequence.FLAIR), displacement))
+    found = align({MRSequence.T1C: reference, MRSequence.FLAIR: moved}, MRSequence.T1C)[MRSequence.FLAIR]
     assert angle_between(displacement, sitk.Euler3DTransform()) == pytest.approx(25.0, abs=1.5)
     assert mean_error(found.transform, displacement, reference.image) < 1.0
     assert found.rotation_deg == pytest.approx(angle_between(displacement, sitk.Euler3DTransform()), abs=0.5)
@@ -100,27 +100,27 @@ def test_the_farthest_displacement_that_is_promised(reference: SourceVolume) -> 
 
 
 def test_the_reference_is_where_it_is_and_a_still_patient_is_not_flagged(reference: SourceVolume) -> None:
-    aligned = align({Sequence.T1C: reference, Sequence.T2: volume_of(phantom(Sequence.T2))}, Sequence.T1C)
-    assert aligned[Sequence.T1C].transform.TransformPoint((1.0, 2.0, 3.0)) == (1.0, 2.0, 3.0)
-    assert (aligned[Sequence.T1C].rotation_deg, aligned[Sequence.T1C].displacement_mm) == (0.0, 0.0)
-    assert aligned[Sequence.T2].flags == ()
-    assert aligned[Sequence.T2].displacement_mm < 0.5
-    assert aligned[Sequence.T2].overlap > 0.99
+    aligned = align({MRSequence.T1C: reference, MRSequence.T2: volume_of(phantom(MRSequence.T2))}, MRSequence.T1C)
+    assert aligned[MRSequence.T1C].transform.TransformPoint((1.0, 2.0, 3.0)) == (1.0, 2.0, 3.0)
+    assert (aligned[MRSequence.T1C].rotation_deg, aligned[MRSequence.T1C].displacement_mm) == (0.0, 0.0)
+    assert aligned[MRSequence.T2].flags == ()
+    assert aligned[MRSequence.T2].displacement_mm < 0.5
+    assert aligned[MRSequence.T2].overlap > 0.99
 
 
 def test_another_frame_of_reference_is_flagged_and_distance_is_no_failure(reference: SourceVolume) -> None:
     far = sitk.Euler3DTransform()
     far.SetTranslation((400.0, -300.0, 900.0))
-    moved = replace(volume_of(displaced(phantom(Sequence.T1), far)), frame_of_reference_uid="another")
-    found = align({Sequence.T1C: reference, Sequence.T1: moved}, Sequence.T1C)[Sequence.T1]
+    moved = replace(volume_of(displaced(phantom(MRSequence.T1), far)), frame_of_reference_uid="another")
+    found = align({MRSequence.T1C: reference, MRSequence.T1: moved}, MRSequence.T1C)[MRSequence.T1]
     assert [flag.code for flag in found.flags] == ["FRAME_OF_REFERENCE_DIFFERS"]
     assert mean_error(found.transform, far, reference.image) < 1.0
 
 
 def test_same_bits_at_every_run_and_itks_threads_left_as_they_were(reference: SourceVolume) -> None:
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    volumes = {Sequence.T1C: reference, Sequence.T2: volume_of(phantom(Sequence.T2))}
-    runs = [align(volumes, Sequence.T1C)[Sequence.T2] for _ in range(2)]
+    volumes = {MRSequence.T1C: reference, MRSequence.T2: volume_of(phantom(MRSequence.T2))}
+    runs = [align(volumes, MRSequence.T1C)[MRSequence.T2] for _ in range(2)]
     assert runs[0].as_json() == runs[1].as_json()
     assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == before
 
@@ -130,10 +130,12 @@ def test_alignments_at_once_are_the_same_to_the_last_bit(reference: SourceVolume
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(5)
     try:
-        studies = [{Sequence.T1C: reference, one: volume_of(phantom(one))} for one in (Sequence.T2, Sequence.FLAIR)]
-        alone = [align(study, Sequence.T1C) for study in studies]
+        studies = [
+            {MRSequence.T1C: reference, one: volume_of(phantom(one))} for one in (MRSequence.T2, MRSequence.FLAIR)
+        ]
+        alone = [align(study, MRSequence.T1C) for study in studies]
         with ThreadPoolExecutor(2) as pool:
-            together = list(pool.map(lambda study: align(study, Sequence.T1C), studies))
+            together = list(pool.map(lambda study: align(study, MRSequence.T1C), studies))
         assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == 5
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
@@ -146,7 +148,7 @@ def test_alignments_at_once_are_the_same_to_the_last_bit(reference: SourceVolume
 def test_padding_and_missing_planes_do_not_turn_an_alignment(reference: SourceVolume) -> None:
     """FLAIR whose top was never imaged and whose corners are padded far below the rest."""
     displacement = random_displacement(np.random.default_rng(3), np.zeros(3))
-    moved = volume_of(displaced(phantom(Sequence.FLAIR), displacement))
+    moved = volume_of(displaced(phantom(MRSequence.FLAIR), displacement))
     values = sitk.GetArrayFromImage(moved.image)
     valid = np.ones(values.shape, dtype=np.uint8)
     valid[-16:] = 0
@@ -156,7 +158,7 @@ def test_padding_and_missing_planes_do_not_turn_an_alignment(reference: SourceVo
     for one in (image, mask):
         one.CopyInformation(moved.image)
     cut = replace(moved, image=image, valid=mask)
-    found = align({Sequence.T1C: reference, Sequence.FLAIR: cut}, Sequence.T1C)[Sequence.FLAIR]
+    found = align({MRSequence.T1C: reference, MRSequence.FLAIR: cut}, MRSequence.T1C)[MRSequence.FLAIR]
     assert mean_error(found.transform, displacement, reference.image) < 1.0
     assert found.overlap < 0.99
 
@@ -192,15 +194,15 @@ def bottle_like(image: sitk.Image) -> sitk.Image:
 def test_what_is_no_head_is_refused(other: object, reference: SourceVolume) -> None:
     assert callable(other)
     with pytest.raises(GlioLoopError) as caught:
-        align({Sequence.T1C: reference, Sequence.T1: volume_of(other(reference.image))}, Sequence.T1C)
+        align({MRSequence.T1C: reference, MRSequence.T1: volume_of(other(reference.image))}, MRSequence.T1C)
     assert caught.value.code == "ALIGNMENT_FAILED"
     assert caught.value.data["sequence"] == "t1"
 
 
 def test_a_part_of_the_head_is_refused(reference: SourceVolume) -> None:
-    slab = phantom(Sequence.T2)[:, :, 30:42]
+    slab = phantom(MRSequence.T2)[:, :, 30:42]
     with pytest.raises(GlioLoopError) as caught:
-        align({Sequence.T1C: reference, Sequence.T2: volume_of(slab)}, Sequence.T1C)
+        align({MRSequence.T1C: reference, MRSequence.T2: volume_of(slab)}, MRSequence.T1C)
     assert caught.value.code == "ALIGNMENT_FAILED"
     assert "of the head in view" in caught.value.detail
 
@@ -215,7 +217,7 @@ def way_back(turn_deg: tuple[float, ...], shift_mm: tuple[float, ...], heads: tu
 @pytest.fixture(scope="module")
 def heads(reference: SourceVolume) -> tuple[Prepared, Prepared]:
     """T1C and, on thick slices in another plane, T2; the patient lay still."""
-    return prepare(reference.image), prepare(phantom(Sequence.T2, (5.0, 1.5, 1.5)))
+    return prepare(reference.image), prepare(phantom(MRSequence.T2, (5.0, 1.5, 1.5)))
 
 
 @pytest.mark.parametrize(
@@ -244,29 +246,29 @@ def test_the_way_back_confirms_a_right_position(shift_mm: tuple[float, ...], hea
 
 
 def test_limits_are_the_callers(reference: SourceVolume) -> None:
-    volumes = {Sequence.T1C: reference, Sequence.T2: volume_of(phantom(Sequence.T2))}
+    volumes = {MRSequence.T1C: reference, MRSequence.T2: volume_of(phantom(MRSequence.T2))}
     with pytest.raises(GlioLoopError, match="mutual information"):
-        align(volumes, Sequence.T1C, AlignmentLimits(metric=10.0))
+        align(volumes, MRSequence.T1C, AlignmentLimits(metric=10.0))
 
 
 def test_real_study(real_study: Path) -> None:
     """The figures that a separate registration of this study gave: T1 9°, T2 8° and 17 mm, FLAIR 13° and 18 mm."""
-    volumes = {s: read_volume(sorted((real_study / s.value).glob("*.dcm"))) for s in Sequence}
-    aligned = align(volumes, Sequence.T1C)
-    assert aligned[Sequence.T1].rotation_deg == pytest.approx(9.0, abs=1.0)
-    assert aligned[Sequence.T2].rotation_deg == pytest.approx(8.3, abs=1.0)
-    assert aligned[Sequence.FLAIR].rotation_deg == pytest.approx(13.4, abs=1.0)
-    assert aligned[Sequence.T2].displacement_mm == pytest.approx(16.5, abs=1.5)
-    assert aligned[Sequence.FLAIR].displacement_mm == pytest.approx(17.0, abs=1.5)
-    assert {s for s in aligned if aligned[s].flags} == {Sequence.T2, Sequence.FLAIR}
+    volumes = {s: read_volume(sorted((real_study / s.value).glob("*.dcm"))) for s in MRSequence}
+    aligned = align(volumes, MRSequence.T1C)
+    assert aligned[MRSequence.T1].rotation_deg == pytest.approx(9.0, abs=1.0)
+    assert aligned[MRSequence.T2].rotation_deg == pytest.approx(8.3, abs=1.0)
+    assert aligned[MRSequence.FLAIR].rotation_deg == pytest.approx(13.4, abs=1.0)
+    assert aligned[MRSequence.T2].displacement_mm == pytest.approx(16.5, abs=1.5)
+    assert aligned[MRSequence.FLAIR].displacement_mm == pytest.approx(17.0, abs=1.5)
+    assert {s for s in aligned if aligned[s].flags} == {MRSequence.T2, MRSequence.FLAIR}
 
 
 def test_the_real_study_is_consistent_under_displacement(real_study: Path) -> None:
-    volumes = {s: read_volume(sorted((real_study / s.value).glob("*.dcm"))) for s in (Sequence.T1C, Sequence.FLAIR)}
-    reference, flair = volumes[Sequence.T1C], volumes[Sequence.FLAIR]
-    before = align(volumes, Sequence.T1C)[Sequence.FLAIR].transform
+    volumes = {s: read_volume(sorted((real_study / s.value).glob("*.dcm"))) for s in (MRSequence.T1C, MRSequence.FLAIR)}
+    reference, flair = volumes[MRSequence.T1C], volumes[MRSequence.FLAIR]
+    before = align(volumes, MRSequence.T1C)[MRSequence.FLAIR].transform
     for seed in range(2):
         displacement = random_displacement(np.random.default_rng(seed), head_points(reference.image).mean(axis=0))
         moved = replace(flair, image=displaced(flair.image, displacement))
-        found = align({Sequence.T1C: reference, Sequence.FLAIR: moved}, Sequence.T1C)[Sequence.FLAIR]
+        found = align({MRSequence.T1C: reference, MRSequence.FLAIR: moved}, MRSequence.T1C)[MRSequence.FLAIR]
         assert mean_error(found.transform, chained(displacement, before), reference.image) < 0.5

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 
-from pipeline.archive import KEPT_SECONDS, HttpArchive
+from pipeline.archive.client import KEPT_SECONDS, HttpArchive
 from pipeline.node import LOOPBACK
 from pipeline.settings import Settings
 

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.audit import AuditTrail
-from pipeline.audit.commands import TAMPERED
-from pipeline.cli import app
+from pipeline.cli.application import app
+from pipeline.cli.audit import TAMPERED
 
 
 def _filled(state: Path, count: int = 6) -> AuditTrail:

@@ -12,11 +12,11 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from pipeline.canary.expected import Expectations, agreements, differences, far_from_truth, sample_volume, truth
-from pipeline.canary.state import CheckOptions, CheckState, check_state, collect_check, enqueue_check, schedule_check
 from pipeline.canary.study import test_images as sample_images
 from pipeline.errors import GlioLoopError
-from pipeline.jobs import JobQueue
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.jobs.checks import CheckOptions, CheckState, check_state, collect_check, enqueue_check, schedule_check
+from pipeline.jobs.queue import JobQueue
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.settings import load_settings
 
 
@@ -34,7 +34,7 @@ def test_each_check_sends_another_study_and_a_repeated_step_the_same() -> None:
 
 
 def test_contours_are_the_expected_ones_or_are_told_region_by_region(tmp_path: Path) -> None:
-    volume = sample_volume(Sequence.T1C)
+    volume = sample_volume(MRSequence.T1C)
     real = truth(volume)
     assert not differences(agreements(real, real, volume))
     assert not far_from_truth(agreements(real, real, volume))

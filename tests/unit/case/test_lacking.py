@@ -4,21 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import workflow
+from pipeline.case.identity import content_of
+from pipeline.case.lacking import may_lack_of
+from pipeline.case.segment import segment_folder
 from pipeline.errors import GlioLoopError
-from pipeline.intake import may_lack_of
-from pipeline.jobs import JobRequest, content_of
-from pipeline.names import Sequence
+from pipeline.jobs.request import JobRequest
+from pipeline.jobs.workflows.segment import _reference
+from pipeline.names import MRSequence
 from pipeline.registry import Registry
-from pipeline.segment import segment_folder
 from pipeline.settings import ROOT, Settings
 
 
 def test_site_and_card_must_both_allow_it(tmp_path: Path) -> None:
     card = Registry(ROOT / "models", tmp_path).get("gliounet").card
     assert may_lack_of(Settings(), card) == ()
-    every = (Sequence.T1, Sequence.T2, Sequence.FLAIR)
-    assert may_lack_of(Settings(may_lack=every), card) == (Sequence.T1, Sequence.FLAIR)
+    every = (MRSequence.T1, MRSequence.T2, MRSequence.FLAIR)
+    assert may_lack_of(Settings(may_lack=every), card) == (MRSequence.T1, MRSequence.FLAIR)
     assert may_lack_of(Settings(may_lack=every), card.model_copy(update={"may_lack": ()})) == ()
 
 
@@ -36,8 +37,8 @@ def test_the_question_is_the_images_whichever_network_answers() -> None:
 
 
 def test_a_job_keeps_the_reference_it_was_asked_for_with() -> None:
-    assert workflow._reference(_request(reference="flair")) is Sequence.FLAIR
-    assert workflow._reference(_request()) is Settings().reference
+    assert _reference(_request(reference="flair")) is MRSequence.FLAIR
+    assert _reference(_request()) is Settings().reference
 
 
 def test_the_limit_of_a_series_is_the_configured_one(

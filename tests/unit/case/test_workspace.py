@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from pipeline.casefolder import CaseFolder
+from pipeline.case.workspace import Workspace
 from pipeline.errors import GlioLoopError
-from pipeline.names import Region, Sequence
+from pipeline.names import MRSequence, Region
 from pipeline.volume.records import SliceSource, SourceVolume
 
 
 def test_volume_and_regions_come_back(tmp_path: Path) -> None:
-    case = CaseFolder(tmp_path / "case")
+    case = Workspace(tmp_path / "case")
     image = sitk.GetImageFromArray(np.random.default_rng(1).normal(size=(3, 4, 5)).astype(np.float32))
     image.SetSpacing((0.7, 0.8, 5.5))
     image.SetOrigin((-100.123456789, 3.0, 1 / 3))
     image.SetDirection(sitk.VersorTransform((0.1, 0.2, 0.3, 0.9)).GetMatrix())
     slices = tuple(SliceSource("1.2", f"1.2.{k}", None, (1 / 3, float(k), 0.1)) for k in range(3))
-    case.write_volumes({Sequence.T2: SourceVolume(image, slices, "1", "2", "3", 5.0)})
+    case.write_volumes({MRSequence.T2: SourceVolume(image, slices, "1", "2", "3", 5.0)})
     (again,) = case.read_volumes().values()
     assert again.slices == slices
     assert (again.study_instance_uid, again.frame_of_reference_uid, again.slice_thickness_mm) == ("1", "3", 5.0)
@@ -35,7 +35,7 @@ def test_volume_and_regions_come_back(tmp_path: Path) -> None:
 
 
 def test_lost_files_have_their_code(tmp_path: Path) -> None:
-    case = CaseFolder(tmp_path / "case")
+    case = Workspace(tmp_path / "case")
     with pytest.raises(GlioLoopError, match="CASE_LOST"):
         case.read_json("alignment")
     with pytest.raises(GlioLoopError, match="CASE_LOST"):
@@ -43,21 +43,21 @@ def test_lost_files_have_their_code(tmp_path: Path) -> None:
 
 
 def test_a_volume_that_is_lost_is_no_sequence_that_lacks(tmp_path: Path) -> None:
-    case = CaseFolder(tmp_path / "case")
+    case = Workspace(tmp_path / "case")
     one = SourceVolume(sitk.Image(2, 2, 2, sitk.sitkFloat32), (), "1", "2", "3")
-    case.write_volumes({Sequence.T1C: one, Sequence.T2: one})
+    case.write_volumes({MRSequence.T1C: one, MRSequence.T2: one})
     (case.path / "volume-t2.mha").unlink()
     with pytest.raises(GlioLoopError, match="CASE_LOST"):
         case.read_volumes()
 
 
 def test_tidy_keeps_the_result(tmp_path: Path) -> None:
-    case = CaseFolder(tmp_path / "case")
+    case = Workspace(tmp_path / "case")
     case.write_image("probability-WT", sitk.Image(2, 2, 2, sitk.sitkFloat32))
     case.write_bytes("objects/rtstruct.dcm", b"x")
     case.write_json("result", {"a": 1})
-    case.source(Sequence.T1).mkdir(parents=True)
+    case.source(MRSequence.T1).mkdir(parents=True)
     case.tidy()
     left = sorted(str(path.relative_to(case.path)) for path in case.path.rglob("*") if path.is_file())
     assert left == ["objects/rtstruct.dcm", "result.json"]
-    assert not case.source(Sequence.T1).exists()
+    assert not case.source(MRSequence.T1).exists()

@@ -12,8 +12,8 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from pipeline.cli import app
-from pipeline.console import live_progress
+from pipeline.cli.application import app
+from pipeline.cli.console import live_progress
 from pipeline.settings import ROOT
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import bench
-from pipeline.bench import benchmarks_in, run_benchmark
-from pipeline.cli import app
+from pipeline.cli import bench
+from pipeline.cli.application import app
+from pipeline.cli.bench import benchmarks_in, run_benchmark
 from pipeline.settings import ROOT
 
 SCRIPT = '''"""Measures {name}.

@@ -7,16 +7,16 @@ import pytest
 import SimpleITK as sitk
 
 from benchmarks.displacements import displaced, random_displacement, volume_of
-from pipeline.casefolder import CaseFolder
-from pipeline.confirm import lookalikes
+from pipeline.case.workspace import Workspace
+from pipeline.confirm import pairs
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, OpenPair, SeriesVerdict
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.volume import SourceVolume, read_volume
-from tests.unit.test_align import phantom
+from tests.unit.align.test_align import phantom
 
-T1_PAIR = OpenPair((Sequence.T1, Sequence.T1C), "two equal T1")
-T2_PAIR = OpenPair((Sequence.T2, Sequence.FLAIR), "two with long times")
+T1_PAIR = OpenPair((MRSequence.T1, MRSequence.T1C), "two equal T1")
+T2_PAIR = OpenPair((MRSequence.T2, MRSequence.FLAIR), "two with long times")
 
 
 def left_open(pair: OpenPair) -> Decision:
@@ -29,7 +29,7 @@ def left_open(pair: OpenPair) -> Decision:
     return Decision(chosen, verdicts, (pair,))
 
 
-def displaced_phantom(sequence: Sequence, seed: int) -> SourceVolume:
+def displaced_phantom(sequence: MRSequence, seed: int) -> SourceVolume:
     motion = random_displacement(np.random.default_rng(seed), np.zeros(3))
     return volume_of(displaced(phantom(sequence), motion))
 
@@ -39,7 +39,7 @@ def displaced_phantom(sequence: Sequence, seed: int) -> SourceVolume:
 def test_displaced_phantoms_are_told_apart(pair: OpenPair, swapped: bool) -> None:
     shown = pair.sequences[::-1] if swapped else pair.sequences
     volumes = {pair.sequences[0]: volume_of(phantom(shown[0])), pair.sequences[1]: displaced_phantom(shown[1], 3)}
-    settled = lookalikes.settle(left_open(pair), volumes)
+    settled = pairs.settle(left_open(pair), volumes)
     assert settled.open == ()
     assert [settled.chosen[sequence] for sequence in pair.sequences] == (["B", "A"] if swapped else ["A", "B"])
     assert all("by the images" in verdict.reasons[-1] for verdict in settled.verdicts)
@@ -56,33 +56,33 @@ def test_the_same_picture_twice_is_refused_with_the_reason(pair: OpenPair) -> No
     second = sitk.AdditiveGaussianNoise(brighter(first), standardDeviation=4.0, seed=7)
     volumes = {pair.sequences[0]: volume_of(first), pair.sequences[1]: volume_of(second)}
     with pytest.raises(GlioLoopError, match="the images do not tell") as caught:
-        lookalikes.settle(left_open(pair), volumes)
+        pairs.settle(left_open(pair), volumes)
     assert caught.value.code == "SEQUENCE_UNDECIDED"
     assert caught.value.as_json()["data"]["open"]  # type: ignore[index]
 
 
 def test_a_decision_without_open_pairs_stays_as_it_is() -> None:
-    decision = Decision({Sequence.T1: "A"})
-    assert lookalikes.settle(decision, {}) is decision
+    decision = Decision({MRSequence.T1: "A"})
+    assert pairs.settle(decision, {}) is decision
 
 
 def test_t2_and_flair_of_the_real_study(real_study: Path) -> None:
     volumes = {s: read_volume(sorted((real_study / s.value).glob("*.dcm"))) for s in T2_PAIR.sequences}
-    assert lookalikes.settle(left_open(T2_PAIR), volumes).chosen == {Sequence.T2: "A", Sequence.FLAIR: "B"}
-    other_way = {Sequence.T2: volumes[Sequence.FLAIR], Sequence.FLAIR: volumes[Sequence.T2]}
-    assert lookalikes.settle(left_open(T2_PAIR), other_way).chosen == {Sequence.T2: "B", Sequence.FLAIR: "A"}
+    assert pairs.settle(left_open(T2_PAIR), volumes).chosen == {MRSequence.T2: "A", MRSequence.FLAIR: "B"}
+    other_way = {MRSequence.T2: volumes[MRSequence.FLAIR], MRSequence.FLAIR: volumes[MRSequence.T2]}
+    assert pairs.settle(left_open(T2_PAIR), other_way).chosen == {MRSequence.T2: "B", MRSequence.FLAIR: "A"}
 
 
 def test_files_change_places_with_their_series(tmp_path: Path) -> None:
-    case = CaseFolder(tmp_path)
-    for sequence in Sequence:
+    case = Workspace(tmp_path)
+    for sequence in MRSequence:
         case.source(sequence).mkdir(parents=True)
         (case.source(sequence) / f"{sequence.value}.dcm").touch()
-    case.rename_sources({s: s for s in Sequence} | {Sequence.T1: Sequence.T1C, Sequence.T1C: Sequence.T1})
-    names = {sequence: [path.name for path in case.source_files(sequence)] for sequence in Sequence}
+    case.rename_sources({s: s for s in MRSequence} | {MRSequence.T1: MRSequence.T1C, MRSequence.T1C: MRSequence.T1})
+    names = {sequence: [path.name for path in case.source_files(sequence)] for sequence in MRSequence}
     assert names == {
-        Sequence.T1: ["t1c.dcm"],
-        Sequence.T1C: ["t1.dcm"],
-        Sequence.T2: ["t2.dcm"],
-        Sequence.FLAIR: ["flair.dcm"],
+        MRSequence.T1: ["t1c.dcm"],
+        MRSequence.T1C: ["t1.dcm"],
+        MRSequence.T2: ["t2.dcm"],
+        MRSequence.FLAIR: ["flair.dcm"],
     }

@@ -13,10 +13,10 @@ from scipy import ndimage
 
 torch = pytest.importorskip("torch")  # whoever imports this module is skipped without it
 
-from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.record import CaseRecord, RegionDifference
-from pipeline.feedback.store import FeedbackStore
-from pipeline.names import Region, Sequence
+from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.record import CaseRecord, RegionDifference
+from pipeline.corrections.store import FeedbackStore
+from pipeline.names import MRSequence, Region
 from pipeline.registry import CARD, InputGrid, InstalledModel, ModelCard, NetworkFile, Output
 from pipeline.training.export import OPSET, export_network
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
@@ -24,7 +24,7 @@ from pipeline.training.network import HalfResolutionUNet, NetworkShape
 Mask = NDArray[np.bool_]
 _SIZE = 64
 _SPACING = (2.0, 2.0, 2.0)
-_SUFFIXES = {Sequence.T1: "t1", Sequence.T1C: "t1ce", Sequence.T2: "t2", Sequence.FLAIR: "flair"}
+_SUFFIXES = {MRSequence.T1: "t1", MRSequence.T1C: "t1ce", MRSequence.T2: "t2", MRSequence.FLAIR: "flair"}
 
 
 def write_threshold_model(
@@ -80,7 +80,7 @@ def write_threshold_model(
         licence="AGPL-3.0-or-later",
         opset=OPSET,
         file=NetworkFile.of(target / "model.onnx"),
-        grid=InputGrid(order=tuple(Sequence), spacing_mm=_SPACING, window=(96, 96, 96)),
+        grid=InputGrid(order=tuple(MRSequence), spacing_mm=_SPACING, window=(96, 96, 96)),
         brain=stage,
         outputs=tuple(
             Output(region=region, channels=(number,))
@@ -123,7 +123,7 @@ def write_case(folder: Path, images: NDArray[np.float32], regions: dict[Region, 
     labels = np.zeros(images.shape[1:], np.uint8)
     for region, label in ((Region.WT, 2), (Region.TC, 1), (Region.ET, 4)):
         labels[regions[region]] = label
-    arrays = {_SUFFIXES[sequence]: image.astype(np.int16) for sequence, image in zip(Sequence, images, strict=True)}
+    arrays = {_SUFFIXES[sequence]: image.astype(np.int16) for sequence, image in zip(MRSequence, images, strict=True)}
     for suffix, array in {**arrays, "seg": labels, "auto": labels}.items():
         image = sitk.GetImageFromArray(array)
         image.SetSpacing(_SPACING)

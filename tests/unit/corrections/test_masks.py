@@ -13,20 +13,20 @@ from pydicom import Dataset
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 
 from pipeline.align import Alignment
+from pipeline.corrections.contours import write_contours
+from pipeline.corrections.images import write_images
+from pipeline.corrections.masks import read_drawn
+from pipeline.corrections.meaning import understand
+from pipeline.corrections.recognise import OwnObject, check_identity, content_hash, own_copy, read_object
+from pipeline.corrections.regions import RegionNames
+from pipeline.corrections.study import Study
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
-from pipeline.feedback.contours import write_contours
-from pipeline.feedback.images import write_images
-from pipeline.feedback.masks import read_drawn
-from pipeline.feedback.meaning import understand
-from pipeline.feedback.policy import FeedbackPolicy
-from pipeline.feedback.recognise import OwnObject, check_identity, content_hash, own_copy, read_object
-from pipeline.feedback.regions import RegionNames
-from pipeline.feedback.study import Study
-from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, MRSequence, Region
 from pipeline.objects import Provenance, build_objects
+from pipeline.settings.corrections import FeedbackPolicy
 from pipeline.volume.records import SourceVolume
-from tests.unit.objects_phantom import FLIPPED, SAGITTAL, phantom_series
+from tests.unit.objects.phantom import FLIPPED, SAGITTAL, phantom_series
 
 NAMES = RegionNames(ROI_NAMES, FeedbackPolicy())
 SHIFT = (3.0, -2.0, 3.0)
@@ -63,9 +63,9 @@ def _study(reference: SourceVolume, other: SourceVolume) -> Study:
     moved.SetTranslation(SHIFT)
     still = Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)
     return Study(
-        {Sequence.T1C: reference, Sequence.FLAIR: other},
-        {Sequence.T1C: still, Sequence.FLAIR: Alignment(moved, 0.0, 1.0, 0.0, 5.0)},
-        Sequence.T1C,
+        {MRSequence.T1C: reference, MRSequence.FLAIR: other},
+        {MRSequence.T1C: still, MRSequence.FLAIR: Alignment(moved, 0.0, 1.0, 0.0, 5.0)},
+        MRSequence.T1C,
     )
 
 
@@ -75,7 +75,7 @@ def test_own_objects_read_back_as_they_were(kind: str, orientation: tuple[float,
     headers, volume = phantom_series(orientation=orientation)
     objects, masks = _objects(headers, volume, _middle(volume))
     drawn = read_drawn(objects[kind], _study(volume, phantom_series()[1]), NAMES)
-    assert drawn.sequences == (Sequence.T1C,)
+    assert drawn.sequences == (MRSequence.T1C,)
     for region in TUMOUR_REGIONS:
         assert (drawn.masks[region] == sitk.GetArrayViewFromImage(masks[region]).astype(bool)).all()
 
@@ -87,7 +87,7 @@ def test_contours_on_another_sequence_are_carried_over(kind: str) -> None:
     centre = _middle(other)
     objects, _ = _objects(headers, other, centre)
     drawn = read_drawn(objects[kind], _study(reference, other), NAMES)
-    assert drawn.sequences == (Sequence.FLAIR,)
+    assert drawn.sequences == (MRSequence.FLAIR,)
     # The alignment maps reference to moving: what lies at the centre there lies before the shift here.
     expected = sitk.GetArrayViewFromImage(_ball(reference, 9.0, centre - np.array(SHIFT))).astype(bool)
     found = drawn.masks[Region.WT]
@@ -101,7 +101,7 @@ def test_a_case_has_the_sequences_that_its_study_has(tmp_path: Path) -> None:
     masks = read_drawn(objects["seg"], study, NAMES).masks
     write_images(tmp_path / "case", study, masks, masks, prefix="case_")
     (case,) = find_cases(tmp_path)
-    assert set(case.files) == {Sequence.T1C, Sequence.FLAIR}
+    assert set(case.files) == {MRSequence.T1C, MRSequence.FLAIR}
     assert set(np.unique(sitk.GetArrayFromImage(case.read_labels()))) == {0, 1, 2, 4}
 
 

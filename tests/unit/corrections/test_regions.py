@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 
-from pipeline.feedback.meaning import complete
-from pipeline.feedback.policy import FeedbackPolicy
-from pipeline.feedback.recognise import trust_of
-from pipeline.feedback.regions import RegionNames
+from pipeline.corrections.meaning import complete
+from pipeline.corrections.recognise import trust_of
+from pipeline.corrections.regions import RegionNames
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region
+from pipeline.settings.corrections import FeedbackPolicy
 
 NAMES = RegionNames(ROI_NAMES, FeedbackPolicy(roi_map={Region.TC: ("solid part",)}))
 

@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from pipeline.case.identity import job_id
+from pipeline.corrections.export import export_archive, export_cases
+from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.review import agreement, collect_metrics, review_of, reviews_of
+from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.verdicts import Verdict
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
-from pipeline.feedback.export import export_archive, export_cases
-from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
-from pipeline.feedback.pseudonyms import Pseudonyms
-from pipeline.feedback.review import agreement, collect_metrics, review_of, reviews_of
-from pipeline.feedback.store import FeedbackStore
-from pipeline.feedback.verdicts import Verdict
-from pipeline.finetune.runs import due
-from pipeline.jobs import job_id
-from tests.unit.feedback_phantom import keep_phantom, phantom, record, write_case
+from pipeline.finetune.schedule import due
+from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.finetune import FinetunePolicy
+from tests.unit.corrections.phantom import keep_phantom, phantom, record, write_case
 
 
 @pytest.fixture

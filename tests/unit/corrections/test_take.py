@@ -16,17 +16,17 @@ from pydicom.tag import Tag
 from pydicom.uid import generate_uid
 
 from pipeline.align import Alignment
-from pipeline.feedback.policy import FeedbackPolicy
-from pipeline.feedback.recognise import OwnObject, content_hash
-from pipeline.feedback.regions import RegionNames
-from pipeline.feedback.store import FeedbackStore
-from pipeline.feedback.study import Study
-from pipeline.feedback.take import Outcome, ProcessedStudy, judge_early, take
-from pipeline.feedback.verdicts import Verdict
-from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region, Sequence
+from pipeline.corrections.recognise import OwnObject, content_hash
+from pipeline.corrections.regions import RegionNames
+from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.study import Study
+from pipeline.corrections.take import Outcome, ProcessedStudy, judge_early, take
+from pipeline.corrections.verdicts import Verdict
+from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, MRSequence, Region
 from pipeline.objects import Provenance, RegionOfInterest, RTStructureSet, build_objects
+from pipeline.settings.corrections import FeedbackPolicy
 from pipeline.volume.records import SourceVolume
-from tests.unit.objects_phantom import CORONAL, image_like, phantom_series, volume_of
+from tests.unit.objects.phantom import CORONAL, image_like, phantom_series, volume_of
 
 Mask = NDArray[np.bool_]
 NAMES = RegionNames(ROI_NAMES, FeedbackPolicy())
@@ -49,7 +49,7 @@ class Desk:
         self.folder = folder
         self.headers, self.volume = phantom_series(SHAPE, SPACING)
         still = Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)
-        self.study = Study({Sequence.T1C: self.volume}, {Sequence.T1C: still}, Sequence.T1C)
+        self.study = Study({MRSequence.T1C: self.volume}, {MRSequence.T1C: still}, MRSequence.T1C)
         self.automatic = {region: ball(self.volume, radius) for region, radius in RADII.items()}
         made = self.objects(self.automatic)
         objects = folder / "objects"

@@ -10,7 +10,7 @@ import pydicom.uid
 import pytest
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import exhausted, memory_lacks, raise_if_exhausted
+from pipeline.errors.resources import exhausted, memory_lacks, raise_if_exhausted
 from pipeline.settings import ROOT
 
 _LIMITED = """

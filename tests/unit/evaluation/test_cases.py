@@ -8,7 +8,7 @@ import SimpleITK as sitk
 
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import LabelScheme, find_cases, with_dark_background
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 
 
 def _write(path: Path, values: np.ndarray) -> None:
@@ -31,16 +31,16 @@ def test_spellings(tmp_path: Path, names: tuple[str, ...], ending: str) -> None:
         _write(folder / f"{name}{ending}", np.full((4, 4, 4), number, dtype=np.uint8))
     (case,) = find_cases(tmp_path)
     images = case.read_images()
-    assert [float(sitk.GetArrayFromImage(images[s]).max()) for s in Sequence] == [0, 1, 2, 3]
+    assert [float(sitk.GetArrayFromImage(images[s]).max()) for s in MRSequence] == [0, 1, 2, 3]
     assert int(sitk.GetArrayFromImage(case.read_labels()).max()) == 4
 
 
 def test_a_missing_sequence_is_no_hindrance(tmp_path: Path) -> None:
     _write(tmp_path / "a_flair.nii.gz", np.zeros((4, 4, 4), dtype=np.uint8))
     (case,) = find_cases(tmp_path)
-    assert list(case.files) == [Sequence.FLAIR]
-    assert case.without([Sequence.T1]) == case
-    assert not case.without([Sequence.FLAIR]).files
+    assert list(case.files) == [MRSequence.FLAIR]
+    assert case.without([MRSequence.T1]) == case
+    assert not case.without([MRSequence.FLAIR]).files
     with pytest.raises(GlioLoopError, match="FILE_UNREADABLE"):
         case.read_labels()
 

@@ -16,7 +16,7 @@ from pipeline.evaluation.pictures import draw_case, draw_gallery
 from pipeline.evaluation.report import write_report
 from pipeline.evaluation.summary import CaseResult, summarise
 from pipeline.evaluation.volumes import draw_volumes
-from pipeline.names import TUMOUR_REGIONS, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence
 
 MM = (1.0, 1.0, 1.0)
 
@@ -86,7 +86,7 @@ def test_folders_of_groups_are_found(tmp_path: Path) -> None:
 
 
 def test_gallery_and_volumes_are_pictures(tmp_path: Path) -> None:
-    images = {s: np.random.default_rng(0).random((60, 20, 20)).astype(np.float32) for s in Sequence}
+    images = {s: np.random.default_rng(0).random((60, 20, 20)).astype(np.float32) for s in MRSequence}
     masks = dict.fromkeys(TUMOUR_REGIONS, _blocks(2))
     for name in ("a", "b"):
         draw_case(images, masks, masks, tmp_path / f"{name}.png", name)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.joblog import FILE, JobLog, read_log
+from pipeline.files.joblog import FILE, JobLog, read_log
 
 JOB = "0" * 31 + "1"
 

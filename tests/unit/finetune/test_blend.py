@@ -8,15 +8,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
-from pipeline.feedback.store import FeedbackStore
+from pipeline.corrections.store import FeedbackStore
 from pipeline.finetune.blend import BLENDED, REPORT, Blend, choose, learn_and_blend, mix
 from pipeline.finetune.direct import plan_of
 from pipeline.finetune.prepare import prepare, rehearsed, set_aside
 from pipeline.settings import Settings
+from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.finetune import FinetunePolicy
 from pipeline.training.checkpoints import averaged_network
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
-from tests.unit.feedback_phantom import keep_phantom, phantom, write_threshold_model
+from tests.unit.corrections.phantom import keep_phantom, phantom, write_threshold_model
 
 SHAPE = NetworkShape(features=(4, 8), refine=4)
 

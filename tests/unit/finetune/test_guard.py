@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.feedback.policy import FinetunePolicy
 from pipeline.finetune.guard import LEAST_CASES, SIGNIFICANT, chance_of, decide, paired_change, scored
 from pipeline.finetune.plan import next_version, reserve_version
-from pipeline.names import Region, Sequence
+from pipeline.names import MRSequence, Region
 from pipeline.registry import InputGrid, ModelCard, NetworkFile, Output
+from pipeline.settings.finetune import FinetunePolicy
 
 POLICY = FinetunePolicy()
 DRAWN = {f"c{number}": frozenset({"WT"}) for number in range(6)}
@@ -110,7 +110,7 @@ def test_versions_of_descendants() -> None:
 
 def _card() -> ModelCard:
     outputs = tuple(Output(region=region, channels=(k,)) for k, region in enumerate((Region.WT, Region.TC, Region.ET)))
-    grid = InputGrid(order=tuple(Sequence), spacing_mm=(1, 1, 1), window=(16, 16, 16))
+    grid = InputGrid(order=tuple(MRSequence), spacing_mm=(1, 1, 1), window=(16, 16, 16))
     file = NetworkFile(name="m.onnx", sha256="0" * 64)
     return ModelCard(
         name="m", version="1.0.0", created=date(2026, 1, 2), description="", architecture="", licence="", opset=17,

@@ -14,7 +14,7 @@ from pipeline.registry import ModelCard
 from pipeline.training.learner import start_learner
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
 from pipeline.training.samples import Sample
-from tests.unit.feedback_phantom import phantom, record, write_threshold_model
+from tests.unit.corrections.phantom import phantom, record, write_threshold_model
 
 SHAPE = NetworkShape(features=(4, 8), refine=4)
 

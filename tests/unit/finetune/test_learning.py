@@ -8,17 +8,17 @@ import pytest
 
 pytest.importorskip("torch")
 
-from pipeline.console import silent
+from pipeline.corrections.store import FeedbackStore
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
-from pipeline.feedback.store import FeedbackStore
 from pipeline.finetune.candidate import judge
 from pipeline.finetune.direct import plan_of, register, run_phases
 from pipeline.finetune.plan import SAMPLES, FinetunePlan, tidy
-from pipeline.names import Region
+from pipeline.names import Region, silent
 from pipeline.registry import Registry
 from pipeline.settings import Settings
-from tests.unit.feedback_phantom import grown, keep_phantoms, phantom, write_case, write_threshold_model
+from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.finetune import FinetunePolicy
+from tests.unit.corrections.phantom import grown, keep_phantoms, phantom, write_case, write_threshold_model
 
 
 def _settings(folder: Path, **finetune: object) -> Settings:

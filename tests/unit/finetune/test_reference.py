@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from pipeline.evaluation.cases import LabelScheme, find_cases
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.settings import ROOT
 
 
@@ -14,7 +14,7 @@ def test_the_shipped_reference_set_is_whole() -> None:
     volumes_ml = []
     for case in cases:
         images, labels = case.read_images(), case.read_labels()
-        assert set(images) == set(Sequence)
+        assert set(images) == set(MRSequence)
         assert {image.GetSize() for image in images.values()} == {labels.GetSize()}
         regions = LabelScheme.named("brats").regions(sitk.GetArrayFromImage(labels))
         volumes_ml.append([region.sum() * np.prod(labels.GetSpacing()) / 1000 for region in regions])

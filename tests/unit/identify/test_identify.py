@@ -11,9 +11,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from pipeline.errors import GlioLoopError
-from pipeline.identify import Decision, IdentificationRules, SeriesHeader, headers_from_files, identify
-from pipeline.names import Sequence
-from tests.unit.identify_headers import TABLE, header_of, headers_of
+from pipeline.identify import Decision, SeriesHeader, headers_from_files, identify
+from pipeline.names import MRSequence
+from pipeline.settings.identification import IdentificationRules
+from tests.unit.identify.headers import TABLE, header_of, headers_of
 
 
 def verdict_text(decision: Decision, header: SeriesHeader) -> str:
@@ -78,33 +79,33 @@ def test_twenty_series_take_milliseconds() -> None:
 
 def test_override_wins_by_either_identifier_and_whatever_the_header_says() -> None:
     headers = headers_of(study_named("Siemens Prisma"))
-    by_uid = identify(headers, override={Sequence.T1C: headers[11].series_instance_uid})
-    by_orthanc = identify(headers, override={Sequence.T1C: "orthanc-12"})
-    assert by_uid.chosen[Sequence.T1C] == by_orthanc.chosen[Sequence.T1C] == "1.2.12"
-    reformatted = identify(headers, override={Sequence.T1: "1.2.3"})
-    assert reformatted.chosen[Sequence.T1] == "1.2.3"
+    by_uid = identify(headers, override={MRSequence.T1C: headers[11].series_instance_uid})
+    by_orthanc = identify(headers, override={MRSequence.T1C: "orthanc-12"})
+    assert by_uid.chosen[MRSequence.T1C] == by_orthanc.chosen[MRSequence.T1C] == "1.2.12"
+    reformatted = identify(headers, override={MRSequence.T1: "1.2.3"})
+    assert reformatted.chosen[MRSequence.T1] == "1.2.3"
     assert "named for t1 on request" in next(v for v in reformatted.verdicts if v.series_number == 3).reasons
 
 
 def test_override_takes_a_series_away_from_other_sequences() -> None:
     headers = headers_of(study_named("nothing but descriptions"))
-    decision = identify(headers, override={Sequence.T1C: "1.2.1"})
-    assert decision.chosen[Sequence.T1C] == "1.2.1"
-    assert decision.missing == (Sequence.T1,)
+    decision = identify(headers, override={MRSequence.T1C: "1.2.1"})
+    assert decision.chosen[MRSequence.T1C] == "1.2.1"
+    assert decision.missing == (MRSequence.T1,)
 
 
 @pytest.mark.parametrize("number", ["9.9.9", "1.2.9", "1.2.10", "1.2.11"])
 def test_override_must_be_a_grey_mr_series_of_the_study(number: str) -> None:
     headers = headers_of(study_named("other regions"))
     with pytest.raises(GlioLoopError) as caught:
-        identify(headers, override={Sequence.T1: number})
+        identify(headers, override={MRSequence.T1: number})
     assert caught.value.code == "SERIES_UNKNOWN"
 
 
 def test_one_series_cannot_stand_for_two_sequences() -> None:
     headers = headers_of(study_named("Siemens Prisma"))
     with pytest.raises(GlioLoopError) as caught:
-        identify(headers, override={Sequence.T1: "1.2.2", Sequence.T1C: "orthanc-2"})
+        identify(headers, override={MRSequence.T1: "1.2.2", MRSequence.T1C: "orthanc-2"})
     assert caught.value.code == "SERIES_UNKNOWN"
 
 
@@ -127,11 +128,11 @@ def test_poor_studies_are_refused_with_their_own_codes() -> None:
 def test_what_no_header_tells_apart_is_left_to_the_images() -> None:
     decision = identify(headers_of(study_named("two equal T1 and nothing")))
     (pair,) = decision.open
-    assert pair.sequences == (Sequence.T1, Sequence.T1C)
+    assert pair.sequences == (MRSequence.T1, MRSequence.T1C)
     assert "t1 or t1c: the images will tell" in decision.verdicts[0].reasons
     assert identify(headers_of(study_named("long times, no inversion time"))).open[0].sequences == (
-        Sequence.T2,
-        Sequence.FLAIR,
+        MRSequence.T2,
+        MRSequence.FLAIR,
     )
 
 
@@ -151,7 +152,7 @@ def test_sources_that_disagree_or_one_weak_word_leave_the_pair_open(
 ) -> None:
     times = {"RepetitionTime": 500, "EchoTime": 10, "ScanningSequence": "SE"}
     decision = of_rows(times | native, times | enhanced, T2, FLAIR)
-    assert (decision.chosen[Sequence.T1], decision.chosen[Sequence.T1C]) == ("1.2.1", "1.2.2")
+    assert (decision.chosen[MRSequence.T1], decision.chosen[MRSequence.T1C]) == ("1.2.1", "1.2.2")
     assert [pair.stated for pair in decision.open] == ([] if stated is None else [stated])
 
 
@@ -160,7 +161,7 @@ def test_a_prior_beside_an_incomplete_examination_does_not_stand_in_for_it() -> 
     plain = AFTER_CONTRAST | {"SeriesDescription": "T1 SE AX"}
     rows = [row | before for row in (plain, AFTER_CONTRAST, T2, FLAIR)] + [row | today for row in (plain, T2, FLAIR)]
     decision = of_rows(*rows)
-    assert decision.missing == (Sequence.T1C,)
+    assert decision.missing == (MRSequence.T1C,)
     assert [flag.code for flag in decision.flags] == ["OTHER_SESSION_LEFT_OUT"]
 
 
@@ -169,17 +170,17 @@ def test_a_pair_that_the_images_settled_keeps_its_series_and_gains_the_reason() 
     pair = decision.open[0]
     as_read, swapped = (decision.settled(pair, swap, "vessels are brighter") for swap in (False, True))
     assert as_read.chosen == decision.chosen
-    assert (swapped.chosen[Sequence.T1], swapped.chosen[Sequence.T1C]) == ("1.2.2", "1.2.1")
-    assert swapped.chosen[Sequence.T2] == decision.chosen[Sequence.T2]
+    assert (swapped.chosen[MRSequence.T1], swapped.chosen[MRSequence.T1C]) == ("1.2.2", "1.2.1")
+    assert swapped.chosen[MRSequence.T2] == decision.chosen[MRSequence.T2]
     assert as_read.open == swapped.open == ()
     first = next(verdict for verdict in swapped.verdicts if verdict.series_instance_uid == "1.2.1")
-    assert (first.sequence, first.reasons[-1]) == (Sequence.T1C, "vessels are brighter")
+    assert (first.sequence, first.reasons[-1]) == (MRSequence.T1C, "vessels are brighter")
 
 
 def test_nothing_is_left_open_where_a_series_is_named() -> None:
     headers = headers_of(study_named("two equal T1 and nothing"))
-    decision = identify(headers, override={Sequence.T1: "1.2.2", Sequence.T1C: "1.2.1"})
-    assert (decision.open, decision.missing) == ((), (Sequence.FLAIR,))
+    decision = identify(headers, override={MRSequence.T1: "1.2.2", MRSequence.T1C: "1.2.1"})
+    assert (decision.open, decision.missing) == ((), (MRSequence.FLAIR,))
 
 
 def test_missing_sequences_are_told_with_every_series() -> None:
@@ -201,16 +202,16 @@ def of_rows(*rows: dict[str, Any]) -> Decision:
 
 def test_a_sequence_may_lack_only_where_that_is_allowed_and_only_one() -> None:
     decision = of_rows(AFTER_CONTRAST, T2, FLAIR)
-    assert (decision.missing, decision.unsure) == ((Sequence.T1,), ())
-    for may_lack in ((), (Sequence.T2, Sequence.FLAIR)):
+    assert (decision.missing, decision.unsure) == ((MRSequence.T1,), ())
+    for may_lack in ((), (MRSequence.T2, MRSequence.FLAIR)):
         assert not decision.suffices(may_lack)
         with pytest.raises(GlioLoopError, match="SEQUENCE_MISSING"):
             decision.require(may_lack)
-    (flag,) = decision.require((Sequence.T1, Sequence.T2))
+    (flag,) = decision.require((MRSequence.T1, MRSequence.T2))
     assert (flag.code, flag.detail) == ("SEQUENCE_LACKING", "Missing: t1.")
-    assert not of_rows(AFTER_CONTRAST, FLAIR).suffices((Sequence.T1, Sequence.T2))
+    assert not of_rows(AFTER_CONTRAST, FLAIR).suffices((MRSequence.T1, MRSequence.T2))
     whole = of_rows({**AFTER_CONTRAST, "SeriesDescription": "T1 SE AX"}, AFTER_CONTRAST, T2, FLAIR)
-    assert whole.require((Sequence.T1,)) == ()
+    assert whole.require((MRSequence.T1,)) == ()
 
 
 def test_nothing_may_lack_whose_lookalike_is_in_doubt() -> None:
@@ -220,14 +221,14 @@ def test_nothing_may_lack_whose_lookalike_is_in_doubt() -> None:
     # An agent that the scanner notes in every series says nothing of the only T1.
     blanket = of_rows(*(row | {"ContrastBolusAgent": "Gadobutrol"} for row in (plain, T2, FLAIR)))
     for decision, lacking, doubtful in ((by_times, "flair", "t2"), (blanket, "t1", "t1c")):
-        assert decision.missing == (Sequence(lacking),)
-        assert Sequence(doubtful) in decision.unsure
-        assert not decision.suffices(tuple(Sequence))
+        assert decision.missing == (MRSequence(lacking),)
+        assert MRSequence(doubtful) in decision.unsure
+        assert not decision.suffices(tuple(MRSequence))
 
 
 def test_an_agent_in_the_t1_alone_tells_that_it_is_after_contrast() -> None:
     decision = of_rows(AFTER_CONTRAST | {"SeriesDescription": "T1", "ContrastBolusAgent": "Gadobutrol"}, T2, FLAIR)
-    assert decision.suffices((Sequence.T1,))
+    assert decision.suffices((MRSequence.T1,))
 
 
 def test_site_rules_add_words_and_switch_exclusions_off() -> None:
@@ -237,19 +238,19 @@ def test_site_rules_add_words_and_switch_exclusions_off() -> None:
     rules = IdentificationRules(
         t1_patterns=["hirntumor"], contrast_patterns=[r"hirntumor b"], native_patterns=["tumor a"]
     )
-    assert identify(headers, rules).chosen == {Sequence.T1: "1.2.1", Sequence.T1C: "1.2.2"}
+    assert identify(headers, rules).chosen == {MRSequence.T1: "1.2.1", MRSequence.T1C: "1.2.2"}
     excluded = rules.model_copy(update={"excluded_patterns": ["tumor b"]})
-    assert identify(headers, excluded).chosen == {Sequence.T1: "1.2.1"}
+    assert identify(headers, excluded).chosen == {MRSequence.T1: "1.2.1"}
     few = [header_of({}, {"SeriesDescription": "T2", "slices": 8}, 1)]
     assert identify(few).chosen == {}
-    assert identify(few, IdentificationRules(ignored_exclusions=["TOO_FEW_SLICES"])).chosen == {Sequence.T2: "1.2.1"}
-    assert identify(few, IdentificationRules(minimum_slices=8)).chosen == {Sequence.T2: "1.2.1"}
+    assert identify(few, IdentificationRules(ignored_exclusions=["TOO_FEW_SLICES"])).chosen == {MRSequence.T2: "1.2.1"}
+    assert identify(few, IdentificationRules(minimum_slices=8)).chosen == {MRSequence.T2: "1.2.1"}
 
 
 def test_site_rules_change_the_preference() -> None:
     headers = headers_of(study_named("Siemens Prisma"))
     two_d_first = IdentificationRules(preference=["plane", "later"])
-    assert identify(headers, two_d_first).chosen[Sequence.T1C] == "1.2.12"
+    assert identify(headers, two_d_first).chosen[MRSequence.T1C] == "1.2.12"
 
 
 def test_rules_refuse_what_they_do_not_know() -> None:
@@ -266,7 +267,7 @@ def test_malformed_values_count_as_absent() -> None:
     dataset.add_new(0x00180080, "DS", "")
     dataset.add_new(0x00180082, "DS", None)
     dataset.add_new(0x00080032, "TM", "ten past nine")
-    assert identify([SeriesHeader("1", 30, dataset)]).chosen == {Sequence.T2: "1"}
+    assert identify([SeriesHeader("1", 30, dataset)]).chosen == {MRSequence.T2: "1"}
 
 
 def test_private_b_values() -> None:
@@ -285,7 +286,7 @@ def test_real_study(shared_data: Path) -> None:
     folder = shared_data / "tcga-fg-6692" / "dicom"
     headers, paths = headers_from_files(folder.rglob("*.dcm"))
     decision = identify(headers)
-    assert {s: paths[uid][0].parent.name for s, uid in decision.chosen.items()} == {s: s.value for s in Sequence}
+    assert {s: paths[uid][0].parent.name for s, uid in decision.chosen.items()} == {s: s.value for s in MRSequence}
     decision.require()
 
 

@@ -20,8 +20,8 @@ from pipeline.identify import (
     identify,
 )
 from pipeline.identify.parts import triple_of
-from pipeline.names import Sequence
-from tests.unit.test_volume import enhanced, instance, saved, stack
+from pipeline.names import MRSequence
+from tests.unit.volume.test_volume import enhanced, instance, saved, stack
 
 T2 = {
     "SeriesDescription": "PD+T2 TSE",
@@ -82,7 +82,7 @@ def test_two_positions_tell_of_all(tmp_path: Path) -> None:
 
 def test_the_echo_that_fits_is_chosen_and_the_decision_survives_its_way() -> None:
     decision = identify(Archive(two("EchoTime", (14.0, 95.0), **T2)).headers())
-    assert str(decision.parts[Sequence.T2]) == "echo time 95"
+    assert str(decision.parts[MRSequence.T2]) == "echo time 95"
     assert Decision.from_json(json.loads(json.dumps(decision.as_json()))) == decision
 
 
@@ -101,7 +101,7 @@ def test_a_part_that_lacks_slices_counts_what_it_has() -> None:
     datasets = [one for one in datasets if one.EchoTime != 95.0 or one.ImagePositionPatient[2] > 20]
     headers = Archive(datasets).headers()
     assert {str(one.part): one.slices for one in headers} == {"echo time 80": 20, "echo time 95": 16}
-    assert str(identify(headers).parts[Sequence.T2]) == "echo time 80"
+    assert str(identify(headers).parts[MRSequence.T2]) == "echo time 80"
 
 
 @pytest.mark.parametrize("number", [-5, 10, 500])
@@ -171,7 +171,7 @@ def test_enhanced_frames_of_two_echoes(through_json: bool) -> None:
     headers = archive.headers()
     assert parts_of(headers) == ["echo time 14", "echo time 95.07"]
     assert {header.slices for header in headers} == {40}
-    assert str(identify(headers).parts[Sequence.T2]) == "echo time 95.07"
+    assert str(identify(headers).parts[MRSequence.T2]) == "echo time 95.07"
 
 
 def test_enhanced_images_of_a_dixon_method() -> None:
@@ -183,7 +183,7 @@ def test_enhanced_images_of_a_dixon_method() -> None:
     for keyword, value in T2.items():
         setattr(dataset, keyword, value)
     headers = Archive([dataset]).headers()
-    assert str(identify(headers).parts[Sequence.T2]) == "image type DERIVED/PRIMARY/DIXON/WATER"
+    assert str(identify(headers).parts[MRSequence.T2]) == "image type DERIVED/PRIMARY/DIXON/WATER"
 
 
 @pytest.mark.parametrize(("field", "in_phase"), [(1.5, 4.6), (3.0, 2.3)])
@@ -195,7 +195,7 @@ def test_of_two_gradient_echoes_the_one_in_phase(field: float, in_phase: float) 
         "MagneticFieldStrength": field,
     }
     decision = identify(Archive(two("EchoTime", (in_phase / 2, in_phase), **common)).headers())
-    assert str(decision.parts[Sequence.T1]) == f"echo time {in_phase:g}"
+    assert str(decision.parts[MRSequence.T1]) == f"echo time {in_phase:g}"
 
 
 def test_a_native_t1_of_water_and_in_phase_is_one_t1_beside_the_enhanced() -> None:
@@ -216,8 +216,8 @@ def test_a_native_t1_of_water_and_in_phase_is_one_t1_beside_the_enhanced() -> No
         ),
     ]
     decision = identify(headers)
-    assert decision.chosen == {Sequence.T1: "1.2.3", Sequence.T1C: "9"}
-    assert str(decision.parts[Sequence.T1]) == "image type ORIGINAL/PRIMARY/WATER"
+    assert decision.chosen == {MRSequence.T1: "1.2.3", MRSequence.T1C: "9"}
+    assert str(decision.parts[MRSequence.T1]) == "image type ORIGINAL/PRIMARY/WATER"
 
 
 def test_parts_keep_apart_in_any_order() -> None:

@@ -11,16 +11,16 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from pipeline import stages
-from pipeline.casefolder import CaseFolder
+from pipeline.case import stages
+from pipeline.case.workspace import Workspace
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, identify, study_from_files
-from pipeline.names import Sequence
-from tests.unit import part_studies as studies
-from tests.unit.part_studies import add, changed, images, repainted, setting
+from pipeline.names import MRSequence
+from tests.unit.identify import part_studies as studies
+from tests.unit.identify.part_studies import add, changed, images, repainted, setting
 
 Rebuild = Callable[[Path], None]
-Volumes = dict[Sequence, np.ndarray]
+Volumes = dict[MRSequence, np.ndarray]
 
 
 @dataclass
@@ -33,18 +33,18 @@ class Loaded:
 
 
 def loaded(study: Path, folder: Path) -> Loaded:
-    case = CaseFolder(folder)
+    case = Workspace(folder)
     files = study_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
     decision = identify(files.headers)
     flagged = [flag.as_json() for flag in decision.require()]
 
-    def fetch(sequence: Sequence, uid: str) -> None:
+    def fetch(sequence: MRSequence, uid: str) -> None:
         shutil.rmtree(case.source(sequence), ignore_errors=True)
         case.source(sequence).mkdir(parents=True)
         for number, path in enumerate(files.paths[uid]):
             shutil.copyfile(path, case.source(sequence) / f"{number:05d}.dcm")
 
-    outcome = stages.load_stage(case, decision, 1 << 30, lambda _: None, Sequence.T1C, fetch)
+    outcome = stages.load_stage(case, decision, 1 << 30, lambda _: None, MRSequence.T1C, fetch)
     flags: dict[str, list[str]] = {}
     for flag in (*flagged, *outcome["flags"]):
         flags.setdefault(flag["code"], []).append(flag["detail"])
@@ -52,7 +52,7 @@ def loaded(study: Path, folder: Path) -> Loaded:
     return Loaded(volumes_in(case), decision, flags)
 
 
-def volumes_in(case: CaseFolder) -> Volumes:
+def volumes_in(case: Workspace) -> Volumes:
     return {sequence: sitk.GetArrayFromImage(one.image) for sequence, one in case.read_volumes().items()}
 
 
@@ -154,22 +154,22 @@ WATER_FAT = {
     },
 }
 
-SPLITS: dict[str, tuple[Sequence, Rebuild]] = {
-    "PD then T2": (Sequence.T2, studies.dual_echo),
-    "T2 then PD": (Sequence.T2, lambda study: studies.dual_echo(study, proton_first=False)),
-    "native then enhanced": (Sequence.T1C, acquisitions()),
-    "temporal positions": (Sequence.T1C, acquisitions(TemporalPositionIdentifier=1, AcquisitionTime="090200")),
-    "native has the higher number": (Sequence.T1C, reversed_numbers),
-    "no times": (Sequence.T1C, no_times),
-    "agent in one": (Sequence.T1C, agent_in_one),
-    "times per slice": (Sequence.T1C, times_per_slice),
-    "phase": (Sequence.T2, component(phase={"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]})),
+SPLITS: dict[str, tuple[MRSequence, Rebuild]] = {
+    "PD then T2": (MRSequence.T2, studies.dual_echo),
+    "T2 then PD": (MRSequence.T2, lambda study: studies.dual_echo(study, proton_first=False)),
+    "native then enhanced": (MRSequence.T1C, acquisitions()),
+    "temporal positions": (MRSequence.T1C, acquisitions(TemporalPositionIdentifier=1, AcquisitionTime="090200")),
+    "native has the higher number": (MRSequence.T1C, reversed_numbers),
+    "no times": (MRSequence.T1C, no_times),
+    "agent in one": (MRSequence.T1C, agent_in_one),
+    "times per slice": (MRSequence.T1C, times_per_slice),
+    "phase": (MRSequence.T2, component(phase={"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]})),
     "real and imaginary": (
-        Sequence.T2,
+        MRSequence.T2,
         component(real={"ImageType": ["ORIGINAL", "PRIMARY", "R"]}, other={"ImageType": ["ORIGINAL", "PRIMARY", "I"]}),
     ),
-    "component": (Sequence.T2, component(phase={"ComplexImageComponent": "PHASE"})),
-    **{f"dixon {name}": (Sequence.T2, dixon("t2", types)) for name, types in WATER_FAT.items()},
+    "component": (MRSequence.T2, component(phase={"ComplexImageComponent": "PHASE"})),
+    **{f"dixon {name}": (MRSequence.T2, dixon("t2", types)) for name, types in WATER_FAT.items()},
 }
 
 
@@ -230,8 +230,8 @@ def test_many_moments_are_dynamic(small_study: Path, tmp_path: Path) -> None:
     assert "MANY_VOLUMES" in [one["code"] for one in verdict["exclusions"]]
 
 
-@pytest.mark.parametrize("sequence", list(Sequence))
-def test_a_raw_data_object_in_a_series(sequence: Sequence, small_study: Path, plain: Volumes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sequence", list(MRSequence))
+def test_a_raw_data_object_in_a_series(sequence: MRSequence, small_study: Path, plain: Volumes, tmp_path: Path) -> None:
     study = studies.copied(small_study, tmp_path / "study")
     studies.raw_data(study / sequence.value)
     found = loaded(study, tmp_path / "case")

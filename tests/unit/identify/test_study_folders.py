@@ -10,11 +10,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from pipeline import segment, stages
-from pipeline.casefolder import CaseFolder
+from pipeline.case import segment, stages
+from pipeline.case.workspace import Workspace
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, StudyFiles, identify, study_from_files
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.registry import Registry
 from pipeline.settings import ROOT
 
@@ -33,7 +33,7 @@ def copied(source: Path, target: Path, change: Callable[[Dataset], None] = lambd
 
 @pytest.fixture
 def study(sample_study: Path, tmp_path: Path) -> Path:
-    for sequence in Sequence:
+    for sequence in MRSequence:
         shutil.copytree(sample_study / sequence.value, tmp_path / "study" / sequence.value)
     return tmp_path / "study"
 
@@ -42,7 +42,7 @@ def files_of(study: Path) -> StudyFiles:
     return study_from_files(sorted(study.rglob("*.dcm")))
 
 
-def loaded(study: Path, case: CaseFolder) -> tuple[Decision, Decision, dict[str, object]]:
+def loaded(study: Path, case: Workspace) -> tuple[Decision, Decision, dict[str, object]]:
     """The decision by the headers, after the series were read, and what the stage returned."""
     files = files_of(study)
     decision = identify(files.headers)
@@ -63,16 +63,16 @@ def cut_off(series: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [lacks_a_slice, cut_off])
-@pytest.mark.parametrize("sequence", [Sequence.T1C, Sequence.FLAIR])
+@pytest.mark.parametrize("sequence", [MRSequence.T1C, MRSequence.FLAIR])
 def test_a_whole_series_stands_in_for_a_damaged_one(
-    study: Path, tmp_path: Path, damage: Callable[[Path], None], sequence: Sequence
+    study: Path, tmp_path: Path, damage: Callable[[Path], None], sequence: MRSequence
 ) -> None:
     def preferred(dataset: Dataset) -> None:
         dataset.MRAcquisitionType, dataset.SeriesNumber = "3D", 77
 
     copied(study / sequence.value, study / "preferred", preferred)
     damage(study / "preferred")
-    case = CaseFolder(tmp_path / "case")
+    case = Workspace(tmp_path / "case")
     before, after, outcome = loaded(study, case)
     assert before.chosen[sequence] != after.chosen[sequence]
     assert after.chosen[sequence] == pydicom.dcmread(next((study / sequence.value).iterdir())).SeriesInstanceUID
@@ -86,24 +86,24 @@ def test_a_whole_series_stands_in_for_a_damaged_one(
 def test_without_a_second_choice_the_damage_itself_is_told(study: Path, tmp_path: Path) -> None:
     lacks_a_slice(study / "t1c")
     with pytest.raises(GlioLoopError) as caught:
-        loaded(study, CaseFolder(tmp_path / "case"))
+        loaded(study, Workspace(tmp_path / "case"))
     assert caught.value.code == "GEOMETRY_INCOMPLETE"
 
 
-def seed(study: Path, case: CaseFolder) -> str:
+def seed(study: Path, case: Workspace) -> str:
     loaded(study, case)
     card = Registry(ROOT / "models", case.path).get("gliounet").card
-    return segment._identity(case, Sequence.T1C, card)
+    return segment._identity(case, MRSequence.T1C, card)
 
 
 def test_uids_come_from_the_images_and_not_from_where_they_lie(study: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(study, tmp_path / "elsewhere")
-    assert seed(study, CaseFolder(tmp_path / "a")) == seed(moved, CaseFolder(tmp_path / "b"))
+    assert seed(study, Workspace(tmp_path / "a")) == seed(moved, Workspace(tmp_path / "b"))
     for path in moved.rglob("*.dcm"):
         dataset = pydicom.dcmread(path)
         dataset.PatientID = "ANOTHER"
         dataset.save_as(path)
-    assert seed(study, CaseFolder(tmp_path / "c")) != seed(moved, CaseFolder(tmp_path / "d"))
+    assert seed(study, Workspace(tmp_path / "c")) != seed(moved, Workspace(tmp_path / "d"))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_uids_come_from_the_images_and_not_from_where_they_lie(study: Path, tmp_
         ("PatientID", "ANOTHER", "PATIENTS_MIXED"),
         ("PatientBirthDate", "19010101", "PATIENTS_MIXED"),
         ("PatientName", "OTHER^PERSON", "PATIENTS_MIXED"),
-        ("StudyInstanceUID", generate_uid(), "STUDIES_MIXED"),
+        ("StudyInstanceUID", "1.2.826.0.1.3680043.8.498.2", "STUDIES_MIXED"),
     ],
 )
 def test_several_patients_or_studies_are_refused(study: Path, keyword: str, value: str, code: str) -> None:
@@ -135,5 +135,5 @@ def test_two_patients_in_one_series_are_refused(study: Path, tmp_path: Path) -> 
     dataset.PatientID = "ANOTHER"
     dataset.save_as(path)
     with pytest.raises(GlioLoopError) as caught:
-        loaded(study, CaseFolder(tmp_path / "case"))
+        loaded(study, Workspace(tmp_path / "case"))
     assert caught.value.code == "PATIENTS_MIXED"

@@ -10,14 +10,14 @@ torch = pytest.importorskip("torch")
 
 from pipeline.errors import GlioLoopError
 from pipeline.inference.session import Average, load_network
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.registry import CARD, InstalledModel, ModelCard, NetworkFile
 from pipeline.training.export import export_network
 from pipeline.training.learner import start_learner
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
 from pipeline.training.samples import Sample
 from pipeline.training.weights import soften
-from tests.unit.feedback_phantom import write_threshold_model
+from tests.unit.corrections.phantom import write_threshold_model
 
 SHAPE = NetworkShape(features=(4, 8), refine=4)
 IMAGES = np.random.default_rng(1).standard_normal((1, 4, 16, 16, 16)).astype(np.float32)
@@ -28,7 +28,7 @@ def model(tmp_path: Path) -> InstalledModel:
     card = write_threshold_model(tmp_path)
     folder = tmp_path / card.name / card.version
     torch.manual_seed(3)
-    export_network(HalfResolutionUNet(SHAPE).eval(), len(Sequence), folder / "also-1.onnx")
+    export_network(HalfResolutionUNet(SHAPE).eval(), len(MRSequence), folder / "also-1.onnx")
     card = card.model_copy(update={"also": (NetworkFile.of(folder / "also-1.onnx"),)})
     (folder / CARD).write_text(card.model_dump_json())
     return InstalledModel(ModelCard.model_validate_json((folder / CARD).read_text()), folder)

@@ -6,10 +6,10 @@ import pytest
 from pipeline.errors import GlioLoopError
 from pipeline.inference.coverage import Gap, flags, gaps, to_leave_out
 from pipeline.inference.grids import Sampled
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 
-ORDER = tuple(Sequence)
-FLAIR = ORDER.index(Sequence.FLAIR)
+ORDER = tuple(MRSequence)
+FLAIR = ORDER.index(MRSequence.FLAIR)
 
 
 def seen(missing: float, lacking: bool = False) -> Sampled:
@@ -32,7 +32,7 @@ def test_a_percent_is_no_gap(missing: float) -> None:
 @pytest.mark.parametrize("missing", [0.02, 0.1])
 def test_a_gap_is_flagged_with_its_share(missing: float) -> None:
     found = gaps(seen(missing), ORDER, BRAIN, "brain")
-    assert found == [Gap(Sequence.FLAIR, "brain", pytest.approx(missing))]
+    assert found == [Gap(MRSequence.FLAIR, "brain", pytest.approx(missing))]
     assert to_leave_out(found, ()) == set()
     (flag,) = flags(found, ())
     assert flag.code == "SEQUENCE_INCOMPLETE_COVERAGE"
@@ -42,16 +42,16 @@ def test_a_gap_is_flagged_with_its_share(missing: float) -> None:
 def test_a_large_gap_refuses_or_leaves_the_sequence_out() -> None:
     found = gaps(seen(0.3), ORDER, BRAIN, "tumour")
     with pytest.raises(GlioLoopError, match="30% of the tumour") as refused:
-        to_leave_out(found, (Sequence.T1,))
+        to_leave_out(found, (MRSequence.T1,))
     assert refused.value.code == "COVERAGE_INCOMPLETE"
-    assert to_leave_out(found, (Sequence.FLAIR,)) == {Sequence.FLAIR}
-    assert "left out" in flags(found, {Sequence.FLAIR})[0].detail
+    assert to_leave_out(found, (MRSequence.FLAIR,)) == {MRSequence.FLAIR}
+    assert "left out" in flags(found, {MRSequence.FLAIR})[0].detail
 
 
 def test_two_sequences_are_not_left_out_together() -> None:
-    found = [Gap(Sequence.FLAIR, "brain", 0.2), Gap(Sequence.T1, "brain", 0.2)]
+    found = [Gap(MRSequence.FLAIR, "brain", 0.2), Gap(MRSequence.T1, "brain", 0.2)]
     with pytest.raises(GlioLoopError):
-        to_leave_out(found, (Sequence.FLAIR, Sequence.T1))
+        to_leave_out(found, (MRSequence.FLAIR, MRSequence.T1))
 
 
 def test_what_no_sequence_shows_and_what_is_not_there_at_all_is_no_gap() -> None:
@@ -68,6 +68,6 @@ def test_specks_have_no_gap() -> None:
 
 
 def test_a_sequence_left_out_is_as_if_it_were_not_there() -> None:
-    left = seen(0.3).without({Sequence.FLAIR}, ORDER)
+    left = seen(0.3).without({MRSequence.FLAIR}, ORDER)
     assert not left.images[FLAIR].any() and not left.valid[FLAIR].any()
     assert left.valid[:FLAIR].all()

@@ -7,13 +7,13 @@ import SimpleITK as sitk
 from pipeline.align import Alignment
 from pipeline.inference.grids import Sampled, extent_of, like, make_grid, sample, sample_all
 from pipeline.inference.windows import gaussian, predict, starts
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.registry import InputGrid
 from pipeline.volume.records import SourceVolume
 
 
 def spec(**changes: object) -> InputGrid:
-    values = {"order": tuple(Sequence), "spacing_mm": (2, 2, 2), "window": (32, 32, 32), "multiple": 16}
+    values = {"order": tuple(MRSequence), "spacing_mm": (2, 2, 2), "window": (32, 32, 32), "multiple": 16}
     return InputGrid.model_validate(values | changes)
 
 
@@ -82,7 +82,7 @@ def test_a_series_is_sampled_above_its_darkest_and_where_it_was_imaged() -> None
     grey = np.random.default_rng(0).integers(0, 900, (40, 40, 40)).astype(np.float32)
     grey[:, :20] = 0
     grid = make_grid((np.full(3, -10.0), np.full(3, 49.0)), spec())
-    still = dict.fromkeys(Sequence, Alignment(sitk.Transform(), 0.0, 1.0, 0.0, 0.0))
+    still = dict.fromkeys(MRSequence, Alignment(sitk.Transform(), 0.0, 1.0, 0.0, 0.0))
 
     def seen(offset: float, padded: bool) -> Sampled:
         values = grey + np.float32(offset)
@@ -91,9 +91,9 @@ def test_a_series_is_sampled_above_its_darkest_and_where_it_was_imaged() -> None
             values[:, :, 35:], valid[:, :, 35:] = -5000, 0
         image = sitk.GetImageFromArray(values)
         volume = SourceVolume(image, (), "1", "2", "3", valid=sitk.GetImageFromArray(valid) if padded else None)
-        return sample_all({Sequence.T2: volume}, still, spec(), grid)
+        return sample_all({MRSequence.T2: volume}, still, spec(), grid)
 
-    t2 = list(Sequence).index(Sequence.T2)
+    t2 = list(MRSequence).index(MRSequence.T2)
     plain = seen(0, False)
     for offset in (1000.0, -1024.0):
         moved = seen(offset, False)

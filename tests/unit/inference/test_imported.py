@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.align import Alignment
 from pipeline.inference import delineate
-from pipeline.names import Region, Sequence
+from pipeline.names import MRSequence, Region
 from pipeline.registry import InstalledModel, Registry
 from pipeline.volume.records import SourceVolume
 
@@ -77,7 +77,7 @@ def _ball(radius: float, value: float) -> np.ndarray:
     return np.where((grid**2).sum(0) < radius**2, value, 10).astype(np.float32)
 
 
-def _volume(array: np.ndarray, sequence: Sequence, offset: tuple[float, ...] = (0, 0, 0)) -> SourceVolume:
+def _volume(array: np.ndarray, sequence: MRSequence, offset: tuple[float, ...] = (0, 0, 0)) -> SourceVolume:
     image = sitk.GetImageFromArray(array)
     image.SetOrigin([-48 + one for one in offset])
     return SourceVolume(image, (), "1", sequence.value, "1")
@@ -85,16 +85,16 @@ def _volume(array: np.ndarray, sequence: Sequence, offset: tuple[float, ...] = (
 
 def test_channels_orientation_spacing_and_sums(imported: InstalledModel) -> None:
     volumes = {
-        Sequence.T1: _volume(_ball(20, 10), Sequence.T1),
-        Sequence.T1C: _volume(_ball(12, 100), Sequence.T1C),
-        Sequence.T2: _volume(_ball(18, 100), Sequence.T2),
+        MRSequence.T1: _volume(_ball(20, 10), MRSequence.T1),
+        MRSequence.T1C: _volume(_ball(12, 100), MRSequence.T1C),
+        MRSequence.T2: _volume(_ball(18, 100), MRSequence.T2),
         # The patient has moved before the FLAIR; its alignment undoes that.
-        Sequence.FLAIR: _volume(_ball(25, 100), Sequence.FLAIR, SHIFT),
+        MRSequence.FLAIR: _volume(_ball(25, 100), MRSequence.FLAIR, SHIFT),
     }
     still = Alignment(sitk.TranslationTransform(3), 0.0, 1.0, 0.0, 0.0, ())
     alignments = dict.fromkeys(volumes, still)
-    alignments[Sequence.FLAIR] = Alignment(sitk.TranslationTransform(3, SHIFT), 0.0, 1.0, 0.0, 0.0, ())
-    found = delineate(volumes, alignments, Sequence.T1C, imported)
+    alignments[MRSequence.FLAIR] = Alignment(sitk.TranslationTransform(3, SHIFT), 0.0, 1.0, 0.0, 0.0, ())
+    found = delineate(volumes, alignments, MRSequence.T1C, imported)
     for region, radius in ((Region.WT, 25), (Region.TC, 18), (Region.ET, 12)):
         image = found.probabilities[region]
         assert image.GetSpacing() == (3.0, 3.0, 3.0)

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from pipeline.align import Alignment
 from pipeline.inference import Delineation, delineate
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import InstalledModel, Registry
 from pipeline.volume import read_volume
 from pipeline.volume.records import SourceVolume
@@ -17,20 +17,20 @@ from pipeline.volume.records import SourceVolume
 LABELS = {Region.WT: (1, 2, 4), Region.TC: (1, 4), Region.ET: (4,)}
 FLOOR = {Region.WT: 0.7, Region.TC: 0.7, Region.ET: 0.45}
 
-Found = tuple[Delineation, dict[Sequence, SourceVolume]]
+Found = tuple[Delineation, dict[MRSequence, SourceVolume]]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> InstalledModel:
-    root = Path(__file__).resolve().parents[2] / "models"
+    root = Path(__file__).resolve().parents[3] / "models"
     return Registry(root, tmp_path_factory.mktemp("state")).get("gliounet")
 
 
-def _known_alignments(study: Path) -> dict[Sequence, Alignment]:
+def _known_alignments(study: Path) -> dict[MRSequence, Alignment]:
     """The displacements that the study was rendered with, undone."""
     moved = json.loads((study / "truth.json").read_text())["displacement_against_t1c"]
     alignments = {}
-    for sequence in Sequence:
+    for sequence in MRSequence:
         transform = sitk.Euler3DTransform()
         transform.SetRotation(*np.deg2rad(moved[sequence.value]["rotation_deg"]))
         transform.SetTranslation(moved[sequence.value]["translation_mm"])
@@ -40,8 +40,8 @@ def _known_alignments(study: Path) -> dict[Sequence, Alignment]:
 
 @pytest.fixture(scope="module")
 def found(model: InstalledModel, sample_study: Path) -> Found:
-    volumes = {s: read_volume(sorted((sample_study / s.value).glob("*.dcm"))) for s in Sequence}
-    return delineate(volumes, _known_alignments(sample_study), Sequence.T1C, model), volumes
+    volumes = {s: read_volume(sorted((sample_study / s.value).glob("*.dcm"))) for s in MRSequence}
+    return delineate(volumes, _known_alignments(sample_study), MRSequence.T1C, model), volumes
 
 
 def test_tumour_is_found_where_it_is(found: Found, model: InstalledModel, sample_study: Path) -> None:

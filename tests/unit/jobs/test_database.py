@@ -12,11 +12,13 @@ import pytest
 import sqlalchemy
 
 from pipeline.audit import AuditTrail
-from pipeline.changes import ChangeCursor, read_cursor
-from pipeline.database import MIGRATED, MIGRATIONS
-from pipeline.jobs import DeliveryTry, JobQueue, JobRequest, content_of, job_id
+from pipeline.case.identity import content_of, job_id
+from pipeline.database.tables import MIGRATED, MIGRATIONS
+from pipeline.jobs.changes import ChangeCursor, read_cursor
+from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.request import DeliveryTry, JobRequest
+from pipeline.jobs.workflows.retention import clean
 from pipeline.node import LOOPBACK, free_port
-from pipeline.retention import clean
 from pipeline.settings import load_settings
 
 _POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))

@@ -8,19 +8,13 @@ import pytest
 import sqlalchemy
 from dbos import WorkflowStatus, error
 
+from pipeline.case.identity import fresh_nonce, job_id
 from pipeline.errors import GlioLoopError
-from pipeline.jobs import (
-    INTAKE_QUEUE,
-    JOBS_QUEUE,
-    Backlog,
-    JobQueue,
-    JobRequest,
-    JsonSerializer,
-    ProcessOptions,
-    fresh_nonce,
-    job_id,
-    job_view,
-)
+from pipeline.jobs.queue import Backlog, JobQueue
+from pipeline.jobs.queues import INTAKE_QUEUE, JOBS_QUEUE
+from pipeline.jobs.request import JobRequest, ProcessOptions
+from pipeline.jobs.serializer import JsonSerializer
+from pipeline.jobs.view import job_view
 
 UIDS = ["1.2.3", "1.2.4", "1.2.5"]
 

@@ -9,8 +9,10 @@ import sqlalchemy
 
 from pipeline.audit import AuditTrail
 from pipeline.audit import trail as trail_module
-from pipeline.jobs import DeliveryTry, JobQueue, JobRequest, content_of
-from pipeline.retention import clean
+from pipeline.case.identity import content_of
+from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.request import DeliveryTry, JobRequest
+from pipeline.jobs.workflows.retention import clean
 from pipeline.settings import Settings, load_settings
 
 NOW = 2_000_000_000.0

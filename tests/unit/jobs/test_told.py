@@ -10,8 +10,8 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
 from pipeline.errors import GlioLoopError
-from pipeline.exhaustion import coded, place_of
-from pipeline.jobs import JsonSerializer
+from pipeline.errors.resources import coded, place_of
+from pipeline.jobs.serializer import JsonSerializer
 from pipeline.settings import ROOT
 from pipeline.volume import read_volume
 
@@ -21,8 +21,9 @@ _TALKS = """
 import logging, sys, threading, time
 import structlog
 from dbos import DBOS
-from pipeline import jobs, worker
+from pipeline.jobs.launch import launch
 from pipeline.settings import load_settings
+from pipeline.worker import process as worker
 
 settings = load_settings()
 worker.configure_logging(settings)
@@ -36,7 +37,7 @@ def step():
 def workflow():
     step()
 
-worker._launch(settings)
+launch(settings)
 handle = DBOS.start_workflow(workflow)
 try:
     handle.get_result()

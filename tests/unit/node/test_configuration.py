@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import GlioLoopError
-from pipeline.feedback.policy import FeedbackPolicy, FinetunePolicy
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.node import Modality, free_port, read_commented_json, write_configuration, write_workstation_configuration
 from pipeline.node.configuration import NODE_CONFIGURATION, NodeConfiguration
 from pipeline.settings import Settings, load_settings
+from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.finetune import FinetunePolicy
 
 
 def _read(configuration: NodeConfiguration) -> dict[str, object]:
@@ -91,7 +92,7 @@ def test_a_wrong_key_is_refused_with_its_name_before_anything_starts(tmp_path: P
 
 @pytest.mark.parametrize("wrong", [["t1c"], ["t3"]])
 def test_what_may_lack_is_a_sequence_and_never_the_reference(wrong: list[str]) -> None:
-    assert load_settings({"MayLack": ["t1"]}).may_lack == (Sequence.T1,)
+    assert load_settings({"MayLack": ["t1"]}).may_lack == (MRSequence.T1,)
     with pytest.raises(GlioLoopError, match="MayLack"):
         load_settings({"MayLack": wrong})
 

@@ -7,9 +7,9 @@ from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from pipeline.demo.sender import send_study, study_in_folder
 from pipeline.errors import GlioLoopError
 from pipeline.node import LOOPBACK, free_port
+from pipeline.node.demo.sender import send_study, study_in_folder
 
 
 def _write(path: Path, study: str) -> None:

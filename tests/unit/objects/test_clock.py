@@ -11,10 +11,10 @@ from pydicom import Dataset
 from pydicom.valuerep import DT
 
 from pipeline.errors import GlioLoopError
-from pipeline.installation import installation_id
+from pipeline.files.installation import installation_id
 from pipeline.objects import Provenance, build_objects
-from tests.unit.objects_phantom import phantom_series
-from tests.unit.test_objects import regions_of, reread
+from tests.unit.objects.phantom import phantom_series
+from tests.unit.objects.test_objects import regions_of, reread
 
 #: 23:30 on the second of January where the offset is one hour.
 CREATED = datetime.datetime(2026, 1, 2, 22, 30, 15, 123456, tzinfo=datetime.UTC)

@@ -15,17 +15,17 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from pipeline.casefolder import CaseFolder
+from pipeline.case.stages import load_stage
+from pipeline.case.workspace import Workspace
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision
-from pipeline.names import Sequence as Kind
+from pipeline.names import MRSequence as Kind
 from pipeline.objects import build_objects
 from pipeline.objects.legal import legal_header
 from pipeline.objects.source import copied_attributes, require_references
-from pipeline.stages import load_stage
 from pipeline.volume.records import SourceVolume
-from tests.unit.objects_phantom import phantom_series
-from tests.unit.test_objects import PROVENANCE, regions_of, reread
+from tests.unit.objects.phantom import phantom_series
+from tests.unit.objects.test_objects import PROVENANCE, regions_of, reread
 
 #: Attribute, what the file has, what objects carry ("" for empty, None for left out), whether it is told.
 CASES = [
@@ -229,7 +229,7 @@ def test_an_illegal_identifier_is_refused_before_the_work(uid: str, field: str) 
 
 
 def test_reading_a_study_tells_what_was_repaired(tmp_path: Path) -> None:
-    case = CaseFolder(tmp_path)
+    case = Workspace(tmp_path)
     chosen = {}
     for kind in (Kind.T1C, Kind.FLAIR):
         headers, _ = phantom_series((6, 32, 40))

@@ -33,7 +33,7 @@ from pipeline.objects.rtstruct.isocontour import Contours
 from pipeline.objects.source import reference_series
 from pipeline.settings import ROOT
 from pipeline.volume.records import SourceVolume
-from tests.unit.objects_phantom import (
+from tests.unit.objects.phantom import (
     image_like,
     phantom_series,
     random_orientation,
@@ -42,7 +42,7 @@ from tests.unit.objects_phantom import (
     soft,
     tumour,
 )
-from tests.unit.standard_tables import dicom_info
+from tests.unit.objects.standard_tables import dicom_info
 
 PROVENANCE = Provenance("unet@1.2.3", "cd" * 32, created=datetime.datetime(2026, 3, 4, 5, 6, 7), options={"tta": "no"})
 SOP_CLASSES = (SegmentationStorage, ComprehensiveSRStorage, SecondaryCaptureImageStorage, RTStructureSetStorage)

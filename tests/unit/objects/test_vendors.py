@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from pipeline.names import Region
 from pipeline.objects import build_objects, read_structure_set
 from pipeline.volume import VolumeLimits, read_volume
-from tests.unit.test_objects import PROVENANCE, regions_of, reread, validate
+from tests.unit.objects.test_objects import PROVENANCE, regions_of, reread, validate
 
 #: These excerpts have few slices and, all but one, no frame of reference.
 SERIES = [

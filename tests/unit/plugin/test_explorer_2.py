@@ -10,9 +10,9 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from pipeline.jobs import ProcessOptions
+from pipeline.jobs.request import ProcessOptions
 from pipeline.settings import ROOT
-from plugin.table import ROUTES, pattern_of
+from plugin.routes.table import ROUTES, pattern_of
 
 STUDY = "27f7126f-4f66fb14-03f4081b-f9341db2-53925988"
 #: What a button of each kind must have, and may have besides.

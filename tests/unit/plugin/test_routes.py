@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from plugin.table import PARAMETERS, ROUTES, pattern_of
+from plugin.routes.table import PARAMETERS, ROUTES, pattern_of
 
-DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 #: Files of the dashboard, which are no table of routes.
 APP = ("GET", "/glioloop/app/")
 

@@ -23,16 +23,16 @@ from scipy import ndimage
 from benchmarks.displacements import random_displacement
 from pipeline.align import Alignment, align
 from pipeline.inference.grids import extent_of, like, make_grid, sample
-from pipeline.names import TUMOUR_REGIONS, Region, Sequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.objects import Provenance, build_objects
 from pipeline.registry import InputGrid
 from pipeline.restore import Cleaning, restore
 from pipeline.volume import SourceVolume, read_volume
-from tests.unit.test_align import phantom
+from tests.unit.align.test_align import phantom
 
 Points = NDArray[np.float64]
 Field = Callable[[Points], Points]
-NETWORK_GRID = InputGrid(order=(Sequence.FLAIR,), spacing_mm=(2.0, 2.0, 2.0), window=(64, 64, 64), multiple=16)
+NETWORK_GRID = InputGrid(order=(MRSequence.FLAIR,), spacing_mm=(2.0, 2.0, 2.0), window=(64, 64, 64), multiple=16)
 CLEANING = Cleaning(
     thresholds=dict.fromkeys(TUMOUR_REGIONS, 0.5),
     minimum_component_ml=dict.fromkeys(TUMOUR_REGIONS, 0.1),
@@ -159,7 +159,7 @@ def seen_from(motion: sitk.Euler3DTransform, field: Field) -> Field:
     return lambda points: field(points @ matrix + origin)
 
 
-def head(sequence: Sequence) -> Field:
+def head(sequence: MRSequence) -> Field:
     """The phantom of the alignment's tests between its voxels, 0 to 1."""
     image = phantom(sequence, (1.8, 1.8, 1.8))
     values, origin = sitk.GetArrayFromImage(image) / 300, np.array(image.GetOrigin())
@@ -222,13 +222,15 @@ def test_a_shape_comes_home_by_the_alignment_that_was_found(tmp_path: Path, seed
     centre, radii = np.array([12.0, -8.0, 6.0]), np.array([30.0, 26.0, 33.0])
     shape = seen_from(motion, ellipsoid(centre, radii, np.eye(3)))
     files = {
-        Sequence.T1C: write_series(tmp_path / "t1c", sliced, np.zeros(3), head(Sequence.T1C), "1.2.3.4"),
-        Sequence.FLAIR: write_series(tmp_path / "flair", moved, there, seen_from(motion, head(Sequence.FLAIR)), "1.5"),
+        MRSequence.T1C: write_series(tmp_path / "t1c", sliced, np.zeros(3), head(MRSequence.T1C), "1.2.3.4"),
+        MRSequence.FLAIR: write_series(
+            tmp_path / "flair", moved, there, seen_from(motion, head(MRSequence.FLAIR)), "1.5"
+        ),
     }
     shown = read_volume(write_series(tmp_path / "shape", moved, there, shape, "1.2.3.6"))
     volumes = {sequence: read_volume(one) for sequence, one in files.items()}
-    found = align(volumes, Sequence.T1C)[Sequence.FLAIR]
-    structure_set = home_again(shown, found, volumes[Sequence.T1C], files[Sequence.T1C], tmp_path / "rs.dcm")
+    found = align(volumes, MRSequence.T1C)[MRSequence.FLAIR]
+    structure_set = home_again(shown, found, volumes[MRSequence.T1C], files[MRSequence.T1C], tmp_path / "rs.dcm")
     place, volume_ml = centroid_and_volume(structure_set, sliced.step_mm)
     assert np.linalg.norm(place - centre) < 0.2
     assert volume_ml == pytest.approx(4 / 3 * np.pi * np.prod(radii) / 1000, rel=0.01)

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.cli.application import app
 from pipeline.training import loop
 from pipeline.training.carve import paste
 from pipeline.training.cases import NETWORK_MM
@@ -23,7 +23,7 @@ from pipeline.training.network import HalfResolutionUNet, NetworkShape
 from pipeline.training.real import RealCases
 from pipeline.training.recipes import RECIPES
 from pipeline.training.samples import Sample
-from tests.unit.synthetic_heads import write_heads
+from tests.unit.training.heads import write_heads
 
 SMALL = NetworkShape(features=(8, 8, 8), refine=4)
 SIZE = (64, 80, 64)

@@ -7,14 +7,14 @@ import pytest
 
 pytest.importorskip("torch")
 
-from pipeline.names import Sequence
+from pipeline.names import MRSequence
 from pipeline.training.samples import draw_sample, tumour_sample
 from pipeline.training.synthesis.acquisition import draw_patient, draw_signals
 from pipeline.training.synthesis.heads import Head, head_paths, load_head
 from pipeline.training.synthesis.render import RenderedStudy, draw_study
 from pipeline.training.synthesis.tissues import LABELS, RELAXATION, Tissue
 from pipeline.training.synthesis.tumour import TumourKind, draw_kind
-from tests.unit.synthetic_heads import write_heads
+from tests.unit.training.heads import write_heads
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +95,9 @@ def test_low_grade_does_not_enhance(head: Head) -> None:
 
 def test_contrasts_are_those_of_the_sequences() -> None:
     signals = [draw_signals(np.random.default_rng(k)) for k in range(30)]
-    t1 = np.mean([s[Sequence.T1] for s in signals], axis=0)
-    t2 = np.mean([s[Sequence.T2] for s in signals], axis=0)
-    flair = np.mean([s[Sequence.FLAIR] for s in signals], axis=0)
+    t1 = np.mean([s[MRSequence.T1] for s in signals], axis=0)
+    t2 = np.mean([s[MRSequence.T2] for s in signals], axis=0)
+    flair = np.mean([s[MRSequence.FLAIR] for s in signals], axis=0)
     assert t1[Tissue.WHITE] > t1[Tissue.CORTEX] > t1[Tissue.CSF]
     assert t2[Tissue.CSF] > t2[Tissue.CORTEX] > t2[Tissue.WHITE]
     assert flair[Tissue.OEDEMA] > flair[Tissue.CORTEX] > flair[Tissue.CSF]

@@ -18,7 +18,7 @@ from pipeline.training.loop import TrainingPlan, rate_of, train
 from pipeline.training.losses import deep_loss, dice_and_cross_entropy
 from pipeline.training.network import HalfResolutionUNet, NetworkShape, SideHeads, depth_to_space, space_to_depth
 from pipeline.training.weights import shape_of
-from tests.unit.synthetic_heads import write_heads
+from tests.unit.training.heads import write_heads
 
 SMALL = NetworkShape(features=(8, 8, 8), refine=4)
 SMALL_BRAIN = NetworkShape(outputs=1, features=(8, 8, 8), refine=4)

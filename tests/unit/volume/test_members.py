@@ -18,7 +18,7 @@ from pydicom.uid import (
 from pipeline.errors import GlioLoopError
 from pipeline.identify.parts import SeriesPart
 from pipeline.volume import read_series, read_volume
-from tests.unit.test_volume import instance, saved, stack
+from tests.unit.volume.test_volume import instance, saved, stack
 
 Intruder = Callable[[], list[Dataset]]
 

@@ -16,7 +16,7 @@ from pydicom.pixels import compress
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from pipeline.volume import SourceVolume, read_volume
-from tests.unit.test_volume import enhanced, instance, saved
+from tests.unit.volume.test_volume import enhanced, instance, saved
 
 ROWS, COLUMNS = 40, 48
 WRITTEN_AS_US = 63536  # -2000

@@ -14,13 +14,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import (
-    EnhancedMRImageStorage,
-    ExplicitVRLittleEndian,
-    JPEGLSLossless,
-    MRImageStorage,
-    RLELossless,
-)
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, JPEGLSLossless, MRImageStorage, RLELossless
 
 from pipeline.errors import GlioLoopError
 from pipeline.identify.parts import SeriesPart

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from pipeline import PIPELINE_VERSION, watchdog
-from pipeline.deadline import DAMAGED_STATUS, OVERDUE_STATUS
-from pipeline.jobs import JobQueue, JobRequest
+from pipeline import PIPELINE_VERSION
+from pipeline.jobs.deadline import DAMAGED_STATUS, OVERDUE_STATUS
+from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.request import JobRequest
 from pipeline.settings import ROOT, Settings
-from pipeline.watchdog import Watchdog
+from pipeline.worker import watchdog
+from pipeline.worker.watchdog import Watchdog
 
 JOB = "a" * 32
 _STARTED = "UPDATE workflow_status SET status='PENDING', executor_id='worker-0', application_version=:version"
@@ -80,7 +82,7 @@ def test_no_memory_left(tmp_path: Path) -> None:
 import resource
 from pathlib import Path
 from pipeline.settings import Settings
-from pipeline.watchdog import Watchdog
+from pipeline.worker.watchdog import Watchdog
 dog = Watchdog(Settings(state_folder=Path({str(tmp_path)!r})), "worker-0", list)
 dog.look()
 used = next(int(one.split()[1]) << 10 for one in open("/proc/self/status") if one.startswith("VmData"))

@@ -9,7 +9,7 @@ from pipeline.names import Region
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.objects.preview import drawing
 from pipeline.objects.regions import REGION_STYLES
-from tests.unit.objects_phantom import image_like, phantom_series, signed_distance, soft
+from tests.unit.objects.phantom import image_like, phantom_series, signed_distance, soft
 
 
 def build(radius: float, **options: object) -> ObjectSet:

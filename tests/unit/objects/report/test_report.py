@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pipeline.errors import Flag
 from pipeline.names import Region
 from pipeline.objects import ObjectSet, Provenance, build_objects
-from tests.unit.objects_phantom import image_like, phantom_series, signed_distance, soft
+from tests.unit.objects.phantom import image_like, phantom_series, signed_distance, soft
 
 
 def build(radius: float, want: frozenset[str] = frozenset({"seg", "sr"}), **options: object) -> ObjectSet:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from pipeline.objects import Provenance, RegionOfInterest, RTStructureSet, read_structure_set
 from pipeline.objects.rtstruct.content import LONGEST_EXPLICIT
-from tests.unit.objects_phantom import image_like, phantom_series
+from tests.unit.objects.phantom import image_like, phantom_series
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from scipy import ndimage
 from pipeline.errors import GlioLoopError
 from pipeline.objects import HoleEncodings, Provenance, RegionOfInterest, RTStructureSet, read_structure_set
 from pipeline.volume.records import SourceVolume
-from tests.unit.objects_phantom import image_like, phantom_series, random_orientation, signed_distance, soft, volume_of
+from tests.unit.objects.phantom import image_like, phantom_series, random_orientation, signed_distance, soft, volume_of
 
 
 def array_of(image: sitk.Image) -> np.ndarray:

@@ -14,7 +14,7 @@ from pipeline.objects import HoleEncodings, Provenance, RegionOfInterest, RTStru
 from pipeline.objects.rtstruct.planes import place
 from pipeline.objects.rtstruct.simplify import crossing_polygons
 from pipeline.volume.records import SourceVolume
-from tests.unit.objects_phantom import (
+from tests.unit.objects.phantom import (
     AXIAL,
     CORONAL,
     FLIPPED,

@@ -13,7 +13,7 @@ from pipeline.names import Region
 from pipeline.objects import Provenance, SegmentationKinds
 from pipeline.objects.seg.sop import TumourSegmentation
 from pipeline.volume.records import SourceVolume
-from tests.unit.objects_phantom import FLIPPED, image_like, phantom_series, signed_distance, soft
+from tests.unit.objects.phantom import FLIPPED, image_like, phantom_series, signed_distance, soft
 
 PROVENANCE = Provenance("unet@1.2.3", "ef" * 32)
 

@@ -14,8 +14,8 @@ from pydicom.uid import EnhancedMRImageStorage, generate_uid
 from pipeline.names import Region
 from pipeline.objects import ObjectSet, build_objects
 from pipeline.volume.records import SliceSource, SourceVolume
-from tests.unit.objects_phantom import phantom_series
-from tests.unit.test_objects import PROVENANCE, regions_of, reread, validate
+from tests.unit.objects.phantom import phantom_series
+from tests.unit.objects.test_objects import PROVENANCE, regions_of, reread, validate
 
 #: Slices of a series of ten, by the instance that holds them, in the order of its frames; a number alone is classic.
 LAYOUTS: dict[str, list[list[int] | int]] = {

@@ -1,0 +1,82 @@
+"""A study as the archive lists it, found by either of its names."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.archive.protocol import Archive
+from pipeline.errors import GlioLoopError
+from pipeline.names import TEST_PATIENT_ID
+
+_ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+_MAX_UID = 64
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as the archive lists it.
+
+    Attributes
+    ----------
+    orthanc_id, study_instance_uid
+        Its two names.
+    stable
+        Whether the archive has seen nothing new for it during its stable age.
+    series
+        Orthanc's records of the series, by Orthanc id.
+    patient_id
+        PatientID.
+    """
+
+    orthanc_id: str
+    study_instance_uid: str
+    stable: bool
+    series: dict[str, dict[str, Any]]
+    patient_id: str = ""
+
+    @property
+    def is_test(self) -> bool:
+        """Whether this is the node's own test study: it is sent to nobody, and nothing is learnt from it."""
+        return self.patient_id == TEST_PATIENT_ID
+
+
+def find_study(archive: Archive, study: str) -> Study:
+    """Look a study up.
+
+    Parameters
+    ----------
+    archive
+        Where to look.
+    study
+        Orthanc id or StudyInstanceUID; anything else is refused before it reaches a path.
+
+    Raises
+    ------
+    GlioLoopError
+        STUDY_UNKNOWN; STUDY_AMBIGUOUS where the UID names the studies of several patients.
+    """
+    orthanc_id = study if _ORTHANC_ID.fullmatch(study) else _lookup(archive, study)
+    record = archive.get(f"/studies/{orthanc_id}") if orthanc_id else None
+    if record is None:
+        raise GlioLoopError("STUDY_UNKNOWN", study[:_MAX_UID])
+    series = archive.get(f"/studies/{orthanc_id}/series")
+    if series is None:
+        raise GlioLoopError("STUDY_UNKNOWN", study[:_MAX_UID])
+    return Study(
+        orthanc_id=record["ID"],
+        study_instance_uid=record["MainDicomTags"]["StudyInstanceUID"],
+        stable=bool(record["IsStable"]),
+        series={one["ID"]: one for one in series},
+        patient_id=record.get("PatientMainDicomTags", {}).get("PatientID", ""),
+    )
+
+
+def _lookup(archive: Archive, uid: str) -> str | None:
+    if len(uid) > _MAX_UID or not _UID.fullmatch(uid):
+        return None
+    found = archive.post("/tools/lookup", uid) or []
+    studies = sorted(str(one["ID"]) for one in found if one["Type"] == "Study")
+    if len(studies) > 1:
+        raise GlioLoopError("STUDY_AMBIGUOUS", ", ".join(studies), {"studies": studies})
+    return studies[0] if studies else None

@@ -1,0 +1,10 @@
+"""Which sequence a case may lack."""
+
+from pipeline.names import MRSequence
+from pipeline.registry import ModelCard
+from pipeline.settings import Settings
+
+
+def may_lack_of(settings: Settings, card: ModelCard) -> tuple[MRSequence, ...]:
+    """Sequences of which one may lack: those that the site allows and that the network was measured without."""
+    return tuple(sequence for sequence in settings.may_lack if sequence in card.may_lack)

@@ -1,0 +1,1 @@
+"""The node's own tables, beside DBOS's in the same database."""

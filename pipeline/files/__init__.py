@@ -1,0 +1,1 @@
+"""Files of the node's state: written to the disk, logs of jobs, the installation's name."""

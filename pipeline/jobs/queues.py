@@ -1,0 +1,24 @@
+"""Names of the queues and workflows, as DBOS knows them."""
+
+from typing import Final
+
+APPLICATION: Final = "glioloop"
+JOBS_QUEUE: Final = "glioloop-jobs"
+INTAKE_QUEUE: Final = "glioloop-intake"
+DELIVERY_QUEUE: Final = "glioloop-delivery"
+FEEDBACK_QUEUE: Final = "glioloop-feedback"
+TRAINING_QUEUE: Final = "glioloop-training"
+CHECK_QUEUE: Final = "glioloop-check"
+QUEUES: Final = (JOBS_QUEUE, INTAKE_QUEUE, DELIVERY_QUEUE, FEEDBACK_QUEUE, TRAINING_QUEUE, CHECK_QUEUE)
+
+SEGMENT_WORKFLOW: Final = "segment"
+INTAKE_WORKFLOW: Final = "intake"
+RESCAN_WORKFLOW: Final = "rescan"
+DELIVER_WORKFLOW: Final = "deliver"
+FEEDBACK_WORKFLOW: Final = "feedback"
+FINETUNE_WORKFLOW: Final = "finetune"
+CHECK_WORKFLOW: Final = "check"
+RETENTION_WORKFLOW: Final = "retention"
+
+#: Clinical jobs run before fine-tuning; DBOS takes the lowest number first.
+DEFAULT_PRIORITY: Final = 100

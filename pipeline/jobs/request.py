@@ -1,0 +1,135 @@
+"""What is asked of the node."""
+
+from typing import Any
+
+from dbos import EnqueueOptions
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.case.identity import content_of
+from pipeline.jobs.queues import DEFAULT_PRIORITY, DELIVER_WORKFLOW, DELIVERY_QUEUE
+from pipeline.names import MRSequence
+
+
+class ProcessOptions(BaseModel):
+    """Body of ``POST /glioloop/studies/{study}/process``; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    force: bool = False
+    model: str | None = Field(default=None, max_length=128, pattern=r"^[A-Za-z0-9_.-]+(@[A-Za-z0-9_.-]+)?$")
+    series: dict[MRSequence, str] = Field(default_factory=dict)
+    destinations: tuple[str, ...] | None = Field(default=None, max_length=16)
+    priority: int = Field(default=DEFAULT_PRIORITY, ge=1, le=10_000)
+
+
+class JobRequest(BaseModel):
+    """Everything a job needs to start; it travels with the job.
+
+    Attributes
+    ----------
+    study
+        Orthanc's id of the study.
+    study_instance_uid
+        Its StudyInstanceUID.
+    decision
+        The identification, as :meth:`pipeline.identify.Decision.as_json` gives it.
+    instances
+        For each series of the decision its Orthanc instance ids, sorted.
+    model
+        ``name@version``.
+    destinations
+        Names of modalities; None means those configured.
+    origin
+        ``stable``, ``rest``, ``rescan`` or ``forced``: what asked.
+    asked_by
+        Orthanc's user where a person asked.
+    may_lack
+        Sequences of which one may lack, by the site's settings and the network's card.
+    reference
+        Sequence whose slices carry the contours; None in requests of earlier versions.
+    content
+        Of what images it is, and why they are refused at once, as :func:`content_of` gives it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    study: str
+    study_instance_uid: str
+    decision: dict[str, Any]
+    instances: dict[str, list[str]]
+    model: str
+    destinations: tuple[str, ...] | None
+    origin: str
+    asked_by: str = ""
+    may_lack: tuple[MRSequence, ...] = ()
+    reference: MRSequence | None = None
+    content: str = ""
+
+    @property
+    def question(self) -> str:
+        """Hash of what is asked, whatever answers it; of requests of earlier versions, too."""
+        return self.content or content_of(one for series in self.instances.values() for one in series)
+
+
+class DeliveryTry(BaseModel):
+    """One try of sending a job's results to one destination.
+
+    Attributes
+    ----------
+    job
+        The job's id.
+    destination
+        Name of the modality.
+    resources
+        Orthanc ids of what is sent.
+    number
+        Of all tries of this delivery, from 1.
+    attempt
+        Of the tries since a person asked last, from 1.
+    seconds
+        What the tries before took.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: str
+    destination: str
+    resources: list[str]
+    number: int = 1
+    attempt: int = 1
+    seconds: float = 0.0
+
+    @classmethod
+    def read(cls, request: object, *earlier_form: Any) -> "DeliveryTry":
+        """Read what was queued, also by versions that queued job, destination and resources one by one."""
+        if not earlier_form:
+            return cls.model_validate(request)
+        destination, resources = earlier_form
+        return cls(job=str(request), destination=destination, resources=resources)
+
+    @property
+    def key(self) -> str:
+        """Attribute of the job under which the delivery's state is kept."""
+        return f"delivery.{self.destination}"
+
+    def following(self, seconds: float) -> "DeliveryTry":
+        """The next try, after this many seconds of sending in all."""
+        return self.model_copy(update={"number": self.number + 1, "attempt": self.attempt + 1, "seconds": seconds})
+
+    def options(self, delay_seconds: float = 0) -> EnqueueOptions:
+        """How it is queued: once, and behind its own destination only."""
+        options = EnqueueOptions(
+            workflow_name=DELIVER_WORKFLOW,
+            queue_name=DELIVERY_QUEUE,
+            workflow_id=delivery_id(self.job, self.destination, self.number),
+            queue_partition_key=self.destination,
+        )
+        if delay_seconds:
+            options["delay_seconds"] = delay_seconds
+        return options
+
+
+def delivery_id(job: str, destination: str, number: int) -> str:
+    """Id of the workflow that is one try of a delivery."""
+    # Earlier versions had one workflow for all tries, without a number.
+    return f"{job}.{destination}.{number}" if number else f"{job}.{destination}"

@@ -1,0 +1,112 @@
+"""A stage as a step whose outcome DBOS records: reported, timed, and every error with its code."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from dbos import DBOS
+from dbos import error as dbos_error
+
+from pipeline.case import stages
+from pipeline.errors import GlioLoopError
+from pipeline.errors.resources import exhausted, place_of, trace_of
+from pipeline.jobs.deadline import TRIES, WATCH
+from pipeline.jobs.workflows.resources import queue, settings
+from pipeline.names import Stage
+
+
+def step(
+    name: str, talks_to_orthanc: bool = False, waits_for: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a step of a workflow; one that talks to Orthanc is tried again where its error may pass by itself.
+
+    Parameters
+    ----------
+    name
+        Recorded with the step's outcome.
+    talks_to_orthanc
+        Whether it is tried again at all.
+    waits_for
+        Further codes that are waited for, beside those that are transient by the table.
+    """
+
+    def transient(error: BaseException) -> bool:
+        return isinstance(error, GlioLoopError) and (error.reason.transient or error.code in waits_for)
+
+    return DBOS.step(
+        name=str(name),
+        retries_allowed=talks_to_orthanc,
+        max_attempts=9,  # 1, 2, 4 … 128 s: an Orthanc that restarts is waited for
+        interval_seconds=1,
+        backoff_rate=2,
+        should_retry=transient,
+    )
+
+
+@contextmanager
+def last_error() -> Iterator[None]:
+    """Let what a step ended with at its last try stand for all of them."""
+    try:
+        yield
+    except dbos_error.DBOSMaxStepRetriesExceeded as error:
+        raise error.errors[-1] from error
+
+
+def refuse_endless(identity: str, stage: str) -> None:
+    """Fail a job whose stage ran over its deadline at every try: a third would not end either."""
+    if queue().timeouts(identity, stage) >= TRIES:
+        raise GlioLoopError("STAGE_TIMEOUT", f"{stage}: {TRIES} times over {settings().stage_deadline_seconds:g} s")
+
+
+log = structlog.get_logger()
+
+_REPORT_EVERY_SECONDS = 0.5
+
+
+class Reporter:
+    """Tells how far a stage of a job is, a few times a second at most."""
+
+    def __init__(self, identity: str, stage: Stage) -> None:
+        self._identity = identity
+        self._last = time.monotonic()
+        self._report(stage=stage.value, progress=0.0, stage_started=datetime.now(UTC).isoformat())
+
+    def __call__(self, fraction: float) -> None:
+        """Tell how far the stage is."""
+        now = time.monotonic()
+        if now - self._last >= _REPORT_EVERY_SECONDS:
+            self._last = now
+            self._report(progress=round(fraction, 3))
+
+    def _report(self, **values: object) -> None:
+        try:
+            queue().report(self._identity, **values)
+        except Exception as error:
+            # A database that is locked or full for a moment: what people see of a job is late, the job goes on.
+            log.warning("progress not reported", job=self._identity, error=type(error).__name__)
+
+
+def run(identity: str, stage: Stage, work: Callable[[Reporter], dict[str, Any]]) -> dict[str, Any]:
+    """Run a stage: report it, time it, and give every unforeseen error its code."""
+    reporter = Reporter(identity, stage)
+    outcome: dict[str, Any] = {}
+    try:
+        refuse_endless(identity, stage)
+        with stages.timed(outcome), WATCH.at_work(identity, stage.value):
+            outcome |= work(reporter)
+    except GlioLoopError as error:
+        log.warning("stage ended", job=identity, stage=stage.value, code=error.code, detail=error.detail)
+        raise
+    except Exception as error:
+        reason = exhausted(error, stage.value)
+        if reason is not None:
+            log.error("stage ended", job=identity, stage=stage.value, code=reason.code, detail=reason.detail)
+            raise reason from error
+        # Where, not what: the text of an exception may quote a patient's name.
+        log.error("stage failed", job=identity, stage=stage.value, where=trace_of(error))
+        raise GlioLoopError("INTERNAL", f"{stage.value}: {place_of(error)}") from error
+    log.info("stage done", job=identity, stage=stage.value, seconds=outcome["seconds"])
+    return outcome

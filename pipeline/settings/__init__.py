@@ -1,0 +1,24 @@
+"""The node's configuration, one model a section of orthanc.json."""
+
+from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.destinations import Destination, ForwardKind, ObjectKind
+from pipeline.settings.finetune import FinetunePolicy
+from pipeline.settings.identification import IdentificationRules, Plane, Preference
+from pipeline.settings.node import ROOT, SECTION_VARIABLE, Settings, load_settings
+from pipeline.settings.retention import Retention
+
+__all__ = [
+    "ROOT",
+    "SECTION_VARIABLE",
+    "Destination",
+    "FeedbackPolicy",
+    "FinetunePolicy",
+    "ForwardKind",
+    "IdentificationRules",
+    "ObjectKind",
+    "Plane",
+    "Preference",
+    "Retention",
+    "Settings",
+    "load_settings",
+]

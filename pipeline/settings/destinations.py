@@ -1,0 +1,27 @@
+"""Where results go."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_pascal
+
+ObjectKind = Literal["rtstruct", "seg", "sr", "preview"]
+ForwardKind = Literal["rtstruct", "seg", "sr", "preview", "reference", "inputs"]
+
+
+class Destination(BaseModel):
+    """One place results go to.
+
+    Attributes
+    ----------
+    modality
+        Name in Orthanc's ``DicomModalities``.
+    send
+        Which objects: any of the results, ``reference`` (images of the reference series),
+        ``inputs`` (images of all four series).
+    """
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
+
+    modality: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    send: tuple[ForwardKind, ...] = ("rtstruct", "seg", "sr", "preview")

@@ -1,0 +1,1 @@
+"""The process that runs the durable workflows; ``python -m pipeline.worker``."""
