@@ -20,6 +20,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from benchmarks.environment import installed_model, shared_data
+from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import LabelScheme, find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
 from pipeline.inference import delineate
@@ -50,7 +51,11 @@ def voxels(folder: Path, model: InstalledModel) -> dict[Region, tuple[Values, ND
     true: dict[Region, list[NDArray[np.bool_]]] = {region: [] for region in TUMOUR_REGIONS}
     for case in find_cases(folder):
         volumes = {s: as_source(image, s.value) for s, image in case.read_images().items()}
-        found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), MRSequence.T1C, model)
+        try:
+            found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), MRSequence.T1C, model)
+        except GlioLoopError as error:
+            print(f"{case.name}: refused, {error}", file=sys.stderr)
+            continue
         labels = case.read_labels()
         truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))
         brain = sitk.GetArrayViewFromImage(volumes[MRSequence.T1C].image) > 0
