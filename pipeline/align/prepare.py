@@ -54,9 +54,11 @@ def prepare(image: sitk.Image, valid: sitk.Image | None = None) -> Prepared:
     valid
         uint8, 1 where imaged; None where all was. Where it cuts the head off, so is the field of view.
     """
-    low = darkest(image, valid)
-    if valid is not None:
+    if valid is None:
+        low = float(sitk.GetArrayViewFromImage(image).min())
+    else:
         # What was not imaged is as dark as air: the metric sees the outline of what was, and no padding.
+        low = darkest(image, valid)
         image = _imaged_planes(sitk.Mask(image, valid, low), valid)
     clamped = sitk.Clamp(image, sitk.sitkFloat32, *_range(image, low))
     head = _head(_shrunk(clamped, 4.0))

@@ -19,7 +19,7 @@ from tests.unit.objects.phantom import image_like, phantom_series
     ("columns", "syntax", "decimals"),
     [
         (600, pydicom.uid.ExplicitVRLittleEndian, 5),
-        (1100, pydicom.uid.ExplicitVRLittleEndian, 3),
+        (850, pydicom.uid.ExplicitVRLittleEndian, 3),
         (3000, pydicom.uid.ImplicitVRLittleEndian, 3),
     ],
 )
