@@ -32,11 +32,10 @@ def _accepts(node: OrthancProcess, sop_class: str, syntax: str, title: str = SCA
     entity.add_requested_context(sop_class, syntax)
     there = node.configuration
     association = entity.associate(LOOPBACK, there.dicom_port, ae_title=there.aet)
-    if association.is_rejected:
+    if not association.is_established:
         return None
     accepted = bool(association.accepted_contexts)
-    if association.is_established:
-        association.release()
+    association.release()
     return accepted
 
 
