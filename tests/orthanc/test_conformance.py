@@ -27,7 +27,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancProcess]:
 
 
 def _accepts(node: OrthancProcess, sop_class: str, syntax: str, title: str = SCANNER) -> bool | None:
-    """Whether a context is accepted; None where the association is rejected."""
+    """Whether a context is accepted; None where no association comes up."""
     entity = AE(title)
     entity.add_requested_context(sop_class, syntax)
     there = node.configuration

@@ -83,7 +83,8 @@ def test_corrections_come_back(loop: Pair, sample_study: Path, tmp_path: Path) -
     )
     assert 0.5 < whole["dice"] < 1
     assert case["regions"]["ET"]["added_ml"] == 0
-    assert case["regions"]["ET"]["removed_ml"] < 0.1  # odd voxels
+    # Left alone, it says nothing against what was changed around it, and is cut to that.
+    assert case["regions"]["ET"]["removed_ml"] <= whole["removed_ml"]
     text = str(_feedback(loop))
     assert "Roe" not in text
     review = loop.get(f"/glioloop/studies/{study}")["review"]
