@@ -99,6 +99,8 @@ def paired_change(before: list[float], after: list[float]) -> Change | None:
 
 def chance_of(difference: NDArray[np.float64]) -> float:
     """One-sided p value of paired differences (n,): how often their mean is as high with signs drawn by lot."""
+    if len(difference) == 1:  # SciPy asks for two; the reference set may be of one case
+        return 0.5 if difference[0] > 0 else 1.0
     found = permutation_test(
         (difference,),
         np.mean,

@@ -99,6 +99,13 @@ def test_regions_nobody_drew_do_not_count() -> None:
     assert decide(POLICY, (BEFORE, worse_elsewhere), DRAWN, SAME).passed
 
 
+@pytest.mark.parametrize(("gain", "p"), [(0.2, 0.5), (0.0, 1.0), (-0.2, 1.0)])
+def test_one_case_proves_nothing(gain: float, p: float) -> None:
+    change = paired_change([0.5], [0.5 + gain])
+    assert change is not None
+    assert (change.n, change.p) == (1, p)
+
+
 def test_nothing_to_compare() -> None:
     assert paired_change([], []) is None
 
