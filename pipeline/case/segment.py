@@ -3,29 +3,32 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pydicom
 
 from pipeline.case import stages
 from pipeline.case.identity import job_id
 from pipeline.case.lacking import may_lack_of
+from pipeline.case.outcomes import CaseOutcomes, CaseResult, Identified, StageOutcome, all_flags, told
 from pipeline.case.workspace import Workspace
 from pipeline.errors import Flag
 from pipeline.identify import Decision, StudyFiles, identify, require_one_study, study_from_files
 from pipeline.names import MRSequence, Progress, Stage
 from pipeline.registry import ModelCard, Registry
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import load_settings
 
 #: File names that DESIGN promises for each kind of object.
 _FILE_NAMES = {"rtstruct": "rtstruct.dcm", "seg": "seg.dcm", "sr": "report.dcm", "preview": "preview.dcm"}
 
+_Outcome = TypeVar("_Outcome", bound=StageOutcome)
 
-def segment_folder(study: Path, out: Path, model: str | None, progress: Progress) -> dict[str, Any]:
+
+def segment_folder(study: Path, out: Path, model: str | None, progress: Progress) -> CaseResult:
     """Segment the study in a folder.
 
     Parameters
@@ -41,7 +44,7 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
 
     Returns
     -------
-    dict
+    CaseResult
         What result.json holds.
 
     Raises
@@ -51,47 +54,46 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
     """
     settings = load_settings()
     installed = Registry(settings.models_folder, settings.state_folder).get(model or settings.model or None)
-    outcomes: dict[str, dict[str, Any]] = {}
 
-    def run(stage: Stage, work: Callable[[Callable[[float], None]], dict[str, Any]]) -> None:
-        outcome: dict[str, Any] = {}
+    def run(stage: Stage, work: Callable[[Callable[[float], None]], _Outcome]) -> _Outcome:
         progress(stage.value, None)
-        with stages.timed(outcome):
-            outcome |= work(lambda fraction: progress(stage.value, fraction))
-        outcomes[stage.value] = outcome
+        return stages.timed(lambda: work(lambda fraction: progress(stage.value, fraction)))
 
     with tempfile.TemporaryDirectory(prefix="glioloop-") as folder:
         case = Workspace(Path(folder))
         files = study_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
         fetch = partial(_copy, case, files.paths)
-        run(Stage.IDENTIFY, lambda _: _identify(files, settings, installed.card))
-        decision = Decision.from_json(outcomes[Stage.IDENTIFY.value]["identification"])
-        most = settings.most_series_bytes
-        run(Stage.LOAD, lambda report: stages.load_stage(case, decision, most, report, settings.reference, fetch))
-        run(Stage.ALIGN, lambda _: stages.align_stage(case, settings.reference, decision.named))
+        reference, most = settings.reference, settings.most_series_bytes
         may_lack = may_lack_of(settings, installed.card)
-        run(Stage.INFER, lambda report: stages.infer_stage(case, settings.reference, installed, report, may_lack))
-        run(Stage.RESTORE, lambda _: stages.restore_stage(case, settings.reference, installed.card))
-        flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
-        identity = _identity(case, settings.reference, installed.card)
-        run(Stage.WRITE, lambda _: stages.write_stage(case, settings, installed, flags, identity, datetime.now(UTC)))
+        decision = identify(files.headers, settings.identification)
+        identified = run(Stage.IDENTIFY, lambda _: _identified(decision, files, may_lack))
+        loaded = run(Stage.LOAD, lambda report: stages.load_stage(case, decision, most, report, reference, fetch))
+        aligned = run(Stage.ALIGN, lambda _: stages.align_stage(case, reference, decision.named))
+        inferred = run(Stage.INFER, lambda report: stages.infer_stage(case, reference, installed, report, may_lack))
+        restored = run(Stage.RESTORE, lambda _: stages.restore_stage(case, reference, installed.card))
+        flags = all_flags((identified, loaded, aligned, inferred, restored))
+        identity = _identity(case, reference, installed.card)
+        written = run(
+            Stage.WRITE, lambda _: stages.write_stage(case, settings, installed, flags, identity, datetime.now(UTC))
+        )
         out.mkdir(parents=True, exist_ok=True)
         for path in case.objects.iterdir():
             shutil.copyfile(
                 path, out / _FILE_NAMES.get(path.stem, path.name) if path.suffix == ".dcm" else out / path.name
             )
-    result = stages.collect_result(outcomes, installed.card.identity, settings.reference)
-    result["timings_s"] = {stage: outcome["seconds"] for stage, outcome in outcomes.items()}
-    (out / "result.json").write_text(json.dumps(result, indent=2))
+    outcomes = CaseOutcomes(identified, loaded, aligned, inferred, restored, written)
+    timings = {stage.value: outcome.seconds for stage, outcome in outcomes.by_stage().items()}
+    result = outcomes.result(installed.card.identity, reference).model_copy(update={"timings_s": timings})
+    (out / "result.json").write_text(json.dumps(result.as_json(), indent=2))
     return result
 
 
-def _identify(files: StudyFiles, settings: Settings, card: ModelCard) -> dict[str, Any]:
-    decision = identify(files.headers, settings.identification)
-    flags = list(decision.require(may_lack_of(settings, card)))
+def _identified(decision: Decision, files: StudyFiles, may_lack: Collection[MRSequence]) -> Identified:
+    """Refuse a study that cannot be done; note what is to be looked at."""
+    flags = decision.require(may_lack)
     if files.damaged:
-        flags.append(Flag("FILES_DAMAGED", f"{len(files.damaged)} files."))
-    return {"identification": decision.as_json(), "flags": [flag.as_json() for flag in flags]}
+        flags = (*flags, Flag("FILES_DAMAGED", f"{len(files.damaged)} files."))
+    return Identified(identification=decision, flags=told(flags))
 
 
 def _copy(case: Workspace, paths: Mapping[str, list[Path]], sequence: MRSequence, uid: str) -> None:

@@ -5,21 +5,34 @@ files come from and where the objects go.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from io import BytesIO
-from typing import Any
+from typing import TypeVar
 
 import pydicom
 
 from pipeline import __version__
 from pipeline.align import Alignment, align
+from pipeline.case.outcomes import (
+    Aligned,
+    AlignmentOutcome,
+    Inferred,
+    Loaded,
+    ObjectOutcome,
+    RestoredVolumes,
+    RoiOutcome,
+    SizeOutcome,
+    StageOutcome,
+    VolumeOutcome,
+    Written,
+    told,
+)
 from pipeline.case.workspace import Workspace
 from pipeline.confirm import Fetch, choose_repeats, contradiction, readable, settle
 from pipeline.errors import Flag, GlioLoopError
+from pipeline.errors.records import FlagRecord
 from pipeline.files.installation import installation_id
 from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
@@ -39,13 +52,14 @@ Progress = Callable[[float], None]
 #: Name of the image in the workspace.
 _SUSPICIOUS = "suspicious"
 
+Outcome = TypeVar("Outcome", bound=StageOutcome)
 
-@contextmanager
-def timed(outcome: dict[str, Any]) -> Iterator[None]:
-    """Note in ``outcome["seconds"]`` how long the block took."""
+
+def timed(work: Callable[[], Outcome]) -> Outcome:
+    """Run a stage; its outcome says how long that took, in seconds."""
     start = time.perf_counter()
-    yield
-    outcome["seconds"] = round(time.perf_counter() - start, 3)
+    outcome = work()
+    return outcome.model_copy(update={"seconds": round(time.perf_counter() - start, 3)})
 
 
 def load_stage(
@@ -55,7 +69,7 @@ def load_stage(
     progress: Progress,
     reference: MRSequence | None = None,
     fetch: Fetch | None = None,
-) -> dict[str, Any]:
+) -> Loaded:
     """Read the chosen series, or the chosen parts of them, as volumes.
 
     ``fetch`` puts the files of a series into the workspace; without it, those of the chosen ones lie there already.
@@ -100,17 +114,19 @@ def load_stage(
     flags = [*settled.split_flags(), *_left_out(taken), *settled.flags[len(decision.flags) :]]
     if reference in taken:
         flags += _header_flags(case, reference, taken[reference].volume)
-    return {
-        "volumes": {
-            sequence.value: {
-                "size": one.volume.image.GetSize(),
-                "spacing_mm": [round(spacing, 3) for spacing in one.volume.image.GetSpacing()],
-            }
+    loaded = Loaded(
+        volumes={
+            sequence: VolumeOutcome(size=one.volume.image.GetSize(), spacing_mm=_spacing(one.volume))
             for sequence, one in taken.items()
         },
-        "flags": [flag.as_json() for flag in flags],
-        **({"identification": settled.as_json()} if settled is not decision else {}),
-    }
+        flags=told(flags),
+    )
+    return loaded if settled is decision else loaded.model_copy(update={"identification": settled})
+
+
+def _spacing(volume: SourceVolume) -> tuple[float, float, float]:
+    along_columns, along_rows, between_slices = volume.image.GetSpacing()
+    return round(along_columns, 3), round(along_rows, 3), round(between_slices, 3)
 
 
 def _left_out(taken: Mapping[MRSequence, ReadSeries]) -> list[Flag]:
@@ -128,7 +144,7 @@ def _header_flags(case: Workspace, reference: MRSequence, volume: SourceVolume) 
     return [Flag("HEADER_REPAIRED", ", ".join(repaired))] if repaired else []
 
 
-def align_stage(case: Workspace, reference: MRSequence, named: Collection[MRSequence] = ()) -> dict[str, Any]:
+def align_stage(case: Workspace, reference: MRSequence, named: Collection[MRSequence] = ()) -> Aligned:
     """Align every sequence to the reference, and look whether the images contradict what the headers say.
 
     Parameters
@@ -148,22 +164,22 @@ def align_stage(case: Workspace, reference: MRSequence, named: Collection[MRSequ
     if against:
         raise GlioLoopError("SEQUENCE_UNDECIDED", f"{against}.")
     case.write_json("alignment", {sequence.value: one.as_json() for sequence, one in alignments.items()})
-    return {
-        "alignment": {
-            sequence.value: {
-                "rotation_deg": round(one.rotation_deg, 2),
-                "displacement_mm": round(one.displacement_mm, 2),
-                "metric": round(one.metric, 4),
-                "overlap": round(one.overlap, 4),
-            }
+    return Aligned(
+        alignment={
+            sequence: AlignmentOutcome(
+                rotation_deg=round(one.rotation_deg, 2),
+                displacement_mm=round(one.displacement_mm, 2),
+                metric=round(one.metric, 4),
+                overlap=round(one.overlap, 4),
+            )
             for sequence, one in alignments.items()
         },
-        "flags": [
-            flag.as_json() | {"detail": f"{sequence.value}: {flag.detail}"}
+        flags=told(
+            Flag(flag.code, f"{sequence.value}: {flag.detail}")
             for sequence, one in alignments.items()
             for flag in one.flags
-        ],
-    }
+        ),
+    )
 
 
 def infer_stage(
@@ -172,7 +188,7 @@ def infer_stage(
     model: InstalledModel,
     progress: Progress,
     may_lack: Collection[MRSequence] = (),
-) -> dict[str, Any]:
+) -> Inferred:
     """Run the network; ``may_lack`` names sequences of which one is left out where it shows too little.
 
     Raises
@@ -185,12 +201,12 @@ def infer_stage(
     case.write_regions("probability", found.probabilities)
     if found.suspicious is not None:
         case.write_image(_SUSPICIOUS, found.suspicious)
-    return {
-        "brain_ml": round(found.brain_ml, 1),
-        "uncertainty": round(found.uncertainty, 4),
-        "provider": found.provider,
-        "flags": [flag.as_json() for flag in (*found.flags, *_fallback(found.provider))],
-    }
+    return Inferred(
+        brain_ml=round(found.brain_ml, 1),
+        uncertainty=round(found.uncertainty, 4),
+        provider=found.provider,
+        flags=told((*found.flags, *_fallback(found.provider))),
+    )
 
 
 def _fallback(provider: str) -> list[Flag]:
@@ -198,16 +214,15 @@ def _fallback(provider: str) -> list[Flag]:
     return [Flag("PROVIDER_FALLBACK", reason)] if reason else []
 
 
-def restore_stage(case: Workspace, reference: MRSequence, card: ModelCard) -> dict[str, Any]:
+def restore_stage(case: Workspace, reference: MRSequence, card: ModelCard) -> RestoredVolumes:
     """Bring the probabilities home to the reference series' slices."""
     restored = restore(case.read_regions("probability"), case.read_volume(reference), cleaning(card))
     case.write_regions("native", restored.probabilities)
     case.write_regions("mask", restored.masks)
     flags = [*restored.flags, *_suspicions(case, restored)]
-    return {
-        "volumes_ml": {region.value: round(volume, 2) for region, volume in restored.volumes_ml.items()},
-        "flags": [flag.as_json() for flag in flags],
-    }
+    return RestoredVolumes(
+        volumes_ml={region: round(volume, 2) for region, volume in restored.volumes_ml.items()}, flags=told(flags)
+    )
 
 
 def _suspicions(case: Workspace, restored: Restored) -> list[Flag]:
@@ -223,17 +238,17 @@ def write_stage(
     case: Workspace,
     settings: Settings,
     model: InstalledModel,
-    flags: list[dict[str, Any]],
+    flags: Iterable[FlagRecord],
     identity: str,
     created: datetime,
     predecessor: pydicom.Dataset | None = None,
-) -> dict[str, Any]:
+) -> Written:
     """Write the DICOM objects and the preview into the workspace.
 
     Parameters
     ----------
     flags
-        What earlier stages flagged, as JSON.
+        What earlier stages flagged.
     identity
         Seeds the objects' UIDs: a stage that is run again after a crash writes the same objects.
     created
@@ -258,7 +273,7 @@ def write_stage(
             created=created,
             options=_lineage(card),
         ),
-        flags=[Flag(one["code"], one["detail"]) for one in flags],
+        flags=[Flag(one.code, one.detail) for one in flags],
         roi_names=settings.roi_names,
         want=set(settings.objects),
         uid_seed=identity,
@@ -281,44 +296,30 @@ def _headers(case: Workspace, reference: MRSequence, volume: SourceVolume) -> li
     return [header for header in headers if str(header.get("SOPInstanceUID", "")) in instances]
 
 
-def _keep(case: Workspace, objects: ObjectSet) -> dict[str, Any]:
-    written: dict[str, dict[str, Any]] = {}
+def _keep(case: Workspace, objects: ObjectSet) -> Written:
+    written: dict[str, ObjectOutcome] = {}
     for kind, dataset in objects.datasets.items():
         content = BytesIO()
         dataset.save_as(content, enforce_file_format=True)
         case.write_bytes(f"objects/{kind}.dcm", content.getvalue())
-        written[kind] = {
-            "sop_instance_uid": str(dataset.SOPInstanceUID),
-            "series_instance_uid": str(dataset.SeriesInstanceUID),
-        }
+        written[kind] = ObjectOutcome(
+            sop_instance_uid=str(dataset.SOPInstanceUID), series_instance_uid=str(dataset.SeriesInstanceUID)
+        )
     if objects.picture is not None:
         content = BytesIO()
         objects.picture.save(content, "PNG")
         case.write_bytes("objects/preview.png", content.getvalue())
-    sizes = {region.value: asdict(size) for region, size in objects.sizes.items()}
-    return {"objects": written, "sizes": sizes, "rois": _rois(objects)}
+    sizes = {region: SizeOutcome.model_validate(size, from_attributes=True) for region, size in objects.sizes.items()}
+    return Written(objects=written, sizes=sizes, rois=_rois(objects))
 
 
-def _rois(objects: ObjectSet) -> list[dict[str, Any]]:
-    """Name, number of contours and volume of each ROI, as read from the structure set itself."""
+def _rois(objects: ObjectSet) -> tuple[RoiOutcome, ...]:
+    """Name and number of contours of each ROI, as read from the structure set itself."""
     if objects.structure_set is None:
-        return []
+        return ()
     names = {roi.ROINumber: str(roi.ROIName) for roi in objects.structure_set.StructureSetROISequence}
     contours = {
         item.ReferencedROINumber: len(item.get("ContourSequence", []))
         for item in objects.structure_set.ROIContourSequence
     }
-    return [{"name": name, "contours": contours.get(number, 0)} for number, name in names.items()]
-
-
-def collect_result(outcomes: Mapping[str, Mapping[str, Any]], model: str, reference: MRSequence) -> dict[str, Any]:
-    """Join what the stages returned into the result that REST, result.json and the dashboard show."""
-    result: dict[str, Any] = {"model": model, "reference": reference.value, "flags": []}
-    for outcome in outcomes.values():
-        result["flags"] += outcome.get("flags", [])
-        result |= {key: value for key, value in outcome.items() if key not in ("seconds", "flags")}
-    rtstruct = result.get("objects", {}).get("rtstruct")
-    if rtstruct:
-        result["rtstruct"] = rtstruct | {"rois": result["rois"]}
-    result["tumour_found"] = result.get("volumes_ml", {}).get(Region.WT.value, 0.0) > 0
-    return result
+    return tuple(RoiOutcome(name=name, contours=contours.get(number, 0)) for number, name in names.items())

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from pipeline.cli.models import app as models
 from pipeline.cli.serve import serve
 from pipeline.cli.train import export, sample, train
 from pipeline.errors import GlioLoopError
+
+if TYPE_CHECKING:
+    from pipeline.case.outcomes import CaseResult
 
 #: Exit status of a study that was refused, apart from 1 for what failed and 2 for wrong words.
 EXIT_REFUSED = 3
@@ -56,14 +59,14 @@ def segment(
 
     with live_progress() as progress:
         result = segment_folder(study, out, model or None, progress.report)
-    answer(result, _summary(result, out), as_json)
+    answer(result.as_json(), _summary(result, out), as_json)
 
 
-def _summary(result: dict[str, Any], out: Path) -> str:
-    volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in (result.get("volumes_ml") or {}).items())
-    found = volumes if result["tumour_found"] else "no tumour found by the network"
-    flags = "".join(f"\n{flag['code']}: {flag['message']} {flag['detail']}".rstrip() for flag in result["flags"])
-    return f"{found} ({result['model']}), in {out}{flags}"
+def _summary(result: "CaseResult", out: Path) -> str:
+    volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in result.volumes_ml.items())
+    found = volumes if result.tumour_found else "no tumour found by the network"
+    flags = "".join(f"\n{flag.code}: {flag.message} {flag.detail}".rstrip() for flag in result.flags)
+    return f"{found} ({result.model}), in {out}{flags}"
 
 
 def main() -> None:

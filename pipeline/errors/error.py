@@ -1,5 +1,6 @@
 """A reason that stops a job, and a flag that goes with its result."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.errors.reasons import REASONS
@@ -18,11 +19,11 @@ class GlioLoopError(Exception):
         JSON-serialisable facts that go with it, for example the reasons per series.
     """
 
-    def __init__(self, code: str, detail: str = "", data: dict[str, object] | None = None) -> None:
+    def __init__(self, code: str, detail: str = "", data: Mapping[str, object] | None = None) -> None:
         self.code = code
         self.reason = REASONS[code]
         self.detail = detail
-        self.data = data or {}
+        self.data = dict(data or {})
         super().__init__(f"{code}: {self.reason.message} {detail}".strip())
 
     def as_json(self) -> dict[str, object]:

@@ -227,8 +227,8 @@ class Decision:
         """Inverse of :meth:`as_json`."""
         # jobs queued by earlier versions lack what came later
         return Decision(
-            chosen={MRSequence(name): uid for name, uid in stored["chosen"].items()},
-            verdicts=tuple(SeriesVerdict.from_json(item) for item in stored["series"]),
+            chosen={MRSequence(name): uid for name, uid in stored.get("chosen", {}).items()},
+            verdicts=tuple(SeriesVerdict.from_json(item) for item in stored.get("series", ())),
             open=tuple(
                 OpenPair(
                     (MRSequence(pair["sequences"][0]), MRSequence(pair["sequences"][1])),

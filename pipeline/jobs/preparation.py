@@ -16,6 +16,7 @@ from pipeline.archive.study import Study
 from pipeline.case.identity import content_of, fresh_nonce, job_id
 from pipeline.case.lacking import may_lack_of
 from pipeline.errors import GlioLoopError
+from pipeline.errors.records import ErrorRecord
 from pipeline.identify import (
     Decision,
     ListedInstance,
@@ -25,7 +26,7 @@ from pipeline.identify import (
     identify,
 )
 from pipeline.identify.parts import number_of, triple_of
-from pipeline.jobs.request import JobRequest, ProcessOptions
+from pipeline.jobs.request import JobRequest, ProcessOptions, Undecided
 from pipeline.names import MRSequence
 from pipeline.registry import ModelCard
 from pipeline.settings import Settings
@@ -130,7 +131,7 @@ def prepare(
     request = JobRequest(
         study=study.orthanc_id,
         study_instance_uid=study.study_instance_uid,
-        decision=decision.as_json(),
+        decision=decision,
         instances=instances | spare if suffices else {},
         model=card.identity,
         destinations=options.destinations,
@@ -161,7 +162,7 @@ def refused(study: Study, error: GlioLoopError, model: str, origin: str) -> tupl
     request = JobRequest(
         study=study.orthanc_id,
         study_instance_uid=study.study_instance_uid,
-        decision={"error": error.as_json()},
+        decision=Undecided(error=ErrorRecord.of(error)),
         instances={},
         model=model,
         destinations=None,

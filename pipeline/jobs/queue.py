@@ -30,7 +30,7 @@ from pipeline.jobs.queues import (
     RETENTION_WORKFLOW,
     SEGMENT_WORKFLOW,
 )
-from pipeline.jobs.request import DeliveryTry, JobRequest, delivery_id
+from pipeline.jobs.request import DeliveryTry, JobRequest, Undecided, delivery_id
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.jobs.view import DELIVERED, deliveries_of, job_view
 from pipeline.names import Stage
@@ -139,7 +139,7 @@ class JobQueue:
             "study_instance_uid": request.study_instance_uid,
             "model": request.model,
             "origin": request.origin,
-            "sequences": sorted(request.decision.get("chosen", {})),
+            "sequences": [] if isinstance(request.decision, Undecided) else sorted(request.decision.chosen),
             "stage": None,
             "progress": 0.0,
         }

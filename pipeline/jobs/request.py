@@ -6,8 +6,12 @@ from dbos import EnqueueOptions
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.case.identity import content_of
+from pipeline.case.outcomes import StoredDecision
+from pipeline.errors.records import ErrorRecord
+from pipeline.identify import Decision
 from pipeline.jobs.queues import DEFAULT_PRIORITY, DELIVER_WORKFLOW, DELIVERY_QUEUE
 from pipeline.names import MRSequence
+from pipeline.records import StoredRecord
 
 
 class ProcessOptions(BaseModel):
@@ -22,6 +26,12 @@ class ProcessOptions(BaseModel):
     priority: int = Field(default=DEFAULT_PRIORITY, ge=1, le=10_000)
 
 
+class Undecided(StoredRecord):
+    """In the place of an identification: why the study is refused before there is one."""
+
+    error: ErrorRecord
+
+
 class JobRequest(BaseModel):
     """Everything a job needs to start; it travels with the job.
 
@@ -32,7 +42,7 @@ class JobRequest(BaseModel):
     study_instance_uid
         Its StudyInstanceUID.
     decision
-        The identification, as :meth:`pipeline.identify.Decision.as_json` gives it.
+        The identification, or why there is none.
     instances
         For each series of the decision its Orthanc instance ids, sorted.
     model
@@ -55,7 +65,7 @@ class JobRequest(BaseModel):
 
     study: str
     study_instance_uid: str
-    decision: dict[str, Any]
+    decision: Undecided | StoredDecision = Field(union_mode="left_to_right")
     instances: dict[str, list[str]]
     model: str
     destinations: tuple[str, ...] | None
@@ -64,6 +74,19 @@ class JobRequest(BaseModel):
     may_lack: tuple[MRSequence, ...] = ()
     reference: MRSequence | None = None
     content: str = ""
+
+    @property
+    def identification(self) -> Decision:
+        """The identification.
+
+        Raises
+        ------
+        GlioLoopError
+            Why there is none.
+        """
+        if isinstance(self.decision, Undecided):
+            raise self.decision.error.error
+        return self.decision
 
     @property
     def question(self) -> str:

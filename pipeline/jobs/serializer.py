@@ -1,12 +1,20 @@
-"""How DBOS keeps values: as JSON."""
+"""How DBOS keeps values: as JSON, typed records as plain objects.
+
+No row names a class: whoever reads one says what it holds (the steps of :mod:`pipeline.jobs.workflows.steps` by what
+their functions return), so that rows outlive the names of this version's classes.
+"""
 
 import json
+from dataclasses import is_dataclass
 from datetime import datetime
 from typing import Any
 
 from dbos import Serializer, error
+from pydantic import BaseModel, JsonValue
+from pydantic_core import to_jsonable_python
 
-from pipeline.errors import REASONS, GlioLoopError
+from pipeline.errors import GlioLoopError
+from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import place_of
 
 
@@ -33,6 +41,10 @@ class JsonSerializer(Serializer):
     def _encode(value: Any) -> Any:
         if isinstance(value, error.DBOSMaxStepRetriesExceeded):
             value = value.errors[-1]  # what went wrong, not that it was tried often
+        if isinstance(value, BaseModel):
+            return value.model_dump(mode="json", exclude_unset=True)
+        if is_dataclass(value):
+            return to_jsonable_python(value)
         if isinstance(value, datetime):  # of a schedule
             return {"__time__": value.isoformat()}
         if isinstance(value, GlioLoopError):
@@ -42,11 +54,9 @@ class JsonSerializer(Serializer):
         raise TypeError(f"{type(value).__name__} is not stored in the queue's database")
 
     @staticmethod
-    def _decode(value: dict[str, Any]) -> Any:
+    def _decode(value: dict[str, JsonValue]) -> object:
         if "__error__" in value:
-            # A later version may have written a code that this one does not know.
-            code = value["__error__"] if value["__error__"] in REASONS else "INTERNAL"
-            return GlioLoopError(code, value["detail"], value["data"])
+            return ErrorRecord(code=str(value["__error__"]), detail=str(value["detail"]), data=value["data"]).error
         if value.keys() == {"__time__"}:
-            return datetime.fromisoformat(value["__time__"])
+            return datetime.fromisoformat(str(value["__time__"]))
         return value

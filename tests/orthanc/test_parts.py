@@ -20,7 +20,7 @@ def test_the_parts_that_belong_there_are_segmented(shared_pair: Pair, sample_stu
     uid = send(shared_pair, study)
     job = shared_pair.wait_job("done", "failed", "refused", study=uid, seconds=600)
     assert job["state"] == "done", job["error"]
-    for region, volume in plain["volumes_ml"].items():
+    for region, volume in plain.volumes_ml.items():
         assert job["result"]["volumes_ml"][region] == pytest.approx(volume, rel=0.02)
     flags = {(flag["code"], flag["detail"].split(":")[0]) for flag in job["result"]["flags"]}
     assert {("SERIES_SPLIT", "t1c"), ("SERIES_SPLIT", "t2")} <= flags

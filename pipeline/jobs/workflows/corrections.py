@@ -24,7 +24,6 @@ from pipeline.corrections.take import Outcome, ProcessedStudy, judge_early, load
 from pipeline.corrections.verdicts import Verdict
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.errors.resources import raise_if_exhausted, trace_of
-from pipeline.identify import Decision
 from pipeline.jobs.deadline import TRIES, WATCH
 from pipeline.jobs.queues import FEEDBACK_WORKFLOW
 from pipeline.jobs.workflows.resources import archive, audit, queue, settings, workspace
@@ -198,7 +197,7 @@ def _load(case: Workspace, job: str) -> None:
     request = queue().request(job)
     if request is None:
         raise GlioLoopError("CASE_LOST", f"job {job}")
-    decision = Decision.from_json(request.decision)
+    decision = request.identification
 
     def fetch(sequence: MRSequence, uid: str) -> None:
         shutil.rmtree(case.source(sequence), ignore_errors=True)

@@ -8,7 +8,7 @@ and uploads of an object that is there already change nothing.
 
 import shutil
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeVar
 
 import pydicom
 import structlog
@@ -19,8 +19,23 @@ from pipeline.archive.forward import check_destination
 from pipeline.archive.store import store
 from pipeline.case import stages
 from pipeline.case.lacking import may_lack_of
+from pipeline.case.outcomes import (
+    Aligned,
+    CaseOutcomes,
+    Identified,
+    Inferred,
+    JobOutput,
+    Loaded,
+    RestoredVolumes,
+    StageOutcome,
+    Stored,
+    Written,
+    all_flags,
+    told,
+)
 from pipeline.dashboard.pictures import write_pictures
 from pipeline.errors import GlioLoopError, Kind
+from pipeline.errors.records import ErrorRecord, FlagRecord
 from pipeline.errors.resources import coded, trace_of
 from pipeline.identify import Decision
 from pipeline.jobs.queues import SEGMENT_WORKFLOW
@@ -33,14 +48,13 @@ from pipeline.settings import Destination
 
 log = structlog.get_logger()
 
+_Outcome = TypeVar("_Outcome", bound=StageOutcome)
+
 
 @step(Stage.IDENTIFY, talks_to_orthanc=True)
-def _identify(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(_: Reporter) -> dict[str, Any]:
-        if "error" in request.decision:
-            error = request.decision["error"]
-            raise GlioLoopError(error["code"], error["detail"], error.get("data"))
-        decision = Decision.from_json(request.decision)
+def _identify(identity: str, request: JobRequest) -> Identified:
+    def work(_: Reporter) -> Identified:
+        decision = request.identification
         audit().append(
             "decided",
             identity,
@@ -58,16 +72,16 @@ def _identify(identity: str, request: JobRequest) -> dict[str, Any]:
         for destination in request.destinations or ():
             check_destination(archive(), destination)
         # Recorded with this step: a later one that runs twice writes the same time into the objects.
-        return {"created": datetime.now(UTC).isoformat(), "flags": [flag.as_json() for flag in flags]}
+        return Identified(created=datetime.now(UTC), flags=told(flags))
 
     return run(identity, Stage.IDENTIFY, work)
 
 
 @step(Stage.LOAD, talks_to_orthanc=True)
-def _load(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(progress: Reporter) -> dict[str, Any]:
+def _load(identity: str, request: JobRequest) -> Loaded:
+    def work(progress: Reporter) -> Loaded:
         case = workspace(identity)
-        decision = Decision.from_json(request.decision)
+        decision = request.identification
         most = settings().most_series_bytes
         case.drop_sources()  # a try before this one may have let series change places
         total = sum(len(request.instances[uid]) for uid in decision.chosen.values())
@@ -103,17 +117,16 @@ def _refuse_too_large(decision: Decision, uid: str, most_bytes: int) -> None:
 
 
 @step(Stage.ALIGN)
-def _align(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(_: Reporter) -> dict[str, Any]:
-        named = Decision.from_json(request.decision).named
-        return stages.align_stage(workspace(identity), _reference(request), named)
+def _align(identity: str, request: JobRequest) -> Aligned:
+    def work(_: Reporter) -> Aligned:
+        return stages.align_stage(workspace(identity), _reference(request), request.identification.named)
 
     return run(identity, Stage.ALIGN, work)
 
 
 @step(Stage.INFER)
-def _infer(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(progress: Reporter) -> dict[str, Any]:
+def _infer(identity: str, request: JobRequest) -> Inferred:
+    def work(progress: Reporter) -> Inferred:
         network = installed(request.model)
         may_lack = may_lack_of(settings(), network.card)
         return stages.infer_stage(workspace(identity), _reference(request), network, progress, may_lack)
@@ -122,23 +135,23 @@ def _infer(identity: str, request: JobRequest) -> dict[str, Any]:
 
 
 @step(Stage.RESTORE)
-def _restore(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(_: Reporter) -> dict[str, Any]:
+def _restore(identity: str, request: JobRequest) -> RestoredVolumes:
+    def work(_: Reporter) -> RestoredVolumes:
         return stages.restore_stage(workspace(identity), _reference(request), installed(request.model).card)
 
     return run(identity, Stage.RESTORE, work)
 
 
 @step(Stage.WRITE, talks_to_orthanc=True)
-def _write(identity: str, request: JobRequest, created: str, flags: list[dict[str, Any]]) -> dict[str, Any]:
-    def work(_: Reporter) -> dict[str, Any]:
+def _write(identity: str, request: JobRequest, created: datetime, flags: tuple[FlagRecord, ...]) -> Written:
+    def work(_: Reporter) -> Written:
         outcome = stages.write_stage(
             workspace(identity),
             settings().model_copy(update={"reference": _reference(request)}),
             installed(request.model),
             flags,
             identity,
-            datetime.fromisoformat(created),
+            created,
             _predecessor(identity, request.study),
         )
         _write_pictures(identity, request)
@@ -148,12 +161,12 @@ def _write(identity: str, request: JobRequest, created: str, flags: list[dict[st
     return run(identity, Stage.WRITE, work)
 
 
-def _record_segmentation(identity: str, request: JobRequest, outcome: dict[str, Any]) -> None:
+def _record_segmentation(identity: str, request: JobRequest, outcome: Written) -> None:
     """Put on record which images, by which network, became which objects."""
     case = workspace(identity)
     inputs = {
         sequence.value: {"series_instance_uid": uid, "sop_instance_uids": case.instances(sequence)}
-        for sequence, uid in Decision.from_json(request.decision).chosen.items()
+        for sequence, uid in request.identification.chosen.items()
     }
     facts = {
         "study": request.study,
@@ -161,7 +174,7 @@ def _record_segmentation(identity: str, request: JobRequest, outcome: dict[str, 
         "inputs": inputs,
         "model": request.model,
         "model_sha256": installed(request.model).card.sha256,
-        "objects": {kind: one["sop_instance_uid"] for kind, one in outcome["objects"].items()},
+        "objects": {kind: one.sop_instance_uid for kind, one in outcome.objects.items()},
     }
     audit().append("segmented", identity, "worker", facts, once="result")
 
@@ -186,68 +199,78 @@ def _predecessor(identity: str, study: str) -> pydicom.Dataset | None:
 
 
 @step(Stage.STORE, talks_to_orthanc=True)
-def _store(identity: str, request: JobRequest) -> dict[str, Any]:
-    def work(_: Reporter) -> dict[str, Any]:
+def _store(identity: str, request: JobRequest) -> Stored:
+    def work(_: Reporter) -> Stored:
         # An upload into a study that was deleted meanwhile would bring an empty shell of it back.
         if archive().get(f"/studies/{request.study}") is None:
             raise GlioLoopError("STUDY_GONE", request.study)
         stored = store(archive(), sorted(workspace(identity).objects.glob("*.dcm")))
         audit().append("stored", identity, "worker", {"study": request.study, "objects": stored}, once="objects")
-        return {"stored": stored}
+        return Stored(stored=stored)
 
     return run(identity, Stage.STORE, work)
 
 
 @step("tidy")
-def _tidy(identity: str, result: dict[str, Any]) -> None:
+def _tidy(identity: str, output: JobOutput) -> None:
     case = workspace(identity)
-    case.write_json("result", result)
+    case.write_json("result", (output.result or JobOutput(error=output.error)).as_json())
     if not settings().keep_job_files:
         case.tidy()
 
 
 @DBOS.workflow(name=SEGMENT_WORKFLOW, max_recovery_attempts=5)
-def segment(request_json: dict[str, Any]) -> dict[str, Any]:
+def segment(stored_request: object) -> JobOutput:
     """Segment one case; ends ``done``, ``refused`` with its reason, or raises the failure."""
     identity = str(DBOS.workflow_id)
-    request = JobRequest.model_validate(request_json)
-    outcomes: dict[str, dict[str, Any]] = {}
+    request = JobRequest.model_validate(stored_request)
+    timings: dict[str, float] = {}
     try:
         with coded("between stages"), last_error():
-            _run_stages(identity, request, outcomes)
+            request, outcomes = _run_stages(identity, request, timings)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             _record_failure(identity, request, error)
             raise
-        _tidy(identity, {"error": error.as_json()})
+        output = JobOutput(state=JobState.REFUSED, error=ErrorRecord.of(error), timings_s=timings)
+        _tidy(identity, output)
         audit().append("ended", identity, "worker", {"study": request.study, "refused": error.code}, once=error.code)
-        return {"state": JobState.REFUSED.value, "error": error.as_json(), "timings_s": _timings(outcomes)}
-    request = _settled(request, outcomes)
-    result = stages.collect_result(outcomes, request.model, _reference(request))
-    _tidy(identity, result)
+        return output
+    result = outcomes.result(request.model, _reference(request))
+    output = JobOutput(state=JobState.DONE, result=result, timings_s=timings)
+    _tidy(identity, output)
     for destination in _destinations(request):
-        resources = _resources(destination, result["stored"], request)
+        resources = _resources(destination, result.stored, request)
         begin_delivery(DeliveryTry(job=identity, destination=destination.modality, resources=resources))
-    return {"state": JobState.DONE.value, "result": result, "timings_s": _timings(outcomes)}
+    return output
 
 
-def _run_stages(identity: str, request: JobRequest, outcomes: dict[str, dict[str, Any]]) -> None:
-    """Run the stages up to the stored result; what is there already when one fails stays in ``outcomes``."""
-    outcomes[Stage.IDENTIFY] = _identify(identity, request)
-    outcomes[Stage.LOAD] = _load(identity, request)
-    request = _settled(request, outcomes)
-    outcomes[Stage.ALIGN] = _align(identity, request)
-    outcomes[Stage.INFER] = _infer(identity, request)
-    outcomes[Stage.RESTORE] = _restore(identity, request)
-    flags = [flag for outcome in outcomes.values() for flag in outcome.get("flags", [])]
-    outcomes[Stage.WRITE] = _write(identity, request, outcomes[Stage.IDENTIFY]["created"], flags)
-    outcomes[Stage.STORE] = _store(identity, request)
+def _run_stages(identity: str, request: JobRequest, timings: dict[str, float]) -> tuple[JobRequest, CaseOutcomes]:
+    """Run the stages up to the stored objects.
 
+    Returns
+    -------
+    tuple
+        The request with the decision as the images settled it, and what the stages found. The time of each stage
+        that ended is in ``timings`` also where a later one fails.
+    """
 
-def _settled(request: JobRequest, outcomes: dict[str, dict[str, Any]]) -> JobRequest:
-    """The request with the decision as the images settled it, where the headers had left it open."""
-    decision = outcomes[Stage.LOAD].get("identification")
-    return request if decision is None else request.model_copy(update={"decision": decision})
+    def ended(stage: Stage, outcome: _Outcome) -> _Outcome:
+        timings[stage.value] = outcome.seconds
+        return outcome
+
+    identified = ended(Stage.IDENTIFY, _identify(identity, request))
+    loaded = ended(Stage.LOAD, _load(identity, request))
+    if loaded.identification is not None:
+        request = request.model_copy(update={"decision": loaded.identification})
+    aligned = ended(Stage.ALIGN, _align(identity, request))
+    inferred = ended(Stage.INFER, _infer(identity, request))
+    restored = ended(Stage.RESTORE, _restore(identity, request))
+    flags = all_flags((identified, loaded, aligned, inferred, restored))
+    created = identified.created or datetime.now(UTC)
+    written = ended(Stage.WRITE, _write(identity, request, created, flags))
+    stored = ended(Stage.STORE, _store(identity, request))
+    return request, CaseOutcomes(identified, loaded, aligned, inferred, restored, written, stored)
 
 
 def _record_failure(identity: str, request: JobRequest, error: GlioLoopError) -> None:
@@ -264,10 +287,6 @@ def _reference(request: JobRequest) -> MRSequence:
     return request.reference or settings().reference
 
 
-def _timings(outcomes: dict[str, dict[str, Any]]) -> dict[str, float]:
-    return {str(stage): outcome["seconds"] for stage, outcome in outcomes.items()}
-
-
 def _destinations(request: JobRequest) -> tuple[Destination, ...]:
     configured = {one.modality: one for one in settings().destinations}
     if request.destinations is None:
@@ -276,7 +295,7 @@ def _destinations(request: JobRequest) -> tuple[Destination, ...]:
 
 
 def _resources(destination: Destination, stored: dict[str, str], request: JobRequest) -> list[str]:
-    chosen = Decision.from_json(request.decision).chosen
+    chosen = request.identification.chosen
     resources = [stored[kind] for kind in destination.send if kind in stored]
     if "inputs" in destination.send:
         images = list(chosen.values())

@@ -4,24 +4,34 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import ParamSpec, TypeVar, get_type_hints
 
 import structlog
 from dbos import DBOS
 from dbos import error as dbos_error
+from pydantic import TypeAdapter
 
 from pipeline.case import stages
+from pipeline.case.outcomes import StageOutcome
 from pipeline.errors import GlioLoopError
 from pipeline.errors.resources import exhausted, place_of, trace_of
 from pipeline.jobs.deadline import TRIES, WATCH
 from pipeline.jobs.workflows.resources import queue, settings
 from pipeline.names import Stage
 
+_Given = ParamSpec("_Given")
+_Outcome = TypeVar("_Outcome")
+_StageOutcome = TypeVar("_StageOutcome", bound=StageOutcome)
+
 
 def step(
     name: str, talks_to_orthanc: bool = False, waits_for: tuple[str, ...] = ()
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Callable[_Given, _Outcome]], Callable[_Given, _Outcome]]:
     """Make a step of a workflow; one that talks to Orthanc is tried again where its error may pass by itself.
+
+    Its outcome is recorded as JSON. A workflow that is recovered gets from the row what the function is annotated to
+    return, whichever version wrote it.
 
     Parameters
     ----------
@@ -36,7 +46,7 @@ def step(
     def transient(error: BaseException) -> bool:
         return isinstance(error, GlioLoopError) and (error.reason.transient or error.code in waits_for)
 
-    return DBOS.step(
+    durable = DBOS.step(
         name=str(name),
         retries_allowed=talks_to_orthanc,
         max_attempts=9,  # 1, 2, 4 … 128 s: an Orthanc that restarts is waited for
@@ -44,6 +54,18 @@ def step(
         backoff_rate=2,
         should_retry=transient,
     )
+
+    def typed(function: Callable[_Given, _Outcome]) -> Callable[_Given, _Outcome]:
+        recorded = durable(function)
+        outcome: TypeAdapter[_Outcome] = TypeAdapter(get_type_hints(function)["return"])
+
+        @wraps(function)
+        def called(*arguments: _Given.args, **named: _Given.kwargs) -> _Outcome:
+            return outcome.validate_python(recorded(*arguments, **named))
+
+        return called
+
+    return typed
 
 
 @contextmanager
@@ -89,14 +111,13 @@ class Reporter:
             log.warning("progress not reported", job=self._identity, error=type(error).__name__)
 
 
-def run(identity: str, stage: Stage, work: Callable[[Reporter], dict[str, Any]]) -> dict[str, Any]:
+def run(identity: str, stage: Stage, work: Callable[[Reporter], _StageOutcome]) -> _StageOutcome:
     """Run a stage: report it, time it, and give every unforeseen error its code."""
     reporter = Reporter(identity, stage)
-    outcome: dict[str, Any] = {}
     try:
         refuse_endless(identity, stage)
-        with stages.timed(outcome), WATCH.at_work(identity, stage.value):
-            outcome |= work(reporter)
+        with WATCH.at_work(identity, stage.value):
+            outcome = stages.timed(lambda: work(reporter))
     except GlioLoopError as error:
         log.warning("stage ended", job=identity, stage=stage.value, code=error.code, detail=error.detail)
         raise
@@ -108,5 +129,5 @@ def run(identity: str, stage: Stage, work: Callable[[Reporter], dict[str, Any]])
         # Where, not what: the text of an exception may quote a patient's name.
         log.error("stage failed", job=identity, stage=stage.value, where=trace_of(error))
         raise GlioLoopError("INTERNAL", f"{stage.value}: {place_of(error)}") from error
-    log.info("stage done", job=identity, stage=stage.value, seconds=outcome["seconds"])
+    log.info("stage done", job=identity, stage=stage.value, seconds=outcome.seconds)
     return outcome

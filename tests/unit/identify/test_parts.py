@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from pipeline.case import stages
+from pipeline.case.outcomes import told
 from pipeline.case.workspace import Workspace
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, identify, study_from_files
@@ -36,7 +37,7 @@ def loaded(study: Path, folder: Path) -> Loaded:
     case = Workspace(folder)
     files = study_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
     decision = identify(files.headers)
-    flagged = [flag.as_json() for flag in decision.require()]
+    flagged = told(decision.require())
 
     def fetch(sequence: MRSequence, uid: str) -> None:
         shutil.rmtree(case.source(sequence), ignore_errors=True)
@@ -46,10 +47,9 @@ def loaded(study: Path, folder: Path) -> Loaded:
 
     outcome = stages.load_stage(case, decision, 1 << 30, lambda _: None, MRSequence.T1C, fetch)
     flags: dict[str, list[str]] = {}
-    for flag in (*flagged, *outcome["flags"]):
-        flags.setdefault(flag["code"], []).append(flag["detail"])
-    decision = Decision.from_json(outcome.get("identification", decision.as_json()))
-    return Loaded(volumes_in(case), decision, flags)
+    for flag in (*flagged, *outcome.flags):
+        flags.setdefault(flag.code, []).append(flag.detail)
+    return Loaded(volumes_in(case), outcome.identification or decision, flags)
 
 
 def volumes_in(case: Workspace) -> Volumes:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from pipeline.case import segment, stages
+from pipeline.case.outcomes import Loaded
 from pipeline.case.workspace import Workspace
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, StudyFiles, identify, study_from_files
@@ -42,15 +43,14 @@ def files_of(study: Path) -> StudyFiles:
     return study_from_files(sorted(study.rglob("*.dcm")))
 
 
-def loaded(study: Path, case: Workspace) -> tuple[Decision, Decision, dict[str, object]]:
+def loaded(study: Path, case: Workspace) -> tuple[Decision, Decision, Loaded]:
     """The decision by the headers, after the series were read, and what the stage returned."""
     files = files_of(study)
     decision = identify(files.headers)
     outcome = stages.load_stage(
         case, decision, 1 << 30, lambda _: None, fetch=partial(segment._copy, case, files.paths)
     )
-    after = Decision.from_json(outcome["identification"]) if "identification" in outcome else decision
-    return decision, after, outcome
+    return decision, outcome.identification or decision, outcome
 
 
 def lacks_a_slice(series: Path) -> None:
@@ -76,8 +76,8 @@ def test_a_whole_series_stands_in_for_a_damaged_one(
     before, after, outcome = loaded(study, case)
     assert before.chosen[sequence] != after.chosen[sequence]
     assert after.chosen[sequence] == pydicom.dcmread(next((study / sequence.value).iterdir())).SeriesInstanceUID
-    (flag,) = [one for one in outcome["flags"] if one["code"] == "SECOND_CHOICE"]  # type: ignore[attr-defined]
-    assert "series 77" in flag["detail"]
+    (flag,) = [one for one in outcome.flags if one.code == "SECOND_CHOICE"]
+    assert "series 77" in flag.detail
     verdicts = {one.series_number: one for one in after.verdicts}
     assert "can't be read" in verdicts[77].reasons[-1]
     assert len(case.source_files(sequence)) == len(list((study / sequence.value).iterdir()))

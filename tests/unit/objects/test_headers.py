@@ -237,7 +237,7 @@ def test_reading_a_study_tells_what_was_repaired(tmp_path: Path) -> None:
         store(headers, case.source(kind), {"PatientBirthDate": b"19500000", "StudyTime": b"10:11:12"})
     decision = Decision.from_json(Decision(chosen=chosen, verdicts=()).as_json())
     outcome = load_stage(case, decision, 1 << 30, lambda _: None, Kind.T1C)
-    assert [(flag["code"], flag["detail"]) for flag in outcome["flags"] if flag["code"] == "HEADER_REPAIRED"] == [
+    assert [(flag.code, flag.detail) for flag in outcome.flags if flag.code == "HEADER_REPAIRED"] == [
         ("HEADER_REPAIRED", "PatientBirthDate, StudyTime")
     ]
     assert "1950" not in str(outcome)
