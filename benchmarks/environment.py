@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.cli.bench import EXIT_SKIPPED
+from pipeline.database.engine import database_of
 from pipeline.registry import InstalledModel, Registry
 from pipeline.settings import load_settings
 
@@ -33,7 +34,7 @@ def shared_data(*parts: str) -> Path:
 def installed_model(identity: str | None) -> InstalledModel:
     """Return a network as ``name@version``, or the one in use."""
     settings = load_settings()
-    return Registry(settings.models_folder, settings.state_folder).get(identity)
+    return Registry(settings.models_folder, settings.state_folder, database_of(settings)).get(identity)
 
 
 def peers_python(lock: Path = PEERS_LOCK, complete: bool = True) -> Path:

@@ -29,6 +29,7 @@ from pipeline.cli.console import live_progress
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CaseRecord, RegionDifference
 from pipeline.corrections.store import FeedbackStore
+from pipeline.database.engine import database_in, database_of
 from pipeline.evaluation.cases import find_cases
 from pipeline.evaluation.evaluate import evaluate_case
 from pipeline.finetune.blend import REPORT
@@ -80,7 +81,7 @@ def draw(heads: Path, cache: Path, kind: TumourKind, count: int, seed: int) -> l
 
 def worst_kind(options: argparse.Namespace, work: Path) -> tuple[TumourKind, dict[str, float]]:
     """The kind of tumour whose whole the network in use finds worst, and its mean Dice on each."""
-    model = Registry(options.models.resolve(), work / "none").get(options.model or None)
+    model = Registry(options.models.resolve(), work / "none", database_in(work / "none")).get(options.model or None)
     means = {}
     for kind in KINDS:
         scores = []
@@ -132,7 +133,7 @@ def fill(store: FeedbackStore, studies: list[RenderedStudy], drawn: frozenset[st
 
 def _patient(store: FeedbackStore, number: int) -> str:
     """Pseudonym of a patient whom this store's key holds back if the number is odd, and lets be learnt from if even."""
-    pseudonyms = Pseudonyms.of_installation(store.folder)
+    pseudonyms = Pseudonyms.of_installation(store.database)
     drawn_by_lot = (f"{number * 1000 + one:016x}" for one in range(1000))
     return next(
         one for one in drawn_by_lot if (pseudonyms.share(one) < store.policy.held_back_share) == bool(number % 2)
@@ -172,7 +173,7 @@ def measure(options: argparse.Namespace, studies: list[RenderedStudy], run: str,
     kept = folder / "state" / "finetune"
     kept.mkdir(parents=True)
     (kept / "heads").symlink_to(options.cache.resolve())
-    store = FeedbackStore(settings.feedback_folder, settings.feedback)
+    store = FeedbackStore(settings.feedback_folder, database_of(settings), settings.feedback)
     drawn = DRAWN.get(run, frozenset(region.value for region in TUMOUR_REGIONS))
     fill(store, corrected(studies, run), drawn, folder)
     plan = plan_of(settings, "finetune-0000000000aa", options.model or None, {})

@@ -27,6 +27,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks.environment import ROOT, installed_model
 from pipeline.align import Alignment, align
+from pipeline.database.engine import database_in
 from pipeline.evaluation.metrics import dice
 from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
@@ -109,7 +110,7 @@ def child(work: Path, models: Path, identity: str, runs: int, cores: int) -> Non
     """Infer the study in this process and print times and the peak of memory."""
     os.sched_setaffinity(0, set(list(os.sched_getaffinity(0))[:cores]))
     volumes, alignments = read_study_from(work)
-    model = Registry(models, work / "state").get(identity)
+    model = Registry(models, work / "state", database_in(work / "state")).get(identity)
     seconds = []
     for _ in range(runs + 1):
         start = time.perf_counter()

@@ -22,6 +22,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from benchmarks.displacements import Study, displaced, random_displacement, research_studies
 from benchmarks.environment import ROOT, shared_data
 from pipeline.align import align
+from pipeline.database.engine import database_in
 from pipeline.inference.grids import extent_of, make_grid, sample_all
 from pipeline.inference.normalise import normalise_head
 from pipeline.names import MRSequence
@@ -33,7 +34,8 @@ LARGE = (256, 256, 176)
 
 def prepare(study: Path) -> dict[str, float]:
     """What the pipeline does before the network, on the folders t1, t1c, t2 and flair of a study."""
-    grid_of_card = Registry(ROOT / "models", Path(tempfile.gettempdir())).get(None).card.grid
+    with tempfile.TemporaryDirectory() as state:
+        grid_of_card = Registry(ROOT / "models", Path(state), database_in(Path(state))).get(None).card.grid
     begin = time.perf_counter()
     volumes = {sequence: read_volume(sorted((study / sequence.value).glob("*.dcm"))) for sequence in MRSequence}
     loaded = time.perf_counter()

@@ -26,6 +26,7 @@ from benchmarks.postgres import running_postgres
 from benchmarks.sampling import Poller, Sampler, wait_until_empty
 from benchmarks.studies import FULL, TINY, copied, resampled
 from pipeline.audit import AuditTrail
+from pipeline.database.engine import database_in
 from pipeline.node import LOOPBACK, OrthancProcess
 from pipeline.node.demo.sender import StudyFile, send_study, study_in_folder
 from pipeline.settings import Settings
@@ -176,7 +177,7 @@ def _outcome(pair: Pair, studies: list[str]) -> dict[str, Any]:
     uids = sorted(
         job["result"]["rtstruct"]["sop_instance_uid"] for job in jobs if (job["result"] or {}).get("rtstruct")
     )
-    trail = AuditTrail(pair.node.configuration.state_folder)
+    trail = AuditTrail(database_in(pair.node.configuration.state_folder))
     return {
         "jobs by state": dict(Counter(job["state"] for job in jobs)),
         "errors": dict(Counter(job["error"]["code"] for job in jobs if job["error"])),

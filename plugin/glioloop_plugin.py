@@ -31,7 +31,7 @@ from plugin.routes.jobs import NodeRoutes  # noqa: E402
 from plugin.routes.pages import Pages  # noqa: E402
 
 _node = Node()
-record_commands(AuditTrail(_node.settings.state_folder))
+record_commands(lambda: AuditTrail(_node.database()))
 for _routes in (NodeRoutes, FeedbackRoutes, Pages):
     _routes(_node).register()
 extend_orthanc_explorer()

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import orthanc
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.database.engine import database_of, made_by_worker
+from pipeline.errors import GlioLoopError
 from pipeline.jobs.queue import JobQueue
 from pipeline.settings import ROOT, SECTION_VARIABLE, Settings, load_settings
 from plugin.events import EventIntake
@@ -62,6 +66,20 @@ class Node:
                     raise
                 self._queue = queue
             return self._queue
+
+    def database(self) -> Engine:
+        """Return the node's database.
+
+        Raises
+        ------
+        GlioLoopError
+            NODE_STARTING while a worker has not made its tables.
+        """
+        try:
+            # Without a worker of its own nobody else takes over what an earlier version kept on this host.
+            return made_by_worker(self.settings) if self.settings.workers else database_of(self.settings)
+        except SQLAlchemyError as error:
+            raise GlioLoopError("NODE_STARTING", type(error).__name__) from error
 
     def on_change(self, change: int, _level: int, resource: str) -> None:
         """Orthanc's OnChange; must return at once.

@@ -16,6 +16,7 @@ from pipeline.case.identity import job_id
 from pipeline.case.lacking import may_lack_of
 from pipeline.case.outcomes import CaseOutcomes, CaseResult, Identified, StageOutcome, all_flags, told
 from pipeline.case.workspace import Workspace
+from pipeline.database.engine import database_of
 from pipeline.errors import Flag
 from pipeline.identify import Decision, StudyFiles, identify, require_one_study, study_from_files
 from pipeline.names import MRSequence, Progress, Stage
@@ -53,7 +54,8 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
         The refusals and failures of every stage.
     """
     settings = load_settings()
-    installed = Registry(settings.models_folder, settings.state_folder).get(model or settings.model or None)
+    registry = Registry(settings.models_folder, settings.state_folder, database_of(settings))
+    installed = registry.get(model or settings.model or None)
 
     def run(stage: Stage, work: Callable[[Callable[[float], None]], _Outcome]) -> _Outcome:
         progress(stage.value, None)

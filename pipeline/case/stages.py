@@ -31,9 +31,10 @@ from pipeline.case.outcomes import (
 )
 from pipeline.case.workspace import Workspace
 from pipeline.confirm import Fetch, choose_repeats, contradiction, readable, settle
+from pipeline.database.engine import database_of
+from pipeline.database.installation import installation_id
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.errors.records import FlagRecord
-from pipeline.files.installation import installation_id
 from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
 from pipeline.inference.provider import fallback
@@ -269,7 +270,7 @@ def write_stage(
             model=card.identity,
             model_sha256=card.sha256,
             software_version=__version__,
-            instance=installation_id(settings.state_folder),
+            instance=installation_id(database_of(settings)),
             created=created,
             options=_lineage(card),
         ),

@@ -1,8 +1,9 @@
-"""Commands ``audit verify | show``."""
+"""Commands ``audit verify | show | export``."""
 
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,9 +18,10 @@ TAMPERED = 4
 
 
 def _trail() -> AuditTrail:
+    from pipeline.database.engine import database_of  # noqa: PLC0415 - `--help` should not wait
     from pipeline.settings import load_settings  # noqa: PLC0415 - `--help` should not wait for pydicom
 
-    return AuditTrail(load_settings().state_folder)
+    return AuditTrail(database_of(load_settings()))
 
 
 @app.command()
@@ -27,7 +29,7 @@ def verify(as_json: AsJson = False) -> None:
     """Check the chain of hashes; exit status 4 and the line's number where it is broken."""
     trail = _trail()
     faults = trail.verify()
-    count = sum(1 for _ in trail.file.open("rb")) if trail.file.exists() else 0
+    count = sum(1 for _ in trail.lines())
     text = "" if faults else f"whole: {count} entries, head {trail.head()}"
     answer({"lines": count, "head": trail.head(), "faults": [asdict(one) for one in faults]}, text, as_json)
     if faults:
@@ -47,6 +49,19 @@ def show(
     answer([asdict(entry) for entry in found[-last:]], "\n".join(map(_line, found[-last:])), as_json)
 
 
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="File that gets every line as it was hashed.")], as_json: AsJson = False
+) -> None:
+    """Write the trail to a file, for another host to keep or another program to check."""
+    count = 0
+    with out.open("w") as file:
+        for line in _trail().lines():
+            file.write(line + "\n")
+            count += 1
+    answer({"lines": count}, f"{count} lines in {out}", as_json)
+
+
 def _line(entry: Entry) -> str:
-    facts = json.dumps(entry.data, separators=(",", ":"))
+    facts = json.dumps(dict(entry.data), separators=(",", ":"))
     return f"{entry.at} {entry.event} {entry.subject} by {entry.who} {facts}"

@@ -14,10 +14,11 @@ app = typer.Typer(no_args_is_help=True)
 
 
 def _store() -> FeedbackStore:
+    from pipeline.database.engine import database_of  # noqa: PLC0415 - see below
     from pipeline.settings import load_settings  # noqa: PLC0415 - half a second that `--help` should not pay
 
     settings = load_settings()
-    return FeedbackStore(settings.feedback_folder, settings.feedback)
+    return FeedbackStore(settings.feedback_folder, database_of(settings), settings.feedback)
 
 
 @app.command("list")
@@ -73,6 +74,6 @@ def delete(
     if case:
         deleted = [store.delete(case).id]
     else:
-        pseudonym = Pseudonyms.of_installation(store.folder).patient(patient)
+        pseudonym = Pseudonyms.of_installation(store.database).patient(patient)
         deleted = [record.id for record in store.delete_patient(pseudonym)]
     answer({"deleted": deleted}, "\n".join(deleted) or "nothing to delete", as_json)

@@ -23,6 +23,7 @@ def evaluate(
 ) -> None:
     """Measure a network: Dice, HD95, surface Dice, volume error and lesions per region, with intervals."""
     # Imported here: `--help` should not pay for SimpleITK and onnxruntime.
+    from pipeline.database.engine import database_of  # noqa: PLC0415
     from pipeline.evaluation.cases import SCHEMES  # noqa: PLC0415
     from pipeline.evaluation.evaluate import evaluate as run  # noqa: PLC0415
     from pipeline.evaluation.report import means_table  # noqa: PLC0415
@@ -32,7 +33,8 @@ def evaluate(
     if labels and labels not in SCHEMES:
         raise typer.BadParameter(f"--labels is one of {', '.join(SCHEMES)}")
     settings = load_settings()
-    installed = Registry(settings.models_folder, settings.state_folder).get(model or settings.model or None)
+    registry = Registry(settings.models_folder, settings.state_folder, database_of(settings))
+    installed = registry.get(model or settings.model or None)
     with live_progress() as progress:
         summary = run(cases, installed, out, SCHEMES.get(labels), progress.note, progress.report, without or ())
     parts = {"": summary, **(summary["groups"] if len(summary["groups"]) > 1 else {})}

@@ -13,10 +13,11 @@ app = typer.Typer(no_args_is_help=True)
 
 
 def _registry() -> Registry:
+    from pipeline.database.engine import database_of  # noqa: PLC0415 - see below
     from pipeline.settings import load_settings  # noqa: PLC0415 - half a second that `--help` should not pay
 
     settings = load_settings()
-    return Registry(settings.models_folder, settings.state_folder)
+    return Registry(settings.models_folder, settings.state_folder, database_of(settings))
 
 
 @app.command("list")

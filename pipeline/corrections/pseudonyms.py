@@ -5,11 +5,14 @@ until one fits, and two installations give the same patient different pseudonyms
 """
 
 import hmac
-import os
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
+
+from sqlalchemy import Engine
+
+from pipeline.database.installation import kept
+from pipeline.database.tables import PSEUDONYM_KEY
 
 _BYTES: Final = 32
 _DIGITS: Final = 16
@@ -28,25 +31,9 @@ class Pseudonyms:
     key: bytes
 
     @classmethod
-    def of_installation(cls, folder: Path) -> "Pseudonyms":
-        """Read the secret of a feedback folder, making it at the first call, for its owner's eyes only."""
-        path = folder / "pseudonym.key"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f"pseudonym.key.{secrets.token_hex(4)}"
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                # A link fails where another process was first; its key then counts.
-                os.link(part, path)
-            except FileExistsError:
-                pass
-            finally:
-                part.unlink()
-        return cls(path.read_bytes())
+    def of_installation(cls, database: Engine) -> "Pseudonyms":
+        """Read the installation's secret from its database, made at the first call."""
+        return cls(bytes.fromhex(kept(database, PSEUDONYM_KEY, lambda: secrets.token_hex(_BYTES))))
 
     def patient(self, patient_id: str) -> str:
         """Pseudonym of a PatientID."""

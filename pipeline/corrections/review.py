@@ -88,7 +88,7 @@ def reviews_of(store: FeedbackStore, jobs: Iterable[Mapping[str, Any]]) -> dict[
         ``state`` and ``trusted`` by job id. A correction counts for the job that drew what it corrects.
     """
     versions = store.versions()
-    pseudonyms = Pseudonyms.of_installation(store.folder) if versions else None
+    pseudonyms = Pseudonyms.of_installation(store.database) if versions else None
     found: dict[str, dict[str, Any]] = {}
     for job in jobs:
         if not (job["result"] and job["result"].get("objects")):

@@ -1,57 +1,78 @@
-"""The store of corrections: one folder a case, in the layout of the BraTS challenge, with a record beside it.
+"""The store of corrections: an index in the database, and one folder a case in the layout of the BraTS challenge.
 
 ::
 
-    feedback/
-      pseudonym.key           secret of the pseudonyms
-      cases/<id>/case.json    the record, with a digest of every file
-                 <id>_t1.nii.gz … <id>_seg.nii.gz   what BraTS tools read
-                 <id>_auto.nii.gz                   what the network had drawn
-                 <id>_contours.json                 what was drawn, for the dashboard
-      seen.jsonl              what was decided about which object, last line counts
-      ledger.jsonl            what was dropped or deleted, when and why
-      roles.jsonl             which patient (by pseudonym) is learnt from and which held back, for ever
+    feedback/cases/<id>/<id>_t1.nii.gz … <id>_seg.nii.gz   what BraTS tools read
+                        <id>_auto.nii.gz                   what the network had drawn
+                        <id>_contours.json                 what was drawn, for the dashboard
 
-A case is written beside its place and renamed; it is there whole or not at all. A correction of a study
-that was corrected before becomes its next version; older ones stay, and learning takes the newest.
+A case's row says what is known of it, with a digest of every file; a folder without one is no case. Its folder is
+written beside its place and renamed: it is there whole or not at all. A correction of a study that was corrected before
+becomes its next version; older ones stay, and learning takes the newest.
 """
 
-import fcntl
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
 
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CASE_ID, CaseRecord, Role
 from pipeline.corrections.verdicts import Seen, Verdict
+from pipeline.database.tables import CASES, GONE, ROLES, SEEN
+from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
-from pipeline.files.lines import append_line, read_lines
-from pipeline.files.synced import digest_and_sync, sync_folder, write_synced
+from pipeline.files.synced import digest_and_sync, sync_folder
 from pipeline.settings.corrections import FeedbackPolicy
 
-CASE: Final = "case.json"
+#: Begins the name of a folder that files are copied to.
+_COPYING: Final = "copying-"
+#: How long a process may take to copy a case's files before what it left is taken for that of one that died.
+_COPYING_SECONDS: Final = 86_400.0
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A case that was dropped or deleted.
+
+    Attributes
+    ----------
+    id, at, why, fingerprint
+        The case; when, UTC; ``dropped`` or ``deleted``; which correction it was.
+    """
+
+    id: str
+    at: str
+    why: str
+    fingerprint: str
 
 
 @dataclass(frozen=True)
 class FeedbackStore:
-    """The store in one folder.
+    """The store of one node.
 
     Attributes
     ----------
     folder
         ``feedback/`` in the state folder; made when first written to.
+    database
+        The node's database.
     policy
         Bounds and shares.
     """
 
     folder: Path
+    database: Engine
     policy: FeedbackPolicy = field(default_factory=FeedbackPolicy)
 
     @property
@@ -63,22 +84,14 @@ class FeedbackStore:
 
     def cases(self) -> list[CaseRecord]:
         """Every case, newest first."""
-        records = []
-        for folder in self._folders():
-            with suppress(FileNotFoundError):  # deleted meanwhile by another process
-                records.append(self._read(folder))
-        return sorted(records, key=lambda one: (one.received, one.id), reverse=True)
+        return self._records()
 
     def of_study(self, orthanc_id: str, study_instance_uid: str) -> list[CaseRecord]:
         """The cases of one study, newest first; the others are not read."""
-        if not self.cases_folder.is_dir():
-            return []
-        pseudonyms = Pseudonyms.of_installation(self.folder)
-        found = self._named(pseudonyms.study(orthanc_id))
-        found += [
-            one for one in self._named(pseudonyms.study(study_instance_uid)) if of_same_study(one.job, orthanc_id)
-        ]
-        return sorted(found, key=lambda one: (one.received, one.id), reverse=True)
+        pseudonyms = Pseudonyms.of_installation(self.database)
+        found = self._records(CASES.c.study == pseudonyms.study(orthanc_id))
+        former = self._records(CASES.c.study == pseudonyms.study(study_instance_uid))
+        return _newest_first([*found, *(one for one in former if of_same_study(one.job, orthanc_id))])
 
     def study_key(self, pseudonyms: Pseudonyms, orthanc_id: str, study_instance_uid: str) -> str:
         """Pseudonym that a study's next case is kept under.
@@ -86,23 +99,23 @@ class FeedbackStore:
         Once the StudyInstanceUID made it. A study whose cases are kept under that goes on so, unless another study of
         the same UID has cases there, too.
         """
-        former = self._named(pseudonyms.study(study_instance_uid))
+        former = self._records(CASES.c.study == pseudonyms.study(study_instance_uid))
         goes_on = former and all(of_same_study(one.job, orthanc_id) for one in former)
         return pseudonyms.study(study_instance_uid if goes_on else orthanc_id)
 
-    def _named(self, study: str) -> list[CaseRecord]:
-        return [self._read(path.parent) for path in self.cases_folder.glob(f"{study}-v*/{CASE}")]
+    def _records(self, *which: ColumnElement[bool]) -> list[CaseRecord]:
+        with self.database.connect() as connection:
+            texts = connection.execute(select(CASES.c.record).where(*which)).scalars().all()
+        return _newest_first(map(_parsed, texts))
 
     def versions(self) -> dict[str, list[str]]:
         """Ids of the cases of each study, by its pseudonym, newest version first; no case is read."""
+        with self.database.connect() as connection:
+            rows = connection.execute(select(CASES.c.study, CASES.c.id)).all()
         found: dict[str, list[str]] = {}
-        for path in self.cases_folder.iterdir() if self.cases_folder.is_dir() else ():
-            if re.fullmatch(CASE_ID, path.name):
-                found.setdefault(path.name.partition("-v")[0], []).append(path.name)
-        return {
-            study: sorted(names, key=lambda one: int(one.rpartition("-v")[2]), reverse=True)
-            for study, names in found.items()
-        }
+        for study, identity in rows:
+            found.setdefault(study, []).append(identity)
+        return {study: sorted(names, key=_version, reverse=True) for study, names in found.items()}
 
     def case(self, identity: str) -> CaseRecord:
         """One case.
@@ -112,9 +125,8 @@ class FeedbackStore:
         GlioLoopError
             FEEDBACK_UNKNOWN.
         """
-        if not re.fullmatch(CASE_ID, identity) or not (self.path(identity) / CASE).exists():
-            raise GlioLoopError("FEEDBACK_UNKNOWN", identity[:64])
-        return self._read(self.path(identity))
+        with self.database.connect() as connection:
+            return _case(connection, identity)
 
     def path(self, identity: str) -> Path:
         """Folder of a case."""
@@ -148,40 +160,39 @@ class FeedbackStore:
 
     def find(self, fingerprint: str) -> CaseRecord | None:
         """The case that a correction became, if it was kept."""
-        return next((one for one in self.cases() if one.fingerprint == fingerprint), None)
+        return next(iter(self._records(CASES.c.fingerprint == fingerprint)), None)
 
     def was_deleted(self, fingerprint: str) -> bool:
         """Whether a correction was kept once and then deleted on purpose."""
-        return any(line["why"] == "deleted" and line["fingerprint"] == fingerprint for line in self.ledger())
+        query = select(GONE.c.id).where(GONE.c.fingerprint == fingerprint, GONE.c.why == "deleted")
+        with self.database.connect() as connection:
+            return connection.execute(query).first() is not None
 
-    def ledger(self) -> list[dict[str, Any]]:
+    def gone(self) -> list[Gone]:
         """What was dropped or deleted, oldest first."""
-        return read_lines(self.folder / "ledger.jsonl")
+        query = select(GONE.c.id, GONE.c.at, GONE.c.why, GONE.c.fingerprint).order_by(GONE.c.number)
+        with self.database.connect() as connection:
+            return [Gone(*row) for row in connection.execute(query)]
 
     def size_bytes(self) -> int:
         """Size of all cases."""
-        total = 0
-        for folder in self._folders():
-            with suppress(FileNotFoundError):
-                total += sum(path.stat().st_size for path in folder.iterdir())
-        return total
-
-    def _folders(self, unfinished: bool = False) -> list[Path]:
-        """Folders of the cases, or those on their way into the store or out of it."""
-        found = self.cases_folder.iterdir() if self.cases_folder.is_dir() else ()
-        return [folder for folder in found if folder.name.startswith(".") is unfinished]
+        with self.database.connect() as connection:
+            return _size(connection)
 
     # --- writing ---
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes of this host from writing meanwhile, and clear away what one left that died writing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            for folder in self._folders(unfinished=True):
-                shutil.rmtree(folder)
-            yield
+    def _writing(self) -> Iterator[Connection]:
+        """Write beside no other; what a process left on this disk that died in the middle is put right before."""
+        with writing(self.database, Tables.CASES) as connection:
+            for folder in self.cases_folder.glob(".*"):
+                identity = folder.stem.removeprefix(".")
+                copying = identity.startswith(_COPYING) and folder.stat().st_mtime > time.time() - _COPYING_SECONDS
+                if re.fullmatch(CASE_ID, identity) and _is_there(connection, identity):
+                    folder.rename(self.path(identity))
+                elif not copying:
+                    shutil.rmtree(folder)
+            yield connection
 
     def keep(self, record: CaseRecord, files: Path) -> CaseRecord:
         """Put a case into the store, once, and drop the oldest beyond the bounds.
@@ -198,24 +209,47 @@ class FeedbackStore:
         CaseRecord
             As it was kept; where the same correction was kept before, that one.
         """
-        with self.locked():
-            known = self.find(record.fingerprint)
-            if known is not None:
-                return known
-            identity = f"{record.study}-v{self._next_version(record.study)}"
-            part = self.cases_folder / f".{identity}.part"
-            part.mkdir(parents=True)
-            digests = {}
-            for path in sorted(files.iterdir()):
-                name = f"{identity}_{path.name}"
-                shutil.copyfile(path, part / name)
-                digests[name] = digest_and_sync(part / name)
-            whole = record.model_copy(update={"id": identity, "role": self._role(record.patient), "files": digests})
-            write_synced(part / CASE, whole.model_dump_json(indent=1))
-            part.rename(self.path(identity))
+        # Before the transaction: others write meanwhile.
+        copied = self.cases_folder / f".{_COPYING}{uuid.uuid4().hex}.part"
+        copied.mkdir(parents=True)
+        digests, size = {}, 0
+        for path in sorted(files.iterdir()):
+            shutil.copyfile(path, copied / path.name)
+            digests[path.name] = digest_and_sync(copied / path.name)
+            size += path.stat().st_size
+        share = Pseudonyms.of_installation(self.database).share(record.patient)
+        with self._writing() as connection:
+            text = connection.execute(select(CASES.c.record).where(CASES.c.fingerprint == record.fingerprint)).scalar()
+            if text is not None:
+                shutil.rmtree(copied)
+                return _parsed(text)
+            identity = f"{record.study}-v{self._next_version(connection, record.study)}"
+            for name in digests:
+                (copied / name).rename(copied / f"{identity}_{name}")
+            whole = record.model_copy(
+                update={
+                    "id": identity,
+                    "role": self._role(connection, record.patient, share),
+                    "files": {f"{identity}_{name}": digest for name, digest in digests.items()},
+                }
+            )
+            part = copied.rename(self.cases_folder / f".{identity}.part")
             sync_folder(self.cases_folder)
-            self._prune(keep=identity)
-            return whole
+            connection.execute(
+                insert(CASES).values(
+                    id=identity,
+                    patient=whole.patient,
+                    study=whole.study,
+                    fingerprint=whole.fingerprint,
+                    bytes=size,
+                    record=whole.model_dump_json(),
+                )
+            )
+            doomed = self._prune(connection, keep=identity)
+        with suppress(FileNotFoundError):  # done by another process, which found the row
+            part.rename(self.path(identity))
+        _clear(doomed)
+        return whole
 
     def trust(self, identity: str) -> CaseRecord:
         """Mark a case as one to learn from, although the object did not say that it was approved.
@@ -225,93 +259,100 @@ class FeedbackStore:
         GlioLoopError
             FEEDBACK_UNKNOWN.
         """
-        with self.locked():
-            record = self.case(identity).model_copy(update={"trusted": True})
-            part = self.path(identity) / f".{CASE}.part"
-            write_synced(part, record.model_dump_json(indent=1))
-            part.rename(self.path(identity) / CASE)
-            sync_folder(self.path(identity))
+        with self._writing() as connection:
+            record = _case(connection, identity).model_copy(update={"trusted": True})
+            connection.execute(update(CASES).where(CASES.c.id == identity).values(record=record.model_dump_json()))
             return record
 
-    def delete(self, identity: str, why: str = "deleted") -> CaseRecord:
-        """Take a case out for good; the ledger notes that it was there, and it is not taken up again.
+    def delete(self, identity: str) -> CaseRecord:
+        """Take a case out for good; that it was there is noted, and it is not taken up again.
 
         Raises
         ------
         GlioLoopError
             FEEDBACK_UNKNOWN.
         """
-        with self.locked():
-            record = self.case(identity)
-            self._remove(record, why)
-            return record
+        with self._writing() as connection:
+            record = _case(connection, identity)
+            doomed = self._remove(connection, record, "deleted")
+        _clear([doomed])
+        return record
 
     def delete_patient(self, patient: str) -> list[CaseRecord]:
         """Take out every case of a patient, given by pseudonym."""
-        with self.locked():
-            found = [record for record in self.cases() if record.patient == patient]
-            for record in found:
-                self._remove(record, "deleted")
-            return found
+        with self._writing() as connection:
+            texts = connection.execute(select(CASES.c.record).where(CASES.c.patient == patient)).scalars()
+            found = _newest_first(map(_parsed, texts))
+            doomed = [self._remove(connection, record, "deleted") for record in found]
+        _clear(doomed)
+        return found
 
-    def _remove(self, record: CaseRecord, why: str) -> None:
-        line = {"id": record.id, "at": _now(), "why": why, "fingerprint": record.fingerprint}
-        append_line(self.folder / "ledger.jsonl", line)
+    def _remove(self, connection: Connection, record: CaseRecord, why: str) -> Path:
+        """Take a case out, once the transaction ends; its folder is cleared after that, and put back otherwise."""
+        number = int(connection.execute(select(func.max(GONE.c.number))).scalar() or 0) + 1
+        connection.execute(delete(CASES).where(CASES.c.id == record.id))
+        connection.execute(
+            insert(GONE).values(number=number, id=record.id, at=_now(), why=why, fingerprint=record.fingerprint)
+        )
         doomed = self.cases_folder / f".{record.id}.gone"
-        self.path(record.id).rename(doomed)
-        sync_folder(self.cases_folder)
-        shutil.rmtree(doomed)
+        with suppress(FileNotFoundError):  # on another host's disk
+            self.path(record.id).rename(doomed)
+            sync_folder(self.cases_folder)
+        return doomed
 
-    def _prune(self, keep: str) -> None:
-        oldest_first = [record for record in reversed(self.cases()) if record.id != keep]
+    def _next_version(self, connection: Connection, study: str) -> int:
+        # Deleted versions count, and folders that belong to another database, so that an id never names two things.
+        names = [
+            *connection.execute(select(CASES.c.id).where(CASES.c.study == study)).scalars(),
+            *connection.execute(select(GONE.c.id).where(GONE.c.id.startswith(f"{study}-v", autoescape=True))).scalars(),
+            *(path.name for path in self.cases_folder.glob(f"{study}-v*")),
+        ]
+        return max(map(_version, names), default=0) + 1
+
+    def _prune(self, connection: Connection, keep: str) -> list[Path]:
+        texts = connection.execute(select(CASES.c.record).where(CASES.c.id != keep)).scalars().all()
+        oldest_first = _newest_first(map(_parsed, texts))[::-1]
         most_bytes = self.policy.most_gigabytes * 1e9
-        while oldest_first and (len(oldest_first) + 1 > self.policy.most_cases or self.size_bytes() > most_bytes):
-            self._remove(oldest_first.pop(0), "dropped")
+        doomed = []
+        while oldest_first and (len(oldest_first) + 1 > self.policy.most_cases or _size(connection) > most_bytes):
+            doomed.append(self._remove(connection, oldest_first.pop(0), "dropped"))
+        return doomed
 
-    def _next_version(self, study: str) -> int:
-        # Deleted versions count, so that an id never names two things.
-        names = [record.id for record in self.cases()] + [line["id"] for line in self.ledger()]
-        taken = [int(name.rpartition("-v")[2]) for name in names if name.startswith(f"{study}-v")]
-        return max(taken, default=0) + 1
-
-    def _role(self, patient: str) -> Role:
+    def _role(self, connection: Connection, patient: str, share: float) -> Role:
         """Hold a patient back or not, for good: what was learnt from is never judged by.
 
         The patient's own number decides, made with this installation's key: it stays when every case is deleted. What
         was decided is written down, so that neither another share nor what an earlier version decided changes it.
         """
-        path = self.folder / "roles.jsonl"
-        roles: dict[str, Role] = {line["patient"]: line["role"] for line in read_lines(path)}
-        for record in self.cases():
-            if record.patient not in roles:
-                roles[record.patient] = record.role
-                append_line(path, {"patient": record.patient, "role": record.role})
-        if patient not in roles:
-            share = Pseudonyms.of_installation(self.folder).share(patient)
-            roles[patient] = "held_back" if share < self.policy.held_back_share else "learn"
-            append_line(path, {"patient": patient, "role": roles[patient]})
-        return roles[patient]
-
-    def _read(self, folder: Path) -> CaseRecord:
-        found = (folder / CASE).stat()
-        return _read_once(folder / CASE, found.st_mtime_ns, found.st_ino)
+        known = connection.execute(select(ROLES.c.role).where(ROLES.c.patient == patient)).scalar()
+        if known is not None:
+            return "held_back" if known == "held_back" else "learn"
+        role: Role = "held_back" if share < self.policy.held_back_share else "learn"
+        connection.execute(insert(ROLES).values(patient=patient, role=role))
+        return role
 
     # --- what was looked at ---
 
     def note(self, instance: str, digest: str, verdict: Verdict, case: str | None = None, detail: str = "") -> Seen:
         """Remember what was decided about an object, so that it is not read again at every event."""
         seen = Seen(instance, digest, verdict, case, detail, _now())
-        with self.locked():
-            append_line(self.folder / "seen.jsonl", seen.as_json())
+        with writing(self.database, Tables.CASES) as connection:
+            connection.execute(delete(SEEN).where(SEEN.c.instance == instance, SEEN.c.digest == digest))
+            connection.execute(
+                insert(SEEN).values(
+                    instance=instance, digest=digest, verdict=verdict.value, case_id=case, detail=detail, at=seen.at
+                )
+            )
         return seen
 
     def seen(self) -> dict[tuple[str, str], Seen]:
         """The last decision about each object and content."""
+        columns = (SEEN.c.instance, SEEN.c.digest, SEEN.c.verdict, SEEN.c.case_id, SEEN.c.detail, SEEN.c.at)
+        with self.database.connect() as connection:
+            rows = connection.execute(select(*columns).order_by(SEEN.c.at)).all()
         return {
-            (line["instance"], line["digest"]): Seen(
-                line["instance"], line["digest"], Verdict(line["verdict"]), line["case"], line["detail"], line["at"]
-            )
-            for line in read_lines(self.folder / "seen.jsonl")
+            (instance, digest): Seen(instance, digest, Verdict(verdict), case, detail, at)
+            for instance, digest, verdict, case, detail, at in rows
         }
 
 
@@ -321,10 +362,38 @@ def of_same_study(job: str, orthanc_id: str) -> bool:
     return job.startswith(hashlib.sha256(orthanc_id.encode()).hexdigest()[:8])
 
 
+def _case(connection: Connection, identity: str) -> CaseRecord:
+    text = connection.execute(select(CASES.c.record).where(CASES.c.id == identity)).scalar()
+    if text is None:
+        raise GlioLoopError("FEEDBACK_UNKNOWN", identity[:64])
+    return _parsed(text)
+
+
+def _is_there(connection: Connection, identity: str) -> bool:
+    return connection.execute(select(CASES.c.id).where(CASES.c.id == identity)).first() is not None
+
+
+def _size(connection: Connection) -> int:
+    return int(connection.execute(select(func.sum(CASES.c.bytes))).scalar() or 0)
+
+
+def _version(identity: str) -> int:
+    return int(identity.rpartition("-v")[2])
+
+
+def _newest_first(records: Iterable[CaseRecord]) -> list[CaseRecord]:
+    return sorted(records, key=lambda one: (one.received, one.id), reverse=True)
+
+
+def _clear(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @lru_cache(maxsize=2048)
-def _read_once(path: Path, _changed: int, _inode: int) -> CaseRecord:
-    """Read a record, which is only ever replaced as a whole: lists are asked for every few seconds."""
-    return CaseRecord.model_validate_json(path.read_text())
+def _parsed(text: str) -> CaseRecord:
+    """Read a record once: lists are asked for every few seconds."""
+    return CaseRecord.model_validate_json(text)
 
 
 def _now() -> str:

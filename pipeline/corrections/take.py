@@ -191,7 +191,7 @@ def take(
     shutil.rmtree(files, ignore_errors=True)
     write_images(files, study, meaning.regions, automatic)
     write_contours(files, dataset, meaning, study)
-    pseudonyms = Pseudonyms.of_installation(store.folder)
+    pseudonyms = Pseudonyms.of_installation(store.database)
     record = _record(path, processed, drawn, meaning, trust, regions, changed, store, pseudonyms)
     return Outcome(Verdict(record.kind), store.keep(record, files), detail)
 

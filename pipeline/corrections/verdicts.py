@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 
 class Verdict(StrEnum):
@@ -63,7 +62,7 @@ class Seen:
     detail: str
     at: str
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, str | None]:
         """The record as REST shows it."""
         return {
             "instance": self.instance,

@@ -3,11 +3,13 @@
 They are made and changed by :data:`MIGRATIONS`, in order, each once; the worker does it before anything else uses them.
 """
 
+import hashlib
 from typing import Final
 
 import sqlalchemy
-from sqlalchemy import BigInteger, Column, Engine, MetaData, String, Table, insert, select
+from sqlalchemy import BigInteger, Column, Engine, MetaData, String, Table, Text, insert, select
 
+from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
 
 _METADATA: Final = MetaData()
@@ -32,6 +34,85 @@ ANSWERED: Final = Table(
     Column("job", String(64)),
 )
 
+#: The audit trail: each line as it was hashed, by its place; ``once`` is the hash of a key that comes only once.
+AUDIT: Final = Table(
+    "glioloop_audit",
+    _METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("once", String(24)),
+    Column("line", Text),
+)
+#: Number and hash of the trail's last line: one row.
+AUDIT_HEAD: Final = Table(
+    "glioloop_audit_head",
+    _METADATA,
+    Column("trail", String(32), primary_key=True),
+    Column("number", BigInteger),
+    Column("digest", String(64)),
+)
+#: The networks that were put to use and not taken back, oldest first; the last one is in use.
+PROMOTIONS: Final = Table(
+    "glioloop_promotions",
+    _METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("model", String(255)),
+    Column("at", String(40)),
+)
+#: The corrections that were kept: their records, and what is asked of them; ``bytes`` is what their files take.
+CASES: Final = Table(
+    "glioloop_cases",
+    _METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("patient", String(32)),
+    Column("study", String(32)),
+    Column("fingerprint", String(255)),
+    Column("bytes", BigInteger),
+    Column("record", Text),
+)
+#: Corrections that were dropped or deleted, oldest first.
+GONE: Final = Table(
+    "glioloop_cases_gone",
+    _METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", String(32)),
+    Column("at", String(40)),
+    Column("why", String(32)),
+    Column("fingerprint", String(255)),
+)
+#: Which patients are learnt from and which held back, for ever.
+ROLES: Final = Table(
+    "glioloop_roles", _METADATA, Column("patient", String(32), primary_key=True), Column("role", String(16))
+)
+#: What was decided about an object that lay in a study, by its Orthanc id and the digest of its content.
+SEEN: Final = Table(
+    "glioloop_seen",
+    _METADATA,
+    Column("instance", String(64), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("verdict", String(32)),
+    Column("case_id", String(32)),
+    Column("detail", Text),
+    Column("at", String(40)),
+)
+#: What belongs to the installation: its name, the key of its pseudonyms.
+INSTALLATION: Final = Table(
+    "glioloop_installation", _METADATA, Column("name", String(32), primary_key=True), Column("value", String(255))
+)
+#: Files of earlier versions whose content is in the tables, by their place in the state folder.
+TAKEN_OVER: Final = Table(
+    "glioloop_taken_over",
+    _METADATA,
+    Column("file", String(64), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("at", String(40)),
+    Column("what", Text),
+)
+#: The row of :data:`AUDIT_HEAD`, and what it holds before the first line.
+TRAIL: Final = "node"
+NO_DIGEST: Final = "0" * 64
+#: A row of :data:`INSTALLATION`: the key in hexadecimal digits.
+PSEUDONYM_KEY: Final = "pseudonym_key"
+
 #: SQL that both databases understand. Never change one that was released: add the next.
 MIGRATIONS: Final = (
     (
@@ -42,16 +123,34 @@ MIGRATIONS: Final = (
         "CREATE TABLE glioloop_answered (study VARCHAR(64), question VARCHAR(32), job VARCHAR(64) NOT NULL,"
         " PRIMARY KEY (study, question))",
     ),
+    (
+        "CREATE TABLE glioloop_taken_over (file VARCHAR(64), sha256 VARCHAR(64), at VARCHAR(40) NOT NULL,"
+        " what TEXT NOT NULL, PRIMARY KEY (file, sha256))",
+        "CREATE TABLE glioloop_audit (number BIGINT PRIMARY KEY, once VARCHAR(24) UNIQUE, line TEXT NOT NULL)",
+        "CREATE TABLE glioloop_audit_head (trail VARCHAR(32) PRIMARY KEY, number BIGINT NOT NULL,"
+        " digest VARCHAR(64) NOT NULL)",
+        f"INSERT INTO glioloop_audit_head (trail, number, digest) VALUES ('{TRAIL}', 0, '{NO_DIGEST}')",
+        "CREATE TABLE glioloop_promotions (number BIGINT PRIMARY KEY, model VARCHAR(255) NOT NULL,"
+        " at VARCHAR(40) NOT NULL)",
+    ),
+    (
+        "CREATE TABLE glioloop_installation (name VARCHAR(32) PRIMARY KEY, value VARCHAR(255) NOT NULL)",
+        "CREATE TABLE glioloop_cases (id VARCHAR(32) PRIMARY KEY, patient VARCHAR(32) NOT NULL,"
+        " study VARCHAR(32) NOT NULL, fingerprint VARCHAR(255) NOT NULL, bytes BIGINT NOT NULL, record TEXT NOT NULL)",
+        "CREATE INDEX glioloop_cases_study ON glioloop_cases (study)",
+        "CREATE INDEX glioloop_cases_fingerprint ON glioloop_cases (fingerprint)",
+        "CREATE TABLE glioloop_cases_gone (number BIGINT PRIMARY KEY, id VARCHAR(32) NOT NULL,"
+        " at VARCHAR(40) NOT NULL, why VARCHAR(32) NOT NULL, fingerprint VARCHAR(255) NOT NULL)",
+        "CREATE TABLE glioloop_roles (patient VARCHAR(32) PRIMARY KEY, role VARCHAR(16) NOT NULL)",
+        "CREATE TABLE glioloop_seen (instance VARCHAR(64), digest VARCHAR(64), verdict VARCHAR(32) NOT NULL,"
+        " case_id VARCHAR(32), detail TEXT NOT NULL, at VARCHAR(40) NOT NULL, PRIMARY KEY (instance, digest))",
+    ),
 )
 
 
 def migrate(engine: Engine) -> None:
     """Bring the tables up to this version; several workers may start at once."""
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(7267)"))
-        else:
-            connection.execute(sqlalchemy.text("BEGIN IMMEDIATE"))
+    with writing(engine, Tables.ALL) as connection:
         MIGRATED.create(connection, checkfirst=True)
         done = connection.execute(select(sqlalchemy.func.max(MIGRATED.c.version))).scalar() or 0
         for version, statements in enumerate(MIGRATIONS[done:], start=done + 1):
@@ -73,3 +172,8 @@ def require_migrated(engine: Engine) -> None:
         done = connection.execute(select(sqlalchemy.func.max(MIGRATED.c.version))).scalar() if there else None
     if (done or 0) < len(MIGRATIONS):
         raise GlioLoopError("NODE_STARTING", "the worker is making the node's tables")
+
+
+def once_key(event: str, subject: str, once: str) -> str | None:
+    """Value of ``once`` in :data:`AUDIT`; None where an event may be written again."""
+    return hashlib.blake2b("\0".join((event, subject, once)).encode(), digest_size=12).hexdigest() if once else None

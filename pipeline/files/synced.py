@@ -1,16 +1,8 @@
-"""Files that are on the disk when the call returns, and lines appended to them."""
+"""Files that are on the disk when the call returns."""
 
 import hashlib
 import os
 from pathlib import Path
-
-
-def write_synced(path: Path, text: str) -> None:
-    """Write a text and have it on the disk."""
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def digest_and_sync(path: Path) -> str:

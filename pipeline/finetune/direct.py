@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.corrections.store import FeedbackStore
+from pipeline.database.engine import database_of
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan, make_plan, tidy
@@ -37,16 +38,17 @@ def finetune_now(
 
 def plan_of(settings: Settings, identity: str, model: str | None, asked: Mapping[str, object]) -> FinetunePlan:
     """Write the plan of a fine-tuning with the settings, changed where that was asked."""
-    registry = Registry(settings.models_folder, settings.state_folder)
+    registry = Registry(settings.models_folder, settings.state_folder, database_of(settings))
     plan = make_plan(
         identity,
         registry.get(model or settings.model or None),
         settings.finetune.model_copy(update=dict(asked)),
-        FeedbackStore(settings.feedback_folder, settings.feedback),
+        FeedbackStore(settings.feedback_folder, database_of(settings), settings.feedback),
         registry,
         settings.models_folder,
         settings.state_folder,
         ROOT / "samples",
+        settings.queue_database_url,
     )
     plan.write()
     return plan

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Engine
 
 from pipeline.corrections.store import FeedbackStore
+from pipeline.database.engine import database_of
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
 from pipeline.finetune.schedule import usable
 from pipeline.registry import InstalledModel, ModelCard, Registry
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings import load_settings
 from pipeline.settings.finetune import FinetunePolicy
 
 PLAN: Final = "plan.json"
@@ -41,6 +43,8 @@ class FinetunePlan(BaseModel):
         The shipped study, rehearsed where there is nothing better; the cases that every candidate is judged by.
     seed
         Decides samples and their order.
+    database_url
+        A file of SQLite; empty: as configured, since no password belongs here.
     niceness
         How far the learning process steps back from others on the machine; 19 is furthest.
     """
@@ -60,14 +64,21 @@ class FinetunePlan(BaseModel):
     reference_set: Path
     seed: int
     niceness: int = 19
+    database_url: str = ""
+
+    def database(self) -> Engine:
+        """The node's database."""
+        settings = load_settings()
+        named = {"database_url": self.database_url, "state_folder": self.state_folder} if self.database_url else {}
+        return database_of(settings.model_copy(update=named))
 
     def registry(self) -> Registry:
         """The registry that holds the parent."""
-        return Registry(self.models_folder, self.state_folder)
+        return Registry(self.models_folder, self.state_folder, self.database())
 
     def store(self) -> FeedbackStore:
         """The store that holds the cases."""
-        return FeedbackStore(self.feedback_folder, FeedbackPolicy())
+        return FeedbackStore(self.feedback_folder, self.database())
 
     def parent_model(self) -> InstalledModel:
         """The network that it starts from."""
@@ -108,7 +119,7 @@ def tidy(folder: Path) -> None:
 
 def make_plan(
     identity: str, parent: InstalledModel, policy: FinetunePolicy, store: FeedbackStore, registry: Registry,
-    models_folder: Path, state_folder: Path, shipped: Path,
+    models_folder: Path, state_folder: Path, shipped: Path, database_url: str = "",
 ) -> FinetunePlan:  # fmt: skip
     """Choose what to learn from and what to judge by.
 
@@ -133,6 +144,7 @@ def make_plan(
         feedback_folder=store.folder,
         models_folder=models_folder,
         state_folder=state_folder,
+        database_url=database_url if database_url.startswith("sqlite:") else "",
         sample_study=shipped / "synthetic-study",
         reference_set=reference_set,
         seed=int(hashlib.sha256(identity.encode()).hexdigest()[:8], 16),

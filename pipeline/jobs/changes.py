@@ -6,7 +6,6 @@ everything since the last one.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Engine, delete, insert, select, update
@@ -109,17 +108,6 @@ class ChangeCursor:
             if page["Done"] or int(page["Last"]) <= since:
                 return
             since = int(page["Last"])
-
-
-def import_cursor(engine: Engine, file: Path) -> None:
-    """Take over the cursor that earlier versions kept in a file, once."""
-    if not file.is_file():
-        return
-    text = file.read_text(errors="replace").strip()
-    with engine.begin() as connection:
-        if text.isdecimal() and connection.execute(select(CURSOR.c.sequence)).first() is None:
-            connection.execute(insert(CURSOR).values(log=_LOG, sequence=int(text)))
-    file.unlink(missing_ok=True)
 
 
 def read_cursor(engine: Engine) -> int | None:

@@ -10,8 +10,8 @@ import structlog
 from dbos import DBOS, DBOSConfig
 
 from pipeline import PIPELINE_VERSION
+from pipeline.database.engine import database_of
 from pipeline.errors.resources import trace_of
-from pipeline.jobs.changes import import_cursor
 from pipeline.jobs.checks import schedule_check
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import (
@@ -64,7 +64,7 @@ def _make_tables(settings: Settings) -> None:
     queue = JobQueue(settings.queue_database_url)
     try:
         queue.make_tables()
-        import_cursor(queue.engine, settings.state_folder / "changes.seq")
+        database_of(settings)
     finally:
         queue.close()
 

@@ -1,27 +1,29 @@
 """The installed networks: those the product ships, those a site imported or fine-tuned, and which is in use.
 
 Shipped ones lie in the models folder, read only; a site's own lie in the state folder. Which one the
-next job uses is one small file there, replaced atomically, with its history for the way back.
+next job uses is the last row of a table, which keeps those before it for the way back.
 """
 
 import hashlib
-import json
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
+from sqlalchemy import Engine, delete, func, insert, select
 
 from pipeline.audit import AuditTrail
+from pipeline.database.tables import PROMOTIONS
+from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
 from pipeline.registry.card import ModelCard, NetworkFile
 
 CARD: Final = "model.json"
 _MOST_BYTES: Final = 2 * 1024**3
+_NEWEST: Final = select(PROMOTIONS.c.number, PROMOTIONS.c.model).order_by(PROMOTIONS.c.number.desc())
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,15 @@ class Registry:
         Folder of the shipped networks, ``<name>/<version>/model.json``.
     state
         The node's state folder; imported and fine-tuned networks go to ``models/`` in it.
+    database
+        The node's database, which knows what is in use.
     """
 
-    def __init__(self, root: Path, state: Path) -> None:
+    def __init__(self, root: Path, state: Path, database: Engine) -> None:
         self._root = root
         self._own = state / "models"
-        self._audit = AuditTrail(state)
-        self._pointer = self._own / "current.json"
+        self._database = database
+        self._audit = AuditTrail(database)
 
     def installed(self) -> list[InstalledModel]:
         """Every installed network whose card can be read, sorted by name and version."""
@@ -123,9 +127,12 @@ class Registry:
         model = self.get(identity)
         for file in model.card.files:
             model.path(file)
-        history = [*self._history(), {"model": model.card.identity, "at": datetime.now(UTC).isoformat()}]
-        self._audit.append("promoted", model.card.identity, who, {"sha256": model.card.sha256})
-        self._write_history(history)
+        with writing(self._database, Tables.PROMOTIONS) as connection:
+            number = (connection.execute(select(func.max(PROMOTIONS.c.number))).scalar() or 0) + 1
+            at = datetime.now(UTC).isoformat()
+            connection.execute(insert(PROMOTIONS).values(number=number, model=model.card.identity, at=at))
+            facts = {"sha256": model.card.sha256}
+            self._audit.append("promoted", model.card.identity, who, facts, within=connection)
         return model
 
     def rollback(self, who: str = "node") -> InstalledModel:
@@ -136,12 +143,14 @@ class Registry:
         GlioLoopError
             MODEL_UNKNOWN where nothing was promoted.
         """
-        history = self._history()
-        if not history:
-            raise GlioLoopError("MODEL_UNKNOWN", "nothing was promoted, so there is no way back")
-        model = self.get(history[-2]["model"] if len(history) > 1 else next(reversed(self._shipped()), ""))
-        self._audit.append("promoted", model.card.identity, who, {"sha256": model.card.sha256, "rollback": True})
-        self._write_history(history[:-1])
+        with writing(self._database, Tables.PROMOTIONS) as connection:
+            newest = connection.execute(_NEWEST.limit(2)).fetchall()
+            if not newest:
+                raise GlioLoopError("MODEL_UNKNOWN", "nothing was promoted, so there is no way back")
+            model = self.get(newest[1].model if len(newest) > 1 else next(reversed(self._shipped()), ""))
+            connection.execute(delete(PROMOTIONS).where(PROMOTIONS.c.number == newest[0].number))
+            facts = {"sha256": model.card.sha256, "rollback": True}
+            self._audit.append("promoted", model.card.identity, who, facts, within=connection)
         return model
 
     def import_model(self, folder: Path) -> InstalledModel:
@@ -172,22 +181,9 @@ class Registry:
         return [model.card.identity for model in self.installed() if model.folder.is_relative_to(self._root)]
 
     def _current(self) -> str | None:
-        history = self._history()
-        return history[-1]["model"] if history else None
-
-    def _history(self) -> list[dict[str, str]]:
-        if not self._pointer.exists():
-            return []
-        return list(json.loads(self._pointer.read_text()))
-
-    def _write_history(self, history: list[dict[str, Any]]) -> None:
-        self._own.mkdir(parents=True, exist_ok=True)
-        part = self._pointer.with_suffix(".part")
-        with part.open("w") as file:
-            json.dump(history, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(self._pointer)
+        with self._database.connect() as connection:
+            newest = connection.execute(_NEWEST.limit(1)).first()
+            return newest.model if newest else None
 
 
 def _read(folder: Path) -> InstalledModel:

@@ -20,6 +20,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from pipeline.audit import AuditTrail
+from pipeline.database.engine import database_of
 from pipeline.errors import GlioLoopError
 from pipeline.errors.resources import trace_of
 from pipeline.files.joblog import JobLog
@@ -60,7 +61,7 @@ def run() -> None:
     reason = fallback()
     if reason:
         log.warning("network runs on the processor", reason=reason)
-    log.info("worker ready", pid=os.getpid(), audit_head=AuditTrail(settings.state_folder).head())
+    log.info("worker ready", pid=os.getpid(), audit_head=AuditTrail(database_of(settings)).head())
     # The kernel's signal covers a parent that dies; this covers one that died before it was asked for.
     while not stop.wait(_PARENT_CHECK_SECONDS):
         _beat()

@@ -38,7 +38,7 @@ _UNPROCESSABLE: Final = 422
 
 _MOST_RECORDED: Final = 2048
 _LONGEST_USER: Final = 64
-_trail: AuditTrail | None = None
+_trail: Callable[[], AuditTrail] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def _host_of(origin: str) -> str:
         return "no host at all"
 
 
-def record_commands(trail: AuditTrail) -> None:
-    """Name the audit trail that every command (POST) is written to before it is obeyed."""
+def record_commands(trail: Callable[[], AuditTrail]) -> None:
+    """Name the audit trail that every command (POST) is written to before it is obeyed; asked for at every command."""
     global _trail  # noqa: PLW0603 - one node, one trail; routes are made by several classes
     _trail = trail
 
@@ -124,7 +124,7 @@ def record_commands(trail: AuditTrail) -> None:
 def _on_record(uri: str, request: dict[str, Any]) -> None:
     if _trail is not None:
         body = bytes(request.get("body") or b"")[:_MOST_RECORDED].decode(errors="replace")
-        _trail.append("asked", uri, user_of(request), {"body": body} if body else {})
+        _trail().append("asked", uri, user_of(request), {"body": body} if body else {})
 
 
 def user_of(request: dict[str, Any]) -> str:

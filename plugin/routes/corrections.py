@@ -1,6 +1,7 @@
 """The loop's REST API: corrections, agreement over time, learning from them."""
 
 import time
+from dataclasses import asdict
 from typing import Any, Final
 
 from pipeline.archive.study import find_study
@@ -39,7 +40,7 @@ class FeedbackRoutes(Handlers):
             "total": len(found),
             "size_bytes": store.size_bytes(),
             "looked_at": sorted(passed_over, key=lambda one: str(one["at"]), reverse=True)[:limit],
-            "dropped": store.ledger()[::-1][:limit],
+            "dropped": [asdict(one) for one in store.gone()[::-1][:limit]],
         }
 
     def case(self, request: dict[str, Any]) -> tuple[int, Any]:

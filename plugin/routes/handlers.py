@@ -54,11 +54,11 @@ class Handlers:
 
     def registry(self) -> Registry:
         """The installed networks."""
-        return Registry(self._node.settings.models_folder, self._node.settings.state_folder)
+        return Registry(self._node.settings.models_folder, self._node.settings.state_folder, self._node.database())
 
     def corrections(self) -> FeedbackStore:
         """The store of corrections."""
-        return FeedbackStore(self._node.settings.feedback_folder, self._node.settings.feedback)
+        return FeedbackStore(self._node.settings.feedback_folder, self._node.database(), self._node.settings.feedback)
 
 
 def _by_path(routes: Iterable[Route]) -> dict[str, list[Route]]:

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from pipeline.audit import AuditTrail
+from pipeline.database.engine import database_in
 from pipeline.errors import REASONS
 from pipeline.jobs.queue import JobQueue
 from pipeline.node import LOOPBACK, OrthancProcess, write_pair
@@ -325,7 +326,7 @@ class Site:
         return Counter(one["rtstruct"]["sop_instance_uid"] for one in results if one.get("rtstruct"))
 
     def _check_trail(self, job: dict[str, Any]) -> None:
-        trail = AuditTrail(self.layout.state)
+        trail = AuditTrail(database_in(self.layout.state))
         assert trail.verify() == []
         events = Counter(one.event for one in trail.entries() if one.subject == job["id"])
         events.pop("ended", None)  # once for each stated failure

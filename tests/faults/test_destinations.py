@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.audit import AuditTrail
+from pipeline.database.engine import database_in
 from pipeline.node import LOOPBACK, free_port
 from tests.faults.site import Layout, Site, structure_sets
 from tests.patience import wait_for
@@ -76,7 +77,7 @@ def test_the_living_one_is_served_at_once(tmp_path: Path, small_study: Path) -> 
         done = site.wait_end(jobs[0])
         assert done["state"] == "done", done
         assert done["deliveries"]["dead"]["attempts"] == 1
-        entries = list(AuditTrail(site.layout.state).entries())
+        entries = list(AuditTrail(database_in(site.layout.state)).entries())
         sent = [one.data["to"] for one in entries if one.event == "forwarded" and one.subject == jobs[0]]
         assert sorted(sent) == sorted(_NAMES)
         site.check_answers()

@@ -22,6 +22,7 @@ import pytest
 pytest.importorskip("torch")
 
 from pipeline.audit import AuditTrail
+from pipeline.database.engine import database_in
 from pipeline.finetune.direct import plan_of, run_phases
 from pipeline.finetune.learn import CHECKPOINT, LEARNT
 from pipeline.jobs.finetuning import FinetuneRuns
@@ -229,7 +230,7 @@ def _end(site: Site, run: str, seconds: float) -> dict[str, Any] | None:
 
 
 def _registry(site: Site) -> Registry:
-    return Registry(site.layout.models, site.layout.state)
+    return Registry(site.layout.models, site.layout.state, database_in(site.layout.state))
 
 
 def _current(site: Site) -> str:
@@ -244,7 +245,7 @@ def _check(site: Site, ended: dict[str, Any]) -> None:
     model = _registry(site).get(CANDIDATE)
     for file in model.card.files:
         model.path(file)
-    trail = AuditTrail(site.layout.state)
+    trail = AuditTrail(database_in(site.layout.state))
     assert trail.verify() == []
     assert {one.subject for one in trail.entries() if one.event == "promoted"} == {CANDIDATE}
     site.check_answers()

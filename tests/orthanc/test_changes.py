@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from pipeline.archive.client import HttpArchive
-from pipeline.jobs.changes import ChangeCursor, import_cursor, read_cursor
+from pipeline.jobs.changes import ChangeCursor
 from pipeline.jobs.queue import JobQueue
 from pipeline.node import OrthancProcess, free_port, write_workstation_configuration
 from pipeline.settings import load_settings
@@ -67,15 +67,3 @@ def test_looks_move_the_cursor_past_what_they_saw_and_no_further(archive: HttpAr
     cursor.note_look(new, cursor.end())
     assert cursor.read() == cursor.end()
     assert cursor.unseen() == ([], cursor.end())
-
-
-def test_the_cursor_of_earlier_versions_is_taken_over_once(tmp_path: Path, queue: JobQueue) -> None:
-    file = tmp_path / "changes.seq"
-    file.write_text("41")
-    import_cursor(queue.engine, file)
-    assert (read_cursor(queue.engine), file.exists()) == (41, False)
-    file.write_text("damaged")
-    import_cursor(queue.engine, file)
-    file.write_text("7")
-    import_cursor(queue.engine, file)
-    assert read_cursor(queue.engine) == 41

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.audit import AuditTrail
 from pipeline.canary.expected import Expectations, sample_volume, truth
+from pipeline.database.engine import database_in
 from pipeline.names import MRSequence
 from pipeline.settings import ROOT
 from tests.orthanc.conftest import Pair, make_pair
@@ -89,9 +90,9 @@ def test_a_check_differs_recovers_and_leaves_nothing(node: Pair) -> None:
     assert node.get("/glioloop/jobs") == []
     assert list((state_folder / "jobs").iterdir()) == []
     assert node.get("/glioloop/feedback")["total"] == 0
-    trail = [entry for entry in AuditTrail(state_folder).entries() if entry.event == "checked"]
+    trail = [entry for entry in AuditTrail(database_in(state_folder)).entries() if entry.event == "checked"]
     assert [entry.data["well"] for entry in trail] == [False, False, True]
-    assert not any(entry.event == "forwarded" for entry in AuditTrail(state_folder).entries())
+    assert not any(entry.event == "forwarded" for entry in AuditTrail(database_in(state_folder)).entries())
 
 
 def _command(node: Pair) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.database.engine import database_in
 from pipeline.names import ROI_NAMES, Region
 from pipeline.registry import Registry
 from pipeline.settings import ROOT
@@ -36,7 +37,7 @@ LABELS = {Region.WT: (1, 2, 4), Region.TC: (1, 4), Region.ET: (4,)}
 @pytest.fixture
 def pair(tmp_path: Path, sample_study: Path) -> Iterator[Pair]:
     """A node whose network draws tumours too small, and learns fast; a workstation."""
-    shipped = Registry(ROOT / "models", tmp_path / "none").get(None)
+    shipped = Registry(ROOT / "models", tmp_path / "none", database_in(tmp_path / "none")).get(None)
     write_threshold_model(tmp_path / "models", whole_tumour=2.8, core=3.0, finder=shipped)
     known = coarse_scan(sample_study, tmp_path / "known", 3, "KNOWN")
     shutil.copy(sample_study / "truth.nii.gz", known)
@@ -127,7 +128,7 @@ def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None
 
 def _patients(pair: Pair) -> list[str]:
     """Patients of whom this installation's key has one learnt from and the others held back."""
-    pseudonyms = Pseudonyms.of_installation(pair.node.configuration.state_folder / "feedback")
+    pseudonyms = Pseudonyms.of_installation(database_in(pair.node.configuration.state_folder))
     held: list[str] = []
     learnt: list[str] = []
     for number in count():

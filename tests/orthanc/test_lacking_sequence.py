@@ -8,6 +8,7 @@ import pydicom
 
 from pipeline.archive.client import HttpArchive
 from pipeline.archive.study import find_study
+from pipeline.database.engine import database_in
 from pipeline.errors import REASONS
 from pipeline.evaluation.cases import find_cases
 from pipeline.jobs.preparation import prepare
@@ -76,7 +77,7 @@ def _check_identity(pair: Pair, study: str, job: str) -> None:
             orthanc_url=node.url, orthanc_user=node.user, orthanc_password=node.password, may_lack=may_lack
         )
         archive = HttpArchive(settings)
-        card = Registry(settings.models_folder, node.state_folder).get(None).card
+        card = Registry(settings.models_folder, node.state_folder, database_in(node.state_folder)).get(None).card
         prepared = prepare(archive, settings, find_study(archive, study), ProcessOptions(), card, "stable")
         found[prepared.identity] = may_lack
     assert found[job] == (MRSequence.T1,)

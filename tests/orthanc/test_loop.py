@@ -11,6 +11,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from pipeline.audit import AuditTrail
+from pipeline.database.engine import database_in
 from tests.orthanc.conftest import Pair, make_pair, send
 from tests.orthanc.corrections import from_workstation, grow, send_back
 from tests.patience import wait_for
@@ -71,7 +72,7 @@ def test_corrections_come_back(loop: Pair, sample_study: Path, tmp_path: Path) -
     (case,) = _wait_cases(loop, 1)
     assert case["source_sop_instance_uid"] == job["result"]["rtstruct"]["sop_instance_uid"]
     assert (case["kind"], case["trusted"], case["model"]) == ("corrected", True, job["model"])
-    trail = AuditTrail(loop.node.configuration.state_folder)
+    trail = AuditTrail(database_in(loop.node.configuration.state_folder))
     wait_for(lambda: any(one.event == "corrected" for one in trail.entries()), 10, "the correction on record")
     (corrected,) = [one for one in trail.entries() if one.event == "corrected"]
     assert (corrected.subject, corrected.data["case"]) == (job["study"], case["id"])

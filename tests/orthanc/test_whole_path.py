@@ -7,6 +7,7 @@ import pydicom
 import pytest
 
 from pipeline.audit import AuditTrail
+from pipeline.database.engine import database_in
 from tests.orthanc.conftest import SCANNER, Pair, copy_study, send
 from tests.patience import wait_for
 
@@ -124,7 +125,7 @@ def test_resent_and_reprocessed(pair: Pair, sample_study: Path) -> None:
 def check_trail(pair: Pair, study: str, folder: Path, unasked: str, asked: str) -> None:
     """What happened to a study, each event once: what came in, what was decided and by whom, made of which images."""
     state = pair.node.configuration.state_folder
-    trail = AuditTrail(state)
+    trail = AuditTrail(database_in(state))
     wait_for(lambda: any(one.event == "forwarded" and one.subject == asked for one in trail.entries()), 30, "the end")
     assert trail.verify() == []
     entries = list(trail.entries())

@@ -11,6 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE, build_context
 
 from pipeline.audit import AuditTrail
+from pipeline.database.engine import database_in
 from pipeline.node import LOOPBACK
 from tests.orthanc.conftest import SCANNER, Pair
 
@@ -146,9 +147,10 @@ def test_commands_are_on_record(shared_pair: Pair) -> None:
     """Who asked for what stands in the trail, refused or not; who was not let in does not."""
     shared_pair.post("/glioloop/studies/1.2.3.99/process", {"force": True})
     state = shared_pair.node.configuration.state_folder
-    found = [one for one in AuditTrail(state).entries() if one.subject == "/glioloop/studies/1.2.3.99/process"]
+    trail = AuditTrail(database_in(state))
+    found = [one for one in trail.entries() if one.subject == "/glioloop/studies/1.2.3.99/process"]
     assert [(one.event, one.who) for one in found] == [("asked", shared_pair.node.configuration.user)]
-    assert AuditTrail(state).verify() == []
+    assert trail.verify() == []
 
 
 def test_files_are_private(shared_pair: Pair) -> None:

@@ -35,7 +35,7 @@ def test_name_of_a_refused_patient(sample_study: Path, tmp_path: Path) -> None:
         job = pair.wait_job("refused", "failed", "done")
     assert job["state"] == "refused", job
     state = pair.node.configuration.state_folder
-    texts = [pair.node.configuration.log, state / "worker.log", state / "audit" / "trail.jsonl"]
+    texts = [pair.node.configuration.log, state / "worker.log"]
     texts += sorted(state.glob("queue.sqlite*")) + sorted(state.glob("jobs/*/log.jsonl"))
     for path in texts:
         assert path.stat().st_size, path

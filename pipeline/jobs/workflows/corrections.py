@@ -26,7 +26,7 @@ from pipeline.errors import GlioLoopError, Kind
 from pipeline.errors.resources import raise_if_exhausted, trace_of
 from pipeline.jobs.deadline import TRIES, WATCH
 from pipeline.jobs.queues import FEEDBACK_WORKFLOW
-from pipeline.jobs.workflows.resources import archive, audit, queue, settings, workspace
+from pipeline.jobs.workflows.resources import archive, audit, database, queue, settings, workspace
 from pipeline.names import MRSequence
 from pipeline.objects.rtstruct.parse import text_of
 
@@ -48,7 +48,7 @@ def _step(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def store() -> FeedbackStore:
     """Return this worker's store of corrections."""
-    return FeedbackStore(settings().feedback_folder, settings().feedback)
+    return FeedbackStore(settings().feedback_folder, database(), settings().feedback)
 
 
 @_step("feedback-look")

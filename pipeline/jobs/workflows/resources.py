@@ -2,9 +2,12 @@
 
 from functools import cache
 
+from sqlalchemy import Engine
+
 from pipeline.archive.client import HttpArchive
 from pipeline.audit import AuditTrail
 from pipeline.case.workspace import Workspace
+from pipeline.database.engine import database_of
 from pipeline.jobs.queue import JobQueue
 from pipeline.registry import InstalledModel, Registry
 from pipeline.settings import Settings, load_settings
@@ -28,15 +31,20 @@ def queue() -> JobQueue:
     return JobQueue(settings().queue_database_url)
 
 
+def database() -> Engine:
+    """Return the node's database."""
+    return database_of(settings())
+
+
 @cache
 def audit() -> AuditTrail:
     """Return the node's audit trail."""
-    return AuditTrail(settings().state_folder)
+    return AuditTrail(database())
 
 
 def registry() -> Registry:
     """Return the registry; read anew, so that a promotion counts for the next job."""
-    return Registry(settings().models_folder, settings().state_folder)
+    return Registry(settings().models_folder, settings().state_folder, database())
 
 
 def installed(model: str) -> InstalledModel:

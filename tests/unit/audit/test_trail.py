@@ -1,35 +1,41 @@
 """The audit trail: events once, in order, and every kind of tampering found at its line."""
 
+import hashlib
 import json
 import stat
 import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, insert, update
 from typer.testing import CliRunner
 
 from pipeline.audit import AuditTrail
 from pipeline.cli.application import app
 from pipeline.cli.audit import TAMPERED
+from pipeline.database.engine import database_in
+from pipeline.database.tables import AUDIT, AUDIT_HEAD
+from pipeline.database.transactions import Tables, writing
 
 
 def _filled(state: Path, count: int = 6) -> AuditTrail:
-    trail = AuditTrail(state)
+    trail = AuditTrail(database_in(state))
     for number in range(count):
         trail.append("received", f"study-{number}", "node", {"uid": f"1.2.{number}"})
     return trail
 
 
 def test_whole_trail(tmp_path: Path) -> None:
-    trail = _filled(tmp_path)
+    trail = _filled(tmp_path / "state")
     assert trail.verify() == []
     assert [entry.number for entry in trail.entries()] == [1, 2, 3, 4, 5, 6]
-    assert stat.S_IMODE(trail.file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(trail.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    files = list((tmp_path / "state").iterdir())
+    assert files and {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
 def test_written_once(tmp_path: Path) -> None:
-    first, second = AuditTrail(tmp_path), AuditTrail(tmp_path)
+    first, second = AuditTrail(database_in(tmp_path)), AuditTrail(database_in(tmp_path))
     assert first.append("stored", "job", "node", once="1.2.3") is not None
     assert second.append("stored", "job", "node", once="1.2.3") is None
     assert second.append("stored", "job", "node", once="1.2.4") is not None
@@ -40,7 +46,7 @@ def test_written_once(tmp_path: Path) -> None:
 
 def test_writers_at_once(tmp_path: Path) -> None:
     def write(name: str) -> None:
-        trail = AuditTrail(tmp_path)
+        trail = AuditTrail(database_in(tmp_path))
         for number in range(25):
             trail.append("asked", f"{name}-{number}", name)
             trail.append("ended", f"shared-{number}", name, once="x")
@@ -50,17 +56,17 @@ def test_writers_at_once(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    trail = AuditTrail(tmp_path)
+    trail = AuditTrail(database_in(tmp_path))
     assert trail.verify() == []
     assert sum(1 for _ in trail.entries()) == 3 * 25 + 25
 
 
-def _change(lines: list[bytes]) -> int:
-    lines[2] = lines[2].replace(b"1.2.2", b"1.2.9")
+def _change(lines: list[str]) -> int:
+    lines[2] = lines[2].replace("1.2.2", "1.2.9")
     return 3
 
 
-def _change_and_rehash(lines: list[bytes]) -> int:
+def _change_and_rehash(lines: list[str]) -> int:
     from pipeline.audit import Entry  # noqa: PLC0415
 
     entry = Entry(**json.loads(lines[2]) | {"who": "nobody"})
@@ -68,39 +74,47 @@ def _change_and_rehash(lines: list[bytes]) -> int:
     return 4
 
 
-def _remove(lines: list[bytes]) -> int:
+def _remove(lines: list[str]) -> int:
     del lines[2]
     return 3
 
 
-def _swap(lines: list[bytes]) -> int:
+def _swap(lines: list[str]) -> int:
     lines[2], lines[3] = lines[3], lines[2]
     return 3
 
 
-def _cut(lines: list[bytes]) -> int:
+def _cut(lines: list[str]) -> int:
     del lines[-2:]
     return 5
 
 
-def _garble(lines: list[bytes]) -> int:
-    lines[4] = b"{}\n"
+def _garble(lines: list[str]) -> int:
+    lines[4] = "{}"
     return 5
 
 
-def _cut_in_a_line(lines: list[bytes]) -> int:
+def _cut_in_a_line(lines: list[str]) -> int:
     lines[-1] = lines[-1][:40]
     return 6
 
 
-def _insert(lines: list[bytes]) -> int:
+def _insert(lines: list[str]) -> int:
     lines.insert(3, lines[2])
     return 4
 
 
-def _empty(lines: list[bytes]) -> int:
+def _empty(lines: list[str]) -> int:
     lines.clear()
     return 1
+
+
+def _rewrite(state: Path, lines: list[str]) -> None:
+    """What somebody can do who may write to the database."""
+    with database_in(state).begin() as connection:
+        connection.execute(delete(AUDIT))
+        for number, line in enumerate(lines, 1):
+            connection.execute(insert(AUDIT).values(number=number, line=line))
 
 
 @pytest.mark.parametrize(
@@ -108,10 +122,10 @@ def _empty(lines: list[bytes]) -> int:
 )
 def test_tampering(tmp_path: Path, tamper: object, monkeypatch: pytest.MonkeyPatch) -> None:
     trail = _filled(tmp_path)
-    lines = trail.file.read_bytes().splitlines(keepends=True)
+    lines = list(trail.lines())
     line = tamper(lines)  # type: ignore[operator]
-    trail.file.write_bytes(b"".join(lines))
-    (fault,) = AuditTrail(tmp_path).verify()
+    _rewrite(tmp_path, lines)
+    (fault,) = trail.verify()
     assert fault.line == line
     monkeypatch.setenv("GLIOLOOP_STATE_FOLDER", str(tmp_path))
     result = CliRunner().invoke(app, ["audit", "verify"])
@@ -119,54 +133,54 @@ def test_tampering(tmp_path: Path, tamper: object, monkeypatch: pytest.MonkeyPat
     assert f"line {line}:" in result.stderr
 
 
-def test_power_cut_in_a_line(tmp_path: Path) -> None:
+def test_a_row_that_lacks(tmp_path: Path) -> None:
     trail = _filled(tmp_path)
-    with trail.file.open("ab") as file:
-        file.write(b'{"number":7,"at":"20')
-    again = AuditTrail(tmp_path)
-    again.append("ended", "job", "node")
-    assert again.verify() == []
-    assert [entry.event for entry in again.entries()][-2:] == ["repaired", "ended"]
+    with database_in(tmp_path).begin() as connection:
+        connection.execute(delete(AUDIT).where(AUDIT.c.number == 3))
+    (fault,) = trail.verify()
+    assert fault.line == 3
+
+
+def test_lines_as_they_were_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program needs SHA-256 and JSON, and nothing of ours."""
+    _filled(tmp_path)
+    monkeypatch.setenv("GLIOLOOP_STATE_FOLDER", str(tmp_path))
+    previous = "0" * 64
+    assert CliRunner().invoke(app, ["audit", "export", str(tmp_path / "trail")]).exit_code == 0
+    for line in (tmp_path / "trail").read_text().splitlines():
+        content = json.loads(line)
+        digest = content.pop("digest")
+        assert content["previous"] == previous
+        previous = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        assert digest == previous
 
 
 def test_changed_head(tmp_path: Path) -> None:
     trail = _filled(tmp_path)
-    head = trail.folder / "head.json"
-    head.write_text(json.dumps(json.loads(head.read_text()) | {"digest": "ab" * 32}))
-    (fault,) = AuditTrail(tmp_path).verify()
+    with database_in(tmp_path).begin() as connection:
+        connection.execute(update(AUDIT_HEAD).values(digest="ab" * 32))
+    (fault,) = trail.verify()
     assert fault.line == 7
 
 
-def test_a_cut_line_is_dropped_but_not_forgotten(tmp_path: Path) -> None:
-    """Somebody cuts within the last line; the node goes on writing, and the loss stays visible."""
+def test_what_is_not_done_is_not_on_record(tmp_path: Path) -> None:
     trail = _filled(tmp_path)
-    trail.file.write_bytes(trail.file.read_bytes()[:-30])
-    again = AuditTrail(tmp_path)
-    again.append("ended", "job", "node")
-    (fault,) = again.verify()
-    assert "1 lines" in fault.what
+    with pytest.raises(RuntimeError), writing(database_in(tmp_path), Tables.PROMOTIONS) as connection:
+        trail.append("promoted", "net@1", "node", within=connection)
+        raise RuntimeError
+    assert trail.verify() == [] and len(list(trail.entries())) == 6
 
 
 def test_unknown_event(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="invented"):
-        AuditTrail(tmp_path).append("invented", "job", "node")
+        AuditTrail(database_in(tmp_path)).append("invented", "job", "node")
 
 
 def test_cut_lines_are_not_covered_up_by_the_next(tmp_path: Path) -> None:
     """The node goes on writing after its trail was cut: the cut stays visible."""
     trail = _filled(tmp_path)
-    lines = trail.file.read_bytes().splitlines(keepends=True)
-    trail.file.write_bytes(b"".join(lines[:3]))
-    again = AuditTrail(tmp_path)
-    again.append("ended", "job", "node")
-    (fault,) = again.verify()
+    _rewrite(tmp_path, list(trail.lines())[:3])
+    trail.append("ended", "job", "node")
+    (fault,) = trail.verify()
     assert fault.line == 4
     assert "3 lines" in fault.what
-
-
-def test_power_cut_between_line_and_head(tmp_path: Path) -> None:
-    trail = _filled(tmp_path)
-    head = (trail.folder / "head.json").read_bytes()
-    trail.append("ended", "job", "node")
-    (trail.folder / "head.json").write_bytes(head)
-    assert AuditTrail(tmp_path).verify() == []

@@ -7,6 +7,7 @@ import pytest
 from pipeline.case.identity import content_of
 from pipeline.case.lacking import may_lack_of
 from pipeline.case.segment import segment_folder
+from pipeline.database.engine import database_in
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.request import JobRequest
 from pipeline.jobs.workflows.segment import _reference
@@ -16,7 +17,7 @@ from pipeline.settings import ROOT, Settings
 
 
 def test_site_and_card_must_both_allow_it(tmp_path: Path) -> None:
-    card = Registry(ROOT / "models", tmp_path).get("gliounet").card
+    card = Registry(ROOT / "models", tmp_path, database_in(tmp_path)).get("gliounet").card
     assert may_lack_of(Settings(), card) == ()
     every = (MRSequence.T1, MRSequence.T2, MRSequence.FLAIR)
     assert may_lack_of(Settings(may_lack=every), card) == (MRSequence.T1, MRSequence.FLAIR)

@@ -72,14 +72,14 @@ def test_what_is_refused_is_explained(words: tuple[str, ...], tmp_path: Path) ->
 
 
 def test_what_nobody_foresaw_has_a_code_too(tmp_path: Path) -> None:
-    (tmp_path / "audit" / "trail.jsonl").mkdir(parents=True)
+    (tmp_path / "queue.sqlite").mkdir()
     words = ("audit", "verify", "--json")
     answer = _run(*words, GLIOLOOP_STATE_FOLDER=str(tmp_path))
     assert answer.returncode == 1
     error = json.loads(answer.stdout)["error"]
     assert (error["code"], error["detail"].partition(" at ")[0]) == (
         "COMMAND_FAILED",
-        "IsADirectoryError (Is a directory)",
+        "OperationalError",
     )
     assert "Traceback" not in answer.stderr and "GLIOLOOP_TRACEBACK" in answer.stderr
     told = _run(*words, GLIOLOOP_STATE_FOLDER=str(tmp_path), GLIOLOOP_TRACEBACK="1")

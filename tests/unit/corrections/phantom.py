@@ -160,7 +160,7 @@ def record(number: int, **changes: object) -> CaseRecord:
 
 def patient_of(store: FeedbackStore, role: str, number: int) -> str:
     """Pseudonym of the so many-th patient whom this installation's key gives a role."""
-    pseudonyms = Pseudonyms.of_installation(store.folder)
+    pseudonyms = Pseudonyms.of_installation(store.database)
     named = (f"{one:016x}" for one in count())
     fitting = (one for one in named if (pseudonyms.share(one) < store.policy.held_back_share) is (role == "held_back"))
     return next(islice(fitting, number, None))

@@ -2,19 +2,24 @@
 
 import io
 import json
+import os
 import stat
 import zipfile
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import delete, insert, update
 
 from pipeline.case.identity import job_id
+from pipeline.corrections import store as store_module
 from pipeline.corrections.export import export_archive, export_cases
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.review import agreement, collect_metrics, review_of, reviews_of
 from pipeline.corrections.store import FeedbackStore
 from pipeline.corrections.verdicts import Verdict
+from pipeline.database.engine import database_in
+from pipeline.database.tables import CASES, INSTALLATION, PSEUDONYM_KEY, ROLES
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
 from pipeline.finetune.schedule import due
@@ -25,7 +30,7 @@ from tests.unit.corrections.phantom import keep_phantom, phantom, record, write_
 
 @pytest.fixture
 def store(tmp_path: Path) -> FeedbackStore:
-    return FeedbackStore(tmp_path / "feedback", FeedbackPolicy(held_back_share=0.34))
+    return FeedbackStore(tmp_path / "feedback", database_in(tmp_path), FeedbackPolicy(held_back_share=0.34))
 
 
 def _files(tmp_path: Path, name: str = "files") -> Path:
@@ -62,16 +67,45 @@ def test_a_case_that_was_not_finished_is_not_there(store: FeedbackStore, tmp_pat
 
 
 @pytest.mark.parametrize("left", ["part", "gone"])
-def test_who_died_before_the_last_step_left_no_case(store: FeedbackStore, tmp_path: Path, left: str) -> None:
-    """All files are there, but the folder was not renamed yet; or it was already, and not all files are gone."""
+def test_who_died_before_the_last_step(store: FeedbackStore, tmp_path: Path, left: str) -> None:
+    """Its row says whether a case is there: the folder gets its place, or goes."""
     case = store.keep(record(1), _files(tmp_path))
     rest = store.cases_folder / f".{case.id}.{left}"
     store.path(case.id).rename(rest)
-    assert store.cases() == []
-    assert store.find(case.fingerprint) is None
-    kept = store.keep(record(1), _files(tmp_path))
-    assert store.check(kept)
+    other = store.keep(record(2), _files(tmp_path))
+    assert store.check(case) and not rest.exists()
+    with store.database.begin() as connection:
+        connection.execute(delete(CASES).where(CASES.c.id == case.id))
+    store.path(case.id).rename(rest)
+    store.trust(other.id)
     assert not rest.exists()
+    assert store.cases() == [other]
+
+
+def test_a_case_that_was_not_recorded_is_put_back(
+    store: FeedbackStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies, or the disk is full, between the deletion and its record."""
+    case = store.keep(record(1), _files(tmp_path))
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="space"):
+        patch.setattr(store_module, "sync_folder", fail)
+        store.delete(case.id)
+    store.keep(record(2), _files(tmp_path))
+    assert store.check(store.case(case.id))
+    assert not store.was_deleted(case.fingerprint)
+
+
+def test_who_still_copies_is_left_alone(store: FeedbackStore, tmp_path: Path) -> None:
+    copying, left = (store.cases_folder / f".copying-{name}.part" for name in ("a", "b"))
+    for folder in (copying, left):
+        folder.mkdir(parents=True)
+    os.utime(left, (1e9, 1e9))
+    store.keep(record(1), _files(tmp_path))
+    assert copying.exists() and not left.exists()
 
 
 def test_a_damaged_file_is_noticed(store: FeedbackStore, tmp_path: Path) -> None:
@@ -118,13 +152,13 @@ def test_all_of_a_patient_goes(store: FeedbackStore, tmp_path: Path) -> None:
 
 
 def test_the_oldest_is_dropped_beyond_the_bounds(tmp_path: Path) -> None:
-    store = FeedbackStore(tmp_path / "feedback", FeedbackPolicy(most_cases=2))
+    store = FeedbackStore(tmp_path / "feedback", database_in(tmp_path), FeedbackPolicy(most_cases=2))
     kept = [store.keep(record(number), _files(tmp_path)) for number in (1, 2, 3)]
     assert [case.id for case in store.cases()] == [kept[2].id, kept[1].id]
-    (line,) = store.ledger()
-    assert (line["id"], line["why"]) == (kept[0].id, "dropped")
+    (line,) = store.gone()
+    assert (line.id, line.why) == (kept[0].id, "dropped")
     assert not store.was_deleted(kept[0].fingerprint)
-    small = FeedbackStore(tmp_path / "feedback", FeedbackPolicy(most_gigabytes=1e-6))
+    small = FeedbackStore(tmp_path / "feedback", database_in(tmp_path), FeedbackPolicy(most_gigabytes=1e-6))
     small.keep(record(4), _files(tmp_path))
     assert len(small.cases()) == 1
 
@@ -136,17 +170,18 @@ def _role_of(store: FeedbackStore, files: Path, number: int, patient: str) -> st
 def test_a_third_of_the_patients_is_held_back_for_good(store: FeedbackStore, tmp_path: Path) -> None:
     files = tmp_path / "files"
     files.mkdir()
-    (store.folder).mkdir()
-    (store.folder / "pseudonym.key").write_bytes(b"k" * 32)
+    with store.database.begin() as connection:
+        connection.execute(insert(INSTALLATION).values(name=PSEUDONYM_KEY, value=(b"k" * 32).hex()))
     patients = [f"{number:016x}" for number in range(60)]
     roles = [_role_of(store, files, number, patient) for number, patient in enumerate(patients)]
     assert 0.2 < sum(role == "held_back" for role in roles) / len(roles) < 0.48
     for case in store.cases():
         store.delete(case.id)
-    (store.folder / "roles.jsonl").unlink()
+    with store.database.begin() as connection:
+        connection.execute(delete(ROLES))
     again = [_role_of(store, files, 100 + number, patient) for number, patient in enumerate(patients)]
     assert again == roles, "neither order nor deletion nor loss of the list changes a role"
-    other = FeedbackStore(tmp_path / "other", store.policy)
+    other = FeedbackStore(tmp_path / "other", database_in(tmp_path / "other"), store.policy)
     assert [_role_of(other, files, number, one) for number, one in enumerate(patients)] != roles, "the key is secret"
 
 
@@ -156,18 +191,17 @@ def test_neither_another_share_nor_an_earlier_version_s_choice_changes_a_role(
     """Cases that an earlier version kept have their roles; what was learnt from is never judged by."""
     kept = store.keep(record(1), _files(tmp_path))
     former = "learn" if kept.role == "held_back" else "held_back"
-    path = store.path(kept.id) / "case.json"
-    path.write_text(path.read_text().replace(f'"role": "{kept.role}"', f'"role": "{former}"'))
-    (store.folder / "roles.jsonl").unlink()
+    with store.database.begin() as connection:
+        connection.execute(update(ROLES).values(role=former))
     store.keep(record(2), _files(tmp_path))
     store.delete_patient(kept.patient)
-    wider = FeedbackStore(store.folder, FeedbackPolicy(held_back_share=0.9))
+    wider = FeedbackStore(store.folder, store.database, FeedbackPolicy(held_back_share=0.9))
     assert wider.keep(record(3, patient=kept.patient), _files(tmp_path)).role == former
 
 
 def test_two_studies_of_one_uid_are_two(store: FeedbackStore, tmp_path: Path) -> None:
     """One StudyInstanceUID, two patients: neither's review shows the other's correction, nor is it its next version."""
-    pseudonyms = Pseudonyms.of_installation(store.folder)
+    pseudonyms = Pseudonyms.of_installation(store.database)
     jobs = {name: {**_job(job_id(name, ["1"], "m@1", {}), "2026-01-01T00:00:00+00:00"), "study": name,
                    "study_instance_uid": "1.2.3"} for name in ("a", "b")}  # fmt: skip
     key = store.study_key(pseudonyms, "a", "1.2.3")
@@ -180,7 +214,7 @@ def test_two_studies_of_one_uid_are_two(store: FeedbackStore, tmp_path: Path) ->
 
 
 def test_cases_kept_by_the_uid_stay_their_study_s(store: FeedbackStore, tmp_path: Path) -> None:
-    pseudonyms = Pseudonyms.of_installation(store.folder)
+    pseudonyms = Pseudonyms.of_installation(store.database)
     former = pseudonyms.study("1.2.3")
     store.keep(record(1, study=former, job=job_id("a", ["1"], "m@1", {})), _files(tmp_path))
     assert len(store.of_study("a", "1.2.3")) == 1
@@ -189,22 +223,24 @@ def test_cases_kept_by_the_uid_stay_their_study_s(store: FeedbackStore, tmp_path
     assert store.study_key(pseudonyms, "b", "1.2.3") == pseudonyms.study("b")
 
 
-def test_a_torn_line_swallows_nothing(store: FeedbackStore) -> None:
+def test_the_last_decision_about_an_object_counts(store: FeedbackStore) -> None:
+    store.note("one", "d1", Verdict.AMBIGUOUS)
     store.note("one", "d1", Verdict.OWN)
-    with (store.folder / "seen.jsonl").open("a") as file:
-        file.write('{"instance": "torn')
     store.note("two", "d2", Verdict.FOREIGN, detail="another study")
-    assert {key[0] for key in store.seen()} == {"one", "two"}
+    assert {key: one.verdict for key, one in store.seen().items()} == {
+        ("one", "d1"): Verdict.OWN,
+        ("two", "d2"): Verdict.FOREIGN,
+    }
 
 
 def test_pseudonyms_are_keyed_and_the_key_is_the_owners(tmp_path: Path) -> None:
-    one = Pseudonyms.of_installation(tmp_path / "a")
-    other = Pseudonyms.of_installation(tmp_path / "b")
-    assert one.patient("PAT-1") == Pseudonyms.of_installation(tmp_path / "a").patient("PAT-1")
+    one = Pseudonyms.of_installation(database_in(tmp_path / "a"))
+    other = Pseudonyms.of_installation(database_in(tmp_path / "b"))
+    assert one.patient("PAT-1") == Pseudonyms.of_installation(database_in(tmp_path / "a")).patient("PAT-1")
     assert one.patient("PAT-1") != other.patient("PAT-1")
     assert one.patient("PAT-1") != one.study("PAT-1")
     assert one.person(" ") == ""
-    assert stat.S_IMODE((tmp_path / "a" / "pseudonym.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "a" / "queue.sqlite").stat().st_mode) == 0o600
 
 
 def test_export_is_a_brats_data_set_without_ways_back(store: FeedbackStore, tmp_path: Path) -> None:
@@ -241,7 +277,7 @@ def test_review_state(store: FeedbackStore, tmp_path: Path) -> None:
     assert review_of(store, "a", uid, [])["state"] == "none"
     assert review_of(store, "a", uid, [first])["state"] == "automatic"
     assert review_of(store, "a", uid, [_job("0" * 32, "2026-01-01T00:00:00+00:00", True)])["state"] == "sent"
-    pseudonym = Pseudonyms.of_installation(store.folder).study("a")
+    pseudonym = Pseudonyms.of_installation(store.database).study("a")
     store.keep(record(1, study=pseudonym), _files(tmp_path))
     assert review_of(store, "a", uid, [first])["state"] == "corrected"
     later = _job("1" * 32, "2026-02-01T00:00:00+00:00", True)
@@ -258,7 +294,7 @@ def test_review_of_every_job_in_a_list(store: FeedbackStore, tmp_path: Path) -> 
         _job("3" * 32, "2026-01-01T00:00:00+00:00") | {"study": "b", "study_instance_uid": "1.2.4", "result": None}
     )
     assert [one["state"] for one in reviews_of(store, jobs).values()] == ["automatic", "sent", "automatic", "none"]
-    pseudonym = Pseudonyms.of_installation(store.folder).study("a")
+    pseudonym = Pseudonyms.of_installation(store.database).study("a")
     store.keep(record(1, study=pseudonym, job="0" * 32, trusted=False), _files(tmp_path))
     store.keep(record(2, study=pseudonym, job="1" * 32, kind="accepted"), _files(tmp_path))
     store.keep(record(3), _files(tmp_path))
@@ -267,7 +303,8 @@ def test_review_of_every_job_in_a_list(store: FeedbackStore, tmp_path: Path) -> 
     assert found["1" * 32] == {"state": "accepted", "trusted": True}
     assert found["2" * 32] == {"state": "automatic", "trusted": None}
     assert store.versions()[pseudonym] == [f"{pseudonym}-v2", f"{pseudonym}-v1"]
-    (store.path(f"{pseudonym}-v2") / "case.json").write_text("{")
+    with store.database.begin() as connection:
+        connection.execute(update(CASES).where(CASES.c.id == f"{pseudonym}-v2").values(record="{"))
     assert reviews_of(store, jobs)["1" * 32]["state"] == "sent"
 
 

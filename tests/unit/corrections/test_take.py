@@ -22,6 +22,7 @@ from pipeline.corrections.store import FeedbackStore
 from pipeline.corrections.study import Study
 from pipeline.corrections.take import Outcome, ProcessedStudy, judge_early, take
 from pipeline.corrections.verdicts import Verdict
+from pipeline.database.engine import database_in
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, MRSequence, Region
 from pipeline.objects import Provenance, RegionOfInterest, RTStructureSet, build_objects
 from pipeline.settings.corrections import FeedbackPolicy
@@ -61,7 +62,7 @@ class Desk:
             own[uid] = OwnObject("j", uid, str(dataset.SeriesInstanceUID), content_hash(objects / f"{kind}.dcm"))
         job = {"id": "0" * 32, "model": "m@1", "updated": ""}
         self.processed = ProcessedStudy("study", "P1", self.volume.study_instance_uid, job, own, objects)
-        self.store = FeedbackStore(folder / "feedback", FeedbackPolicy())
+        self.store = FeedbackStore(folder / "feedback", database_in(folder))
         self.structure_set, self.segmentation = made["rtstruct"], made["seg"]
         self.structure_set.ApprovalStatus = "APPROVED"
 

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from pipeline.corrections.store import FeedbackStore
+from pipeline.database.engine import database_in
 from pipeline.finetune.blend import BLENDED, REPORT, Blend, choose, learn_and_blend, mix
 from pipeline.finetune.direct import plan_of
 from pipeline.finetune.prepare import prepare, rehearsed, set_aside
@@ -60,7 +61,7 @@ def test_learnt_weights_are_taken_as_far_as_what_was_set_aside_allows(tmp_path: 
         feedback=FeedbackPolicy(held_back_share=0),
         finetune=FinetunePolicy(steps=6, learning_rate=3e-3),
     )
-    store = FeedbackStore(settings.feedback_folder, settings.feedback)
+    store = FeedbackStore(settings.feedback_folder, database_in(settings.state_folder), settings.feedback)
     keep_phantom(store, 1, tmp_path)
     keep_phantom(store, 2, tmp_path, phantom(2)[1])
     plan = plan_of(settings, "finetune-000000000001", None, {})

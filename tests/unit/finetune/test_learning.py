@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from pipeline.corrections.store import FeedbackStore
+from pipeline.database.engine import database_in
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.candidate import judge
 from pipeline.finetune.direct import plan_of, register, run_phases
@@ -54,7 +55,7 @@ def _write_reference(folder: Path, grow: int) -> None:
 
 def fill_store(folder: Path, work: Path) -> None:
     """Keep corrections of phantoms, each of a patient of its own."""
-    keep_phantoms(FeedbackStore(folder, FeedbackPolicy(held_back_share=0.5)), work)
+    keep_phantoms(FeedbackStore(folder, database_in(folder.parent), FeedbackPolicy(held_back_share=0.5)), work)
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
     outcome = register(plan, promote=True)
     assert outcome["decision"]["passed"], outcome["decision"]["reason"]
     assert outcome["decision"]["corrections"]["change"] >= 0.05
-    registry = Registry(settings.models_folder, settings.state_folder)
+    registry = Registry(settings.models_folder, settings.state_folder, database_in(settings.state_folder))
     current = registry.get(None).card
     assert current.identity == outcome["model"] == "threshold@1.0.0-ft.1"
     assert current.lineage is not None
@@ -106,14 +107,15 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
 
 def test_shuffled_masks_do_not_pass(site: Path) -> None:
     settings = _settings(site, steps=30)
-    store = FeedbackStore(settings.feedback_folder, settings.feedback)
+    store = FeedbackStore(settings.feedback_folder, database_in(settings.state_folder), settings.feedback)
     keep_phantoms(store, site, shuffled=True)
     plan = _plan(settings, grow=0)
     run_phases(plan, silent)
     outcome = register(plan, promote=True)
     assert not outcome["decision"]["passed"]
     assert not outcome["promoted"]
-    assert Registry(settings.models_folder, settings.state_folder).get(None).card.identity == "threshold@1.0.0"
+    registry = Registry(settings.models_folder, settings.state_folder, database_in(settings.state_folder))
+    assert registry.get(None).card.identity == "threshold@1.0.0"
 
 
 def test_nothing_to_learn_is_a_refusal(site: Path) -> None:

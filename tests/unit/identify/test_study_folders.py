@@ -13,6 +13,7 @@ from pydicom.uid import generate_uid
 from pipeline.case import segment, stages
 from pipeline.case.outcomes import Loaded
 from pipeline.case.workspace import Workspace
+from pipeline.database.engine import database_in
 from pipeline.errors import GlioLoopError
 from pipeline.identify import Decision, StudyFiles, identify, study_from_files
 from pipeline.names import MRSequence
@@ -92,7 +93,7 @@ def test_without_a_second_choice_the_damage_itself_is_told(study: Path, tmp_path
 
 def seed(study: Path, case: Workspace) -> str:
     loaded(study, case)
-    card = Registry(ROOT / "models", case.path).get("gliounet").card
+    card = Registry(ROOT / "models", case.path, database_in(case.path)).get("gliounet").card
     return segment._identity(case, MRSequence.T1C, card)
 
 

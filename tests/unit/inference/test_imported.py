@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.align import Alignment
+from pipeline.database.engine import database_in
 from pipeline.inference import delineate
 from pipeline.names import MRSequence, Region
 from pipeline.registry import InstalledModel, Registry
@@ -68,7 +69,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> InstalledModel:
         ],
     }
     (folder / "model.json").write_text(json.dumps(card))
-    registry = Registry(folder / "none", folder / "state")
+    registry = Registry(folder / "none", folder / "state", database_in(folder / "state"))
     return registry.import_model(folder)
 
 

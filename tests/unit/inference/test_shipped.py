@@ -8,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from pipeline.align import Alignment
+from pipeline.database.engine import database_in
 from pipeline.inference import Delineation, delineate
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import InstalledModel, Registry
@@ -23,7 +24,8 @@ Found = tuple[Delineation, dict[MRSequence, SourceVolume]]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> InstalledModel:
     root = Path(__file__).resolve().parents[3] / "models"
-    return Registry(root, tmp_path_factory.mktemp("state")).get("gliounet")
+    state = tmp_path_factory.mktemp("state")
+    return Registry(root, state, database_in(state)).get("gliounet")
 
 
 def _known_alignments(study: Path) -> dict[MRSequence, Alignment]:

@@ -13,6 +13,7 @@ import sqlalchemy
 
 from pipeline.audit import AuditTrail
 from pipeline.case.identity import content_of, job_id
+from pipeline.database.engine import database_in
 from pipeline.database.tables import MIGRATED, MIGRATIONS
 from pipeline.jobs.changes import ChangeCursor, read_cursor
 from pipeline.jobs.queue import JobQueue
@@ -119,7 +120,7 @@ def test_workers_that_start_at_once_and_what_they_then_share(url: str, tmp_path:
     queue.client.enqueue(one.options(3600), one.model_dump())
     queue.cancel(identity)
     settings = load_settings({"StateFolder": str(tmp_path), "Retention": {"JobDays": 1, "LookDays": 1}})
-    done = clean(settings, other, AuditTrail(tmp_path), time.time() + 2 * 86_400)
+    done = clean(settings, other, AuditTrail(database_in(tmp_path)), time.time() + 2 * 86_400)
     assert done["jobs"] == 1
     assert queue.job(identity) is None and not queue.client.list_workflows(workflow_ids=[f"{identity}.w.1"])
     assert queue.same_input(_request(["a", "b"], "net@3")) == identity

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy
 
 from pipeline.audit import AuditTrail
-from pipeline.audit import trail as trail_module
 from pipeline.case.identity import content_of
+from pipeline.database.engine import database_in
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.request import DeliveryTry, JobRequest
 from pipeline.jobs.workflows.retention import clean
@@ -83,7 +83,7 @@ def test_by_age(queue: JobQueue, settings: Settings) -> None:
     stray = settings.jobs_folder / "f".rjust(32, "0")
     stray.mkdir()
     os.utime(stray, (NOW - 101 * DAY,) * 2)
-    trail = AuditTrail(settings.state_folder)
+    trail = AuditTrail(database_in(settings.state_folder))
 
     done = clean(settings, queue, trail, NOW)
     assert (done["jobs"], done["folders"], done["bytes"]) == (1, 2, 1000)
@@ -102,7 +102,7 @@ def test_by_age(queue: JobQueue, settings: Settings) -> None:
 def test_by_size_the_oldest_files_go_and_the_jobs_stay_listed(queue: JobQueue, settings: Settings) -> None:
     size = int(0.4e-3 * 1024**3)
     jobs = [_job(queue, settings, number, 50 - number, size) for number in range(4)]
-    done = clean(settings, queue, AuditTrail(settings.state_folder), NOW)
+    done = clean(settings, queue, AuditTrail(database_in(settings.state_folder)), NOW)
     assert (done["jobs"], done["folders"]) == (0, 2)
     assert _folders(settings) == set(jobs[2:])
     assert all(queue.job(one) for one in jobs)
@@ -113,7 +113,7 @@ def test_looks_go_sooner_and_only_ended_ones(queue: JobQueue, settings: Settings
         queue.enqueue_intake(f"study-{number}", "stable-1", "stable")
     _end(queue, "intake-study-0-stable-1", 11)
     _end(queue, "intake-study-1-stable-1", 9)
-    assert clean(settings, queue, AuditTrail(settings.state_folder), NOW)["looks"] == 1
+    assert clean(settings, queue, AuditTrail(database_in(settings.state_folder)), NOW)["looks"] == 1
     left = {one.workflow_id for one in queue.client.list_workflows(name="intake")}
     assert left == {"intake-study-1-stable-1", "intake-study-2-stable-1"}
 
@@ -121,14 +121,4 @@ def test_looks_go_sooner_and_only_ended_ones(queue: JobQueue, settings: Settings
 def test_zero_keeps_everything(queue: JobQueue, tmp_path: Path) -> None:
     keep = load_settings({"StateFolder": str(tmp_path), "Retention": {"JobDays": 0, "JobGigabytes": 0, "LookDays": 0}})
     _job(queue, keep, 1, 9999)
-    assert sum(clean(keep, queue, AuditTrail(tmp_path), NOW).values()) == 0
-
-
-def test_the_trail_remembers_a_bounded_number_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trail_module, "_MOST_KEYS", 5)
-    trail = AuditTrail(tmp_path)
-    for number in range(20):
-        trail.append("received", f"study-{number}", "stable", once="look")
-    assert len(trail._seen) == 5
-    assert trail.append("received", "study-19", "stable", once="look") is None
-    assert trail.verify() == []
+    assert sum(clean(keep, queue, AuditTrail(database_in(tmp_path)), NOW).values()) == 0

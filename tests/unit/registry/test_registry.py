@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.audit import AuditTrail
+from pipeline.database.engine import database_in
 from pipeline.errors import GlioLoopError
 from pipeline.registry import CARD, Registry
 
@@ -41,14 +42,15 @@ def install(root: Path, content: dict[str, Any]) -> Path:
 def registry(tmp_path: Path) -> Registry:
     for version in ("0.2.0", "0.10.0"):
         install(tmp_path / "shipped", card(version))
-    return Registry(tmp_path / "shipped", tmp_path / "state")
+    return Registry(tmp_path / "shipped", tmp_path / "state", database_in(tmp_path / "state"))
 
 
 def test_newest_shipped_is_in_use_until_one_is_promoted(registry: Registry, tmp_path: Path) -> None:
     assert registry.get(None).card.identity == "net@0.10.0"
     assert registry.promote("net@0.2.0").card.identity == "net@0.2.0"
     assert registry.get(None).card.identity == "net@0.2.0"
-    assert Registry(tmp_path / "shipped", tmp_path / "state").get(None).card.identity == "net@0.2.0"
+    other = Registry(tmp_path / "shipped", tmp_path / "state", database_in(tmp_path / "state"))
+    assert other.get(None).card.identity == "net@0.2.0"
     assert registry.rollback().card.identity == "net@0.10.0"
     with pytest.raises(GlioLoopError, match="MODEL_UNKNOWN"):
         registry.rollback()
@@ -58,7 +60,7 @@ def test_promotions_are_on_record(registry: Registry, tmp_path: Path) -> None:
     registry.promote("net@0.2.0", "Roe")
     registry.promote("net@0.10.0", "Doe")
     registry.rollback("Poe")
-    trail = AuditTrail(tmp_path / "state")
+    trail = AuditTrail(database_in(tmp_path / "state"))
     found = [(one.event, one.subject, one.who, one.data.get("rollback", False)) for one in trail.entries()]
     assert found == [
         ("promoted", "net@0.2.0", "Roe", False),

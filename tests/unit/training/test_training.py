@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from pipeline.database.engine import database_in
 from pipeline.errors import GlioLoopError
 from pipeline.training import export
 from pipeline.training.checkpoints import averaged_network, load_checkpoint
@@ -162,6 +163,6 @@ def test_model_folder_is_what_the_registry_takes(through: TrainingPlan, tmp_path
     card = export.write_model(through.out / "last.pt", brain.out / "last.pt", folder, export.CardFacts(version="9.9.9"))
     from pipeline.registry import Registry  # noqa: PLC0415 - after the export that it reads
 
-    installed = Registry(tmp_path / "models", tmp_path / "state").get(None)
+    installed = Registry(tmp_path / "models", tmp_path / "state", database_in(tmp_path / "state")).get(None)
     assert installed.card == card
     assert [installed.path(file).name for file in card.files] == ["model.onnx", "brain.onnx"]

@@ -1,0 +1,104 @@
+"""The way into the node's database: SQLite in the state folder by default, PostgreSQL where hosts share the work.
+
+Every process opens it itself. Who comes first makes the tables and takes over what earlier versions kept in files.
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from pipeline.database.tables import migrate, require_migrated
+from pipeline.database.takeover import left_in_files, take_over
+from pipeline.errors import GlioLoopError
+from pipeline.settings import Settings
+
+#: Writers wait for each other: their transactions are short, a slow disk under a storm is not.
+_PATIENCE_SECONDS: Final = 150.0
+
+
+def database_of(settings: Settings) -> Engine:
+    """Return the database that the settings name, its tables made and former files taken over.
+
+    Raises
+    ------
+    GlioLoopError
+        QUEUE_DAMAGED.
+    """
+    return _prepared(settings.queue_database_url, settings.state_folder)
+
+
+def database_in(state_folder: Path) -> Engine:
+    """Return the database that a state folder holds by default; see :func:`database_of`."""
+    return _prepared(f"sqlite:///{state_folder / 'queue.sqlite'}", state_folder)
+
+
+def made_by_worker(settings: Settings) -> Engine:
+    """Return the database once a worker has made it; for the plugin, whose Orthanc must not wait for that.
+
+    Raises
+    ------
+    GlioLoopError
+        NODE_STARTING.
+    """
+    engine = _connected(settings.queue_database_url)
+    require_migrated(engine)
+    if left_in_files(settings.state_folder):
+        raise GlioLoopError("NODE_STARTING", "the worker is taking over what an earlier version kept")
+    return engine
+
+
+@lru_cache(maxsize=16)
+def _prepared(url: str, state_folder: Path) -> Engine:
+    engine = _connected(url)
+    try:
+        migrate(engine)
+        take_over(engine, state_folder)
+    except OperationalError:  # locked, no room, not reached: it passes
+        raise
+    except DatabaseError as error:
+        if engine.dialect.name != "sqlite":
+            raise
+        raise GlioLoopError("QUEUE_DAMAGED", str(error.orig)) from error
+    return engine
+
+
+@lru_cache(maxsize=16)
+def _connected(url: str) -> Engine:
+    where = make_url(url)
+    if where.get_backend_name() == "postgresql":
+        return sqlalchemy.create_engine(
+            where.set(drivername="postgresql+psycopg"), hide_parameters=True, pool_pre_ping=True
+        )
+    file = Path(where.database or "")
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.touch(mode=0o600)  # it holds the key of the pseudonyms; SQLite gives its other files the same rights
+    # No connection is kept: it would outlive a fork, or the file that an operator moved aside.
+    engine = sqlalchemy.create_engine(
+        where, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": _PATIENCE_SECONDS}
+    )
+    event.listen(engine, "connect", _set_up)
+    return engine
+
+
+def _set_up(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    """Let readers and a writer not wait for each other; what is committed is on the disk."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _forget() -> None:
+    """A process that was forked opens connections of its own."""
+    _prepared.cache_clear()
+    _connected.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget)
