@@ -53,6 +53,27 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+#: States in which nothing more comes of a job by itself.
+ENDED_JOBS: frozenset[JobState] = frozenset({JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED})
+
+
+class DeliveryState(StrEnum):
+    """States of the delivery of a job's results to one destination."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: States of a delivery that has ended.
+ENDED_DELIVERIES: frozenset[DeliveryState] = frozenset(
+    {DeliveryState.DONE, DeliveryState.FAILED, DeliveryState.CANCELLED}
+)
+
+
 class Stage(StrEnum):
     """Stages of a job, in their order."""
 

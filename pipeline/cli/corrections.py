@@ -24,10 +24,8 @@ def _store() -> FeedbackStore:
 @app.command("list")
 def list_cases(as_json: AsJson = False) -> None:
     """List the corrections that were kept, newest first."""
-    from pipeline.corrections.review import case_view  # noqa: PLC0415 - see above
-
     cases = _store().cases()
-    answer([case_view(case) for case in cases], "\n".join(map(_line, cases)) or "no corrections", as_json)
+    answer([case.shown() for case in cases], "\n".join(map(_line, cases)) or "no corrections", as_json)
 
 
 def _line(case: CaseRecord) -> str:

@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 
 from pipeline.corrections.record import CaseRecord
-from pipeline.corrections.review import case_view
 from pipeline.corrections.store import FeedbackStore
 from pipeline.errors import GlioLoopError
 
@@ -83,4 +82,4 @@ def _files(store: FeedbackStore, case: CaseRecord) -> list[Path]:
 
 def _record(case: CaseRecord) -> str:
     """The case's record without the one thing that leads back to the archive."""
-    return json.dumps(case_view(case) | {"source_sop_instance_uid": None}, indent=1)
+    return json.dumps(case.shown() | {"source_sop_instance_uid": None}, indent=1)

@@ -1,8 +1,8 @@
 """``case.json``: what is known of a case."""
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer
 
 CASE_ID: Final = r"[0-9a-f]{16}-v[0-9]{1,4}"
 Role = Literal["learn", "held_back"]
@@ -96,3 +96,11 @@ class CaseRecord(BaseModel):
     regions: dict[str, RegionDifference]
     spacing_mm: tuple[float, float, float]
     files: dict[str, str] = {}
+
+    def shown(self) -> dict[str, JsonValue]:
+        """What people see of it: all but what identifies its files."""
+        return self.model_dump(mode="json", exclude={"files", "fingerprint"})
+
+
+#: A case inside a document that people see.
+ShownCase = Annotated[CaseRecord, PlainSerializer(CaseRecord.shown)]

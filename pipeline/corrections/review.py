@@ -1,20 +1,22 @@
 """What people made of the results: the review state of a study, and agreement over time."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from collections.abc import Sequence as Ordered
 from datetime import datetime
 from enum import StrEnum
 from statistics import fmean, median
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from pipeline.case.job import JobView
 from pipeline.corrections.pseudonyms import Pseudonyms
-from pipeline.corrections.record import CaseRecord
+from pipeline.corrections.record import CaseRecord, ShownCase
 from pipeline.corrections.store import FeedbackStore
 from pipeline.errors import GlioLoopError
 from pipeline.names import TUMOUR_REGIONS
+from pipeline.records import Record
 
 #: Corrections that the agreement shown as a metric is taken over.
 RECENT: Final = 20
@@ -30,9 +32,97 @@ class ReviewState(StrEnum):
     ACCEPTED = "accepted"
 
 
-def review_of(
-    store: FeedbackStore, orthanc_id: str, study_instance_uid: str, jobs: Ordered[Mapping[str, Any]]
-) -> dict[str, Any]:
+class ReviewMark(Record):
+    """How far the contours of a job have come.
+
+    Attributes
+    ----------
+    trusted
+        Whether the correction is learnt from; None where there is none.
+    """
+
+    state: ReviewState
+    trusted: bool | None
+
+
+class Review(ReviewMark):
+    """How far the contours of a study have come.
+
+    Attributes
+    ----------
+    since
+        UTC, ISO 8601; None where there are no contours.
+    model
+        Which network drew them.
+    feedback
+        The study's corrections with their differences, latest first.
+    """
+
+    since: str | None
+    model: str | None
+    feedback: tuple[ShownCase, ...]
+
+
+class AgreementPoint(Record):
+    """One region of one correction.
+
+    Attributes
+    ----------
+    at, case, model, region, kind, trusted
+        When it came, and what it is about.
+    dice, hd95_mm, added_ml, removed_ml
+        See :class:`pipeline.corrections.record.RegionDifference`.
+    dice_recent
+        Mean Dice of the same model and region up to it, over :data:`RECENT` cases at most.
+    """
+
+    at: str
+    case: str
+    model: str
+    region: str
+    kind: str
+    trusted: bool
+    dice: float
+    dice_recent: float
+    hd95_mm: float | None
+    added_ml: float
+    removed_ml: float
+
+
+class AgreementSummary(Record):
+    """A network and a region.
+
+    Attributes
+    ----------
+    n
+        Number of cases.
+    dice_mean, dice_median, hd95_mm_median
+        Over them; no distance where a region was empty in all.
+    unchanged
+        Share left as drawn, 0-1.
+    first, last
+        When the first and the last of them came.
+    """
+
+    model: str
+    region: str
+    n: int
+    dice_mean: float
+    dice_median: float
+    hd95_mm_median: float | None
+    unchanged: float
+    first: str
+    last: str
+
+
+class Agreement(Record):
+    """Agreement between automatic and reviewed contours."""
+
+    points: tuple[AgreementPoint, ...]
+    summary: tuple[AgreementSummary, ...]
+
+
+def review_of(store: FeedbackStore, orthanc_id: str, study_instance_uid: str, jobs: Ordered[JobView]) -> Review:
     """Derive the review state of a study.
 
     Parameters
@@ -42,37 +132,26 @@ def review_of(
     orthanc_id, study_instance_uid
         The study's two names.
     jobs
-        Its jobs, latest first, as :func:`pipeline.jobs.view.job_view` shows them.
+        Its jobs, latest first.
 
     Returns
     -------
-    dict
-        ``state``, ``since``, ``model``, ``trusted``, and the study's cases with their differences. Contours
-        that a later job drew have not been reviewed, whatever was said of earlier ones.
+    Review
+        Contours that a later job drew have not been reviewed, whatever was said of earlier ones.
     """
-    cases = store.of_study(orthanc_id, study_instance_uid)
-    job = next((one for one in jobs if one["result"] and one["result"].get("objects")), None)
+    cases = tuple(store.of_study(orthanc_id, study_instance_uid))
+    job = next((one for one in jobs if one.has_objects), None)
     newest = cases[0] if cases else None
-    view: dict[str, Any] = {
-        "state": ReviewState.NONE.value,
-        "since": None,
-        "model": None,
-        "trusted": None,
-        "feedback": [case_view(case) for case in cases],
-    }
-    if newest is not None and (job is None or newest.job == job["id"] or _after(newest.received, str(job["created"]))):
-        state = ReviewState(newest.kind)
-        return view | {
-            "state": state.value, "since": newest.received, "model": newest.model, "trusted": newest.trusted,
-        }  # fmt: skip
+    if newest is not None and (job is None or newest.job == job.id or _after(newest.received, str(job.created))):
+        state, since, model, trusted = ReviewState(newest.kind), newest.received, newest.model, newest.trusted
+        return Review(state=state, since=since, model=model, trusted=trusted, feedback=cases)
     if job is not None:
-        sent = any(delivery["state"] == "done" for delivery in job["deliveries"].values())
-        state = ReviewState.SENT if sent else ReviewState.AUTOMATIC
-        return view | {"state": state.value, "since": job["updated"], "model": job["model"]}
-    return view
+        state = ReviewState.SENT if job.delivered else ReviewState.AUTOMATIC
+        return Review(state=state, since=job.updated, model=job.model, trusted=None, feedback=cases)
+    return Review(state=ReviewState.NONE, since=None, model=None, trusted=None, feedback=cases)
 
 
-def reviews_of(store: FeedbackStore, jobs: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def reviews_of(store: FeedbackStore, jobs: Iterable[JobView]) -> dict[str, ReviewMark]:
     """Derive how far the contours of each of many jobs have come, for lists.
 
     Parameters
@@ -80,26 +159,26 @@ def reviews_of(store: FeedbackStore, jobs: Iterable[Mapping[str, Any]]) -> dict[
     store
         The store of corrections; only cases of these jobs' studies are read.
     jobs
-        As :func:`pipeline.jobs.view.job_view` shows them.
+        The jobs.
 
     Returns
     -------
     dict
-        ``state`` and ``trusted`` by job id. A correction counts for the job that drew what it corrects.
+        By job id. A correction counts for the job that drew what it corrects.
     """
     versions = store.versions()
     pseudonyms = Pseudonyms.of_installation(store.database) if versions else None
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, ReviewMark] = {}
     for job in jobs:
-        if not (job["result"] and job["result"].get("objects")):
-            found[job["id"]] = {"state": ReviewState.NONE.value, "trusted": None}
+        if not job.has_objects:
+            found[job.id] = ReviewMark(state=ReviewState.NONE, trusted=None)
             continue
-        sent = any(delivery["state"] == "done" for delivery in job["deliveries"].values())
-        found[job["id"]] = {"state": (ReviewState.SENT if sent else ReviewState.AUTOMATIC).value, "trusted": None}
-        keys = {pseudonyms.study(str(job[name])) for name in ("study", "study_instance_uid")} if pseudonyms else ()
-        case = _correction(store, [one for key in keys for one in versions.get(key, ())], job["id"])
+        found[job.id] = ReviewMark(state=ReviewState.SENT if job.delivered else ReviewState.AUTOMATIC, trusted=None)
+        names = (str(job.study), str(job.study_instance_uid))
+        keys = {pseudonyms.study(name) for name in names} if pseudonyms else ()
+        case = _correction(store, [one for key in keys for one in versions.get(key, ())], job.id)
         if case is not None:
-            found[job["id"]] = {"state": case.kind, "trusted": case.trusted}
+            found[job.id] = ReviewMark(state=ReviewState(case.kind), trusted=case.trusted)
     return found
 
 
@@ -118,24 +197,12 @@ def _after(one: str, other: str) -> bool:
     return datetime.fromisoformat(one) > datetime.fromisoformat(other)
 
 
-def case_view(case: CaseRecord) -> dict[str, Any]:
-    """Return a case as REST shows it."""
-    return case.model_dump(mode="json", exclude={"files", "fingerprint"})
-
-
-def agreement(cases: Iterable[CaseRecord]) -> dict[str, Any]:
+def agreement(cases: Iterable[CaseRecord]) -> Agreement:
     """Agreement between automatic and reviewed contours, in the order of time, per region and model version.
 
     Only regions that were drawn count: one taken over from the automatic result agrees by construction.
-
-    Returns
-    -------
-    dict
-        ``points``: one for each case and region, with the mean Dice of the same model and region up to it
-        (``dice_recent``, over :data:`RECENT` cases at most); ``summary``: per model and region number of
-        cases, mean and median Dice, median HD95, and share left unchanged.
     """
-    points: list[dict[str, Any]] = []
+    points: list[AgreementPoint] = []
     recent: dict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
     for case in sorted(cases, key=lambda one: one.received):
         for name, region in case.regions.items():
@@ -143,44 +210,44 @@ def agreement(cases: Iterable[CaseRecord]) -> dict[str, Any]:
                 last = recent[case.model, name]
                 last.append(region.dice)
                 points.append(
-                    {
-                        "at": case.received,
-                        "case": case.id,
-                        "model": case.model,
-                        "region": name,
-                        "kind": case.kind,
-                        "trusted": case.trusted,
-                        "dice": region.dice,
-                        "dice_recent": round(fmean(last), 4),
-                        "hd95_mm": region.hd95_mm,
-                        "added_ml": region.added_ml,
-                        "removed_ml": region.removed_ml,
-                    }
+                    AgreementPoint(
+                        at=case.received,
+                        case=case.id,
+                        model=case.model,
+                        region=name,
+                        kind=case.kind,
+                        trusted=case.trusted,
+                        dice=region.dice,
+                        dice_recent=round(fmean(last), 4),
+                        hd95_mm=region.hd95_mm,
+                        added_ml=region.added_ml,
+                        removed_ml=region.removed_ml,
+                    )
                 )
-    return {"points": points, "summary": _summary(points)}
+    return Agreement(points=tuple(points), summary=_summary(points))
 
 
-def _summary(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+def _summary(points: list[AgreementPoint]) -> tuple[AgreementSummary, ...]:
+    groups: dict[tuple[str, str], list[AgreementPoint]] = defaultdict(list)
     for point in points:
-        groups[point["model"], point["region"]].append(point)
+        groups[point.model, point.region].append(point)
     rows = []
     for (model, region), members in sorted(groups.items()):
-        distances = [one["hd95_mm"] for one in members if one["hd95_mm"] is not None]
+        distances = [one.hd95_mm for one in members if one.hd95_mm is not None]
         rows.append(
-            {
-                "model": model,
-                "region": region,
-                "n": len(members),
-                "dice_mean": round(fmean(one["dice"] for one in members), 4),
-                "dice_median": round(median(one["dice"] for one in members), 4),
-                "hd95_mm_median": round(median(distances), 2) if distances else None,
-                "unchanged": round(fmean(one["added_ml"] + one["removed_ml"] == 0 for one in members), 3),
-                "first": members[0]["at"],
-                "last": members[-1]["at"],
-            }
+            AgreementSummary(
+                model=model,
+                region=region,
+                n=len(members),
+                dice_mean=round(fmean(one.dice for one in members), 4),
+                dice_median=round(median(one.dice for one in members), 4),
+                hd95_mm_median=round(median(distances), 2) if distances else None,
+                unchanged=round(fmean(one.added_ml + one.removed_ml == 0 for one in members), 3),
+                first=members[0].at,
+                last=members[-1].at,
+            )
         )
-    return rows
+    return tuple(rows)
 
 
 def collect_metrics(store: FeedbackStore, registry: CollectorRegistry) -> None:

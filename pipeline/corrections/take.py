@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from pydicom import Dataset
 
 from pipeline.align import Alignment, align
+from pipeline.case.job import JobView
 from pipeline.case.workspace import Workspace
 from pipeline.corrections.compare import difference
 from pipeline.corrections.contours import write_contours
@@ -53,7 +54,7 @@ class ProcessedStudy:
     patient_id, study_instance_uid
         As the archive has them.
     job
-        The job whose contours are compared with, as :func:`pipeline.jobs.view.job_view` shows it.
+        The job whose contours are compared with, as people see it.
     own
         Objects that this node made for the study, by SOP Instance UID.
     objects
@@ -63,7 +64,7 @@ class ProcessedStudy:
     orthanc_id: str
     patient_id: str
     study_instance_uid: str
-    job: dict[str, Any]
+    job: JobView
     own: dict[str, OwnObject]
     objects: Path
 
@@ -230,7 +231,7 @@ def _automatic(processed: ProcessedStudy, study: Study, names: RegionNames, kind
     other = {"rtstruct": "seg", "seg": "rtstruct"}[kind]
     path = next((p for one in (kind, other) if (p := processed.objects / f"{one}.dcm").exists()), None)
     if path is None:
-        raise GlioLoopError("CASE_LOST", f"the contours of job {processed.job['id']}")
+        raise GlioLoopError("CASE_LOST", f"the contours of job {processed.job.id}")
     found = read_drawn(read_object(path), study, names).masks
     return {region: found.get(region, study.nothing()) for region in TUMOUR_REGIONS}
 
@@ -259,9 +260,9 @@ def _record(
         approval=trust.approval,
         reviewed=trust.reviewed,
         received=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        model=str(processed.job["model"]),
-        job=str(processed.job["id"]),
-        job_ended=str(processed.job["updated"] or ""),
+        model=str(processed.job.model),
+        job=processed.job.id,
+        job_ended=processed.job.updated or "",
         source_kind=kind_of(dataset),
         source_sop_instance_uid=str(dataset.SOPInstanceUID),
         source_hash=content,

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import JsonValue
+
 FILE: Final = "log.jsonl"
 _JOB: Final = re.compile(r"[0-9a-f]{32}")
 #: A job tells some twenty lines; one that is tried over and over must not fill the disk.
@@ -48,7 +50,7 @@ def _append(path: Path, line: MutableMapping[str, Any]) -> None:
             file.write(json.dumps(line, default=str).encode() + b"\n")
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
+def read_log(folder: Path) -> list[JsonValue]:
     """Return a job's lines, oldest first; none where it was never taken up.
 
     Parameters
@@ -60,7 +62,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
         lines = (folder / FILE).read_bytes().splitlines()
     except FileNotFoundError:
         return []
-    found = []
+    found: list[JsonValue] = []
     for line in lines:
         try:
             found.append(json.loads(line))

@@ -4,17 +4,18 @@ Every host of a node sees the same, and a worker that dies in a check takes it u
 """
 
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from dbos import EnqueueOptions, WorkflowStatus
 from prometheus_client import CollectorRegistry, Gauge
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.case.identity import fresh_nonce
 from pipeline.errors import GlioLoopError
+from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import CHECK_QUEUE, CHECK_WORKFLOW
+from pipeline.records import Record
 
 _ENDED: Final = ("SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _OPEN: Final = ("ENQUEUED", "PENDING")
@@ -35,8 +36,7 @@ class CheckOptions(BaseModel):
     record: bool = False
 
 
-@dataclass(frozen=True)
-class CheckOutcome:
+class CheckOutcome(Record):
     """How a check ended.
 
     Attributes
@@ -59,14 +59,13 @@ class CheckOutcome:
     model: str = ""
     recorded: bool = False
     seconds: float = 0.0
-    dice: dict[str, float] = field(default_factory=dict)
-    volumes_ml: dict[str, float] = field(default_factory=dict)
-    error: dict[str, Any] | None = None
+    dice: dict[str, float] = Field(default_factory=dict)
+    volumes_ml: dict[str, float] = Field(default_factory=dict)
+    error: ErrorRecord | None = None
 
 
-@dataclass(frozen=True)
-class CheckState:
-    """Where the node stands with its check.
+class CheckState(Record):
+    """Where the node stands with its check: the document of ``GET /glioloop/check``.
 
     Attributes
     ----------
@@ -89,11 +88,7 @@ class CheckState:
     running: bool = False
     ended: float | None = None
     outcome: CheckOutcome | None = None
-    error: dict[str, Any] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The document of ``GET /glioloop/check``."""
-        return asdict(self)
+    error: ErrorRecord | None = None
 
 
 def enqueue_check(queue: JobQueue, options: CheckOptions, name: str = "", delay_seconds: float = 0) -> str:
@@ -131,23 +126,29 @@ def check_state(queue: JobQueue, deadline_seconds: float, every_hours: float) ->
     running = next((one for one in found if one.status in _OPEN), None)
     latest = running or ended
     if latest is None:
-        return CheckState("never")
+        return CheckState(state="never")
     outcome = _outcome(ended) if ended else None
     at = (ended.updated_at or ended.created_at or 0) / 1000 if ended else None
     error = outcome.error if outcome else None
     now = time.time()
     if running and now - max((running.delay_until_epoch_ms or 0), running.created_at or 0) / 1000 > deadline_seconds:
-        error = GlioLoopError("NODE_UNWELL", "the check of the node does not end").as_json()
+        error = _unwell("the check of the node does not end")
     elif every_hours and at and now - at > 2 * every_hours * 3600 + deadline_seconds:
-        error = GlioLoopError("NODE_UNWELL", f"no check for {(now - at) / 3600:.0f} hours").as_json()
+        error = _unwell(f"no check for {(now - at) / 3600:.0f} hours")
     state = "unwell" if error else "well" if outcome else "running"
-    return CheckState(state, latest.workflow_id, running is not None, at, outcome, error)
+    return CheckState(
+        state=state, id=latest.workflow_id, running=running is not None, ended=at, outcome=outcome, error=error
+    )
+
+
+def _unwell(detail: str) -> ErrorRecord:
+    return ErrorRecord.of(GlioLoopError("NODE_UNWELL", detail))
 
 
 def _outcome(ended: WorkflowStatus) -> CheckOutcome:
     if isinstance(ended.output, dict):
-        return CheckOutcome(**ended.output)
-    return CheckOutcome(False, error=GlioLoopError("NODE_UNWELL", "the check itself failed").as_json())
+        return CheckOutcome.model_validate(ended.output)
+    return CheckOutcome(well=False, error=_unwell("the check itself failed"))
 
 
 def collect_check(state: CheckState, collector: CollectorRegistry) -> None:

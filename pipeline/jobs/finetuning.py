@@ -1,16 +1,18 @@
 """Fine-tunings in the queue: asked for, listed, cancelled. No torch and no numpy here."""
 
 import hashlib
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from dbos import EnqueueOptions, WorkflowStatus
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from pipeline.errors import GlioLoopError
+from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import FINETUNE_WORKFLOW, TRAINING_QUEUE
+from pipeline.jobs.view import STATES, time_of
 from pipeline.names import JobState
+from pipeline.records import Record, StoredRecord
 
 RUN_ID: Final = r"finetune-[0-9a-f]{12}"
 #: Behind every clinical job, should a site put both on one queue's workers.
@@ -25,6 +27,65 @@ class FinetuneOptions(BaseModel):
     model: str | None = Field(default=None, max_length=128, pattern=r"^[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+$")
     steps: int | None = Field(default=None, ge=1, le=100_000)
     learn_from: str | None = Field(default=None, pattern=r"^(trusted|all)$")
+
+
+class FinetuneResult(StoredRecord):
+    """What came of a fine-tuning.
+
+    Attributes
+    ----------
+    parent, version
+        ``name@version`` it started from; version of what it made.
+    learn, held_back
+        Ids of the corrections that were learnt and of those it was judged by.
+    model, promoted
+        ``name@version`` of what it made, and whether that is in use.
+    decision
+        Of the guard, see :class:`pipeline.finetune.guard.Decision`.
+    phases
+        What each phase took, see :func:`pipeline.finetune.supervise.run_phase`.
+    """
+
+    parent: str
+    version: str = ""
+    learn: tuple[str, ...] = ()
+    held_back: tuple[str, ...] = ()
+    model: str = ""
+    promoted: bool = False
+    decision: JsonValue = None
+    phases: JsonValue = None
+
+
+class FinetuneOutput(StoredRecord):
+    """How a fine-tuning ended: with its result, or with what it was refused for."""
+
+    state: JobState = JobState.DONE
+    result: FinetuneResult | None = None
+    error: ErrorRecord | None = None
+
+
+class RunView(Record):
+    """A fine-tuning as people see it.
+
+    Attributes
+    ----------
+    phase, progress
+        What is at work, and how far it is, 0-1.
+    paused
+        Whether it waits for a clinical job.
+    created, updated
+        UTC, ISO 8601.
+    """
+
+    id: str
+    state: JobState
+    phase: str | None
+    progress: float
+    paused: bool
+    created: str | None
+    updated: str | None
+    result: FinetuneResult | None
+    error: ErrorRecord | None
 
 
 class FinetuneRuns:
@@ -54,7 +115,7 @@ class FinetuneRuns:
         )
         return identity
 
-    def run(self, identity: str) -> dict[str, Any]:
+    def run(self, identity: str) -> RunView:
         """One fine-tuning.
 
         Raises
@@ -67,7 +128,7 @@ class FinetuneRuns:
             raise GlioLoopError("JOB_UNKNOWN", identity)
         return run_view(found[0])
 
-    def runs(self, limit: int = 100) -> list[dict[str, Any]]:
+    def runs(self, limit: int = 100) -> list[RunView]:
         """Fine-tunings, latest first."""
         found = self._queue.client.list_workflows(name=FINETUNE_WORKFLOW, limit=limit, sort_desc=True)
         return [run_view(status) for status in found]
@@ -80,49 +141,33 @@ class FinetuneRuns:
         GlioLoopError
             JOB_UNKNOWN; JOB_STATE where it has ended.
         """
-        state = self.run(identity)["state"]
+        state = self.run(identity).state
         if state not in (JobState.QUEUED, JobState.RUNNING):
             raise GlioLoopError("JOB_STATE", state)
         self._queue.client.cancel_workflow(identity)
 
     def is_cancelled(self, identity: str) -> bool:
         """Whether a fine-tuning was asked to stop."""
-        return bool(self.run(identity)["state"] == JobState.CANCELLED)
+        return self.run(identity).state is JobState.CANCELLED
 
     def report(self, identity: str, **attributes: object) -> None:
         """Merge values into what people see of a fine-tuning."""
         self._queue.client.update_workflow_attributes(identity, attributes, merge=True)
 
 
-_STATES: Final = {
-    "ENQUEUED": JobState.QUEUED,
-    "DELAYED": JobState.QUEUED,
-    "PENDING": JobState.RUNNING,
-    "CANCELLED": JobState.CANCELLED,
-    "ERROR": JobState.FAILED,
-    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": JobState.FAILED,
-}
-
-
-def run_view(status: WorkflowStatus) -> dict[str, Any]:
-    """Return a fine-tuning as REST shows it."""
-    output: dict[str, Any] = status.output if isinstance(status.output, dict) else {}
+def run_view(status: WorkflowStatus) -> RunView:
+    """Return a fine-tuning as people see it."""
+    output = FinetuneOutput.model_validate(status.output if isinstance(status.output, dict) else {})
     attributes = status.attributes or {}
     failed = status.error
-    error = failed.as_json() if isinstance(failed, GlioLoopError) else output.get("error")
-    state = _STATES.get(status.status) or JobState(output.get("state", JobState.DONE))
-    return {
-        "id": status.workflow_id,
-        "state": state.value,
-        "phase": attributes.get("phase"),
-        "progress": attributes.get("progress", 0.0),
-        "paused": bool(attributes.get("paused", False)),
-        "created": _time(status.created_at),
-        "updated": _time(status.updated_at),
-        "result": output.get("result"),
-        "error": error,
-    }
-
-
-def _time(epoch_ms: int | None) -> str | None:
-    return None if epoch_ms is None else datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return RunView(
+        id=status.workflow_id,
+        state=STATES.get(status.status) or output.state,
+        phase=attributes.get("phase"),
+        progress=attributes.get("progress", 0.0),
+        paused=bool(attributes.get("paused", False)),
+        created=time_of(status.created_at),
+        updated=time_of(status.updated_at),
+        result=output.result,
+        error=ErrorRecord.of(failed) if isinstance(failed, GlioLoopError) else output.error,
+    )

@@ -7,13 +7,14 @@ attributes; the outcome is its result. Nothing here imports numpy or SimpleITK: 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy
 from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
 
 from pipeline import PIPELINE_VERSION
 from pipeline.case.identity import study_prefix
+from pipeline.case.job import Delivery, JobView
 from pipeline.database.tables import ANSWERED, migrate, require_migrated
 from pipeline.jobs.queues import (
     APPLICATION,
@@ -32,8 +33,8 @@ from pipeline.jobs.queues import (
 )
 from pipeline.jobs.request import DeliveryTry, JobRequest, Undecided, delivery_id
 from pipeline.jobs.serializer import JsonSerializer
-from pipeline.jobs.view import DELIVERED, deliveries_of, job_view
-from pipeline.names import Stage
+from pipeline.jobs.view import JobAttributes, job_view
+from pipeline.names import ENDED_DELIVERIES, DeliveryState, Stage
 
 _LOOKS: Final = (INTAKE_WORKFLOW, RESCAN_WORKFLOW, FEEDBACK_WORKFLOW, RETENTION_WORKFLOW)
 #: Rows that one statement deletes.
@@ -122,8 +123,8 @@ class JobQueue:
             load_output=False,
         )
         for status in found:
-            (earlier,) = status.input["args"] if status.input else ({},)
-            if earlier.get("study") == request.study and JobRequest(**earlier).question == request.question:
+            earlier = _request_of(status)
+            if earlier and (earlier.study, earlier.question) == (request.study, request.question):
                 return str(status.workflow_id)
         query = sqlalchemy.select(ANSWERED.c.job).where(
             ANSWERED.c.study == request.study, ANSWERED.c.question == request.question
@@ -165,14 +166,14 @@ class JobQueue:
     def timeouts(self, identity: str, stage: str) -> int:
         """How often a stage of a job ran over its deadline since the job was asked for."""
         found = self._client.list_workflows(workflow_ids=[identity], load_input=False, load_output=False)
-        return int((found[0].attributes or {}).get(f"timeouts.{stage}", 0)) if found else 0
+        return JobAttributes.of(found[0]).timeouts(stage) if found else 0
 
-    def job(self, identity: str) -> dict[str, Any] | None:
-        """One job as REST shows it; None where there is none of that id."""
+    def job(self, identity: str) -> JobView | None:
+        """One job as people see it; None where there is none of that id."""
         found = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW)
         return self._views(found)[0] if found else None
 
-    def jobs(self, study: str | None = None, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
+    def jobs(self, study: str | None = None, limit: int = 100, offset: int = 0) -> list[JobView]:
         """List jobs, latest first."""
         found = self._client.list_workflows(
             name=SEGMENT_WORKFLOW,
@@ -182,15 +183,16 @@ class JobQueue:
             sort_desc=True,
             load_input=False,
         )
-        return [view for view in self._views(found) if study in (None, view["study"])]
+        return [view for view in self._views(found) if study in (None, view.study)]
 
-    def _views(self, found: list[WorkflowStatus]) -> list[dict[str, Any]]:
+    def _views(self, found: list[WorkflowStatus]) -> list[JobView]:
         """Show jobs; of deliveries that seem to be on their way it is asked whether they are."""
         open_ones = [
-            delivery_id(status.workflow_id, modality, state.get("number", 0))
+            delivery_id(status.workflow_id, modality, delivery.number)
             for status in found
-            for modality, state in deliveries_of(status.attributes or {})
-            if status.status == "SUCCESS" and state["state"] not in DELIVERED
+            if status.status == "SUCCESS"
+            for modality, delivery in JobAttributes.of(status).deliveries.items()
+            if delivery.state not in ENDED_DELIVERIES
         ]
         over: dict[str, str] = {}
         if open_ones:
@@ -201,10 +203,7 @@ class JobQueue:
     def request(self, identity: str) -> JobRequest | None:
         """What a job was asked to do; None where there is none of that id."""
         found = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW, load_output=False)
-        if not found or not found[0].input:
-            return None
-        (request,) = found[0].input["args"]
-        return JobRequest.model_validate(request)
+        return _request_of(found[0]) if found else None
 
     @property
     def client(self) -> DBOSClient:
@@ -288,16 +287,16 @@ class JobQueue:
 
     def _retry_deliveries(self, status: WorkflowStatus) -> bool:
         """Begin the deliveries of a job anew that failed or were cancelled; tell whether there were any."""
-        identity, states = status.workflow_id, dict(deliveries_of(status.attributes or {}))
-        seen = self._views([status])[0]["deliveries"]
-        broken = [name for name, one in seen.items() if one["state"] in ("failed", "cancelled")]
+        identity, noted = status.workflow_id, JobAttributes.of(status).deliveries
+        deliveries = self._views([status])[0].deliveries
+        broken = [n for n, one in deliveries.items() if one.state in (DeliveryState.FAILED, DeliveryState.CANCELLED)]
         for name in broken:
-            number = states[name].get("number", 0)
+            number = noted[name].number
             (last,) = self._client.list_workflows(workflow_ids=[delivery_id(identity, name, number)])
             before = DeliveryTry.read(*(last.input or {"args": []})["args"])
             again = DeliveryTry(job=identity, destination=name, resources=before.resources, number=number + 1)
-            state = {"state": "queued", "attempts": 0, "number": again.number}
-            self.report(identity, **{f"timeouts.{Stage.FORWARD}.{name}": 0, again.key: state})
+            state = Delivery(state=DeliveryState.QUEUED, number=again.number, attempts=0)
+            self.report(identity, **{f"timeouts.{Stage.FORWARD}.{name}": 0, again.key: state.as_json()})
             self._client.enqueue(again.options(), again.model_dump(mode="json"))
         return bool(broken)
 
@@ -361,6 +360,13 @@ class JobQueue:
                     .where(table.c.workflow_uuid == identity)
                     .values(queue_partition_key=destination)
                 )
+
+
+def _request_of(status: WorkflowStatus) -> JobRequest | None:
+    if not status.input:
+        return None
+    (request,) = status.input["args"]
+    return JobRequest.model_validate(request)
 
 
 _UNENDED: Final = ("ENQUEUED", "DELAYED", "PENDING")

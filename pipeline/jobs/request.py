@@ -1,7 +1,5 @@
 """What is asked of the node."""
 
-from typing import Any
-
 from dbos import EnqueueOptions
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -123,12 +121,12 @@ class DeliveryTry(BaseModel):
     seconds: float = 0.0
 
     @classmethod
-    def read(cls, request: object, *earlier_form: Any) -> "DeliveryTry":
+    def read(cls, request: object, *earlier_form: object) -> "DeliveryTry":
         """Read what was queued, also by versions that queued job, destination and resources one by one."""
         if not earlier_form:
             return cls.model_validate(request)
         destination, resources = earlier_form
-        return cls(job=str(request), destination=destination, resources=resources)
+        return cls.model_validate({"job": request, "destination": destination, "resources": resources})
 
     @property
     def key(self) -> str:

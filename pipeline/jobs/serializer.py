@@ -42,7 +42,7 @@ class JsonSerializer(Serializer):
         if isinstance(value, error.DBOSMaxStepRetriesExceeded):
             value = value.errors[-1]  # what went wrong, not that it was tried often
         if isinstance(value, BaseModel):
-            return value.model_dump(mode="json", exclude_unset=True)
+            return value.model_dump(mode="json")
         if is_dataclass(value):
             return to_jsonable_python(value)
         if isinstance(value, datetime):  # of a schedule

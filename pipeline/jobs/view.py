@@ -1,17 +1,23 @@
-"""A job as REST, the dashboard and the demo show it."""
+"""From DBOS's row of a job to what people see of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from dbos import WorkflowStatus
+from pydantic import Field
 
+from pipeline.case.job import Delivery, JobView
+from pipeline.case.outcomes import JobOutput
 from pipeline.errors import GlioLoopError, Kind
+from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import place_of
 from pipeline.jobs.request import delivery_id
-from pipeline.names import JobState, Stage
+from pipeline.names import DeliveryState, JobState, Stage
+from pipeline.records import StoredRecord
 
-_STATES: Final = {
+#: States by DBOS's status; a workflow that ended well says its own.
+STATES: Final = {
     "ENQUEUED": JobState.QUEUED,
     "DELAYED": JobState.QUEUED,
     "PENDING": JobState.RUNNING,
@@ -19,14 +25,52 @@ _STATES: Final = {
     "ERROR": JobState.FAILED,
     "MAX_RECOVERY_ATTEMPTS_EXCEEDED": JobState.FAILED,
 }
+_DELIVERY: Final = "delivery."
 
 
-#: What a delivery's own state says once it has ended.
-DELIVERED: Final = ("done", "failed", "cancelled")
+class JobAttributes(StoredRecord):
+    """What is kept beside a job's workflow for people, and is no part of its durable history.
+
+    Attributes
+    ----------
+    study, study_instance_uid, model, origin, sequences
+        As in :class:`pipeline.case.job.JobView`.
+    stage, progress
+        What is at work.
+    timings_s
+        Of a job that has not ended.
+    """
+
+    study: str | None = None
+    study_instance_uid: str | None = None
+    model: str | None = None
+    origin: str | None = None
+    sequences: tuple[str, ...] = ()
+    stage: str | None = None
+    progress: float = 0.0
+    timings_s: dict[str, float] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, status: WorkflowStatus) -> "JobAttributes":
+        """The attributes of a workflow."""
+        return cls.model_validate(status.attributes or {})
+
+    @property
+    def deliveries(self) -> dict[str, Delivery]:
+        """Deliveries by modality."""
+        return {
+            key.removeprefix(_DELIVERY): Delivery.model_validate(value)
+            for key, value in (self.model_extra or {}).items()
+            if key.startswith(_DELIVERY)
+        }
+
+    def timeouts(self, stage: str) -> int:
+        """How often a stage ran over its deadline since the job was asked for."""
+        return int((self.model_extra or {}).get(f"timeouts.{stage}", 0))
 
 
-def job_view(status: WorkflowStatus, delivery_statuses: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return a job as REST, the dashboard and the demo show it.
+def job_view(status: WorkflowStatus, delivery_statuses: Mapping[str, str] | None = None) -> JobView:
+    """Return a job as people see it.
 
     Parameters
     ----------
@@ -36,77 +80,85 @@ def job_view(status: WorkflowStatus, delivery_statuses: Mapping[str, str] | None
         DBOS's status of deliveries by their workflow's id: one that was cancelled, or whose worker died at
         every try, could not note its own end.
     """
-    attributes = status.attributes or {}
-    output: dict[str, Any] = status.output if isinstance(status.output, dict) else {}
+    attributes = JobAttributes.of(status)
+    output = JobOutput.model_validate(status.output) if isinstance(status.output, dict) else JobOutput()
     deliveries = {
         modality: _ended_otherwise(
-            (delivery_statuses or {}).get(delivery_id(status.workflow_id, modality, state.get("number", 0)))
+            (delivery_statuses or {}).get(delivery_id(status.workflow_id, modality, delivery.number))
         )
-        or state
-        for modality, state in deliveries_of(attributes)
+        or delivery
+        for modality, delivery in attributes.deliveries.items()
     }
-    error = _error(status, output)
-    state = _STATES.get(status.status) or JobState(output.get("state", JobState.DONE))
-    if state == JobState.DONE and deliveries:
-        states = {d["state"] for d in deliveries.values()}
-        if "failed" in states:
-            error = next(d["error"] for d in deliveries.values() if d["state"] == "failed")
-            state = JobState.REFUSED if error["kind"] == Kind.REFUSAL.value else JobState.FAILED
-        elif "cancelled" in states:
-            state = JobState.CANCELLED
-        elif states != {"done"}:
-            state = JobState.RUNNING
-    timings = dict(output.get("timings_s") or attributes.get("timings_s") or {})
-    if deliveries and all(d["state"] == "done" for d in deliveries.values()):
-        timings["forward"] = max(d["seconds"] for d in deliveries.values())
-    return {
-        "id": status.workflow_id,
-        "state": state.value,
-        "stage": attributes.get("stage"),
-        "progress": attributes.get("progress", 0.0),
-        "study": attributes.get("study"),
-        "study_instance_uid": attributes.get("study_instance_uid"),
-        "model": attributes.get("model"),
-        "origin": attributes.get("origin"),
-        "sequences": attributes.get("sequences", []),
-        "created": _time(status.created_at),
-        "updated": _time(status.updated_at),
-        "attempts": status.recovery_attempts,
-        "timings_s": timings,
-        "result": output.get("result"),
-        "deliveries": deliveries,
-        "error": error,
-    }
+    state, error = _with_deliveries(STATES.get(status.status) or output.state, _error(status, output), deliveries)
+    timings = dict(output.timings_s or attributes.timings_s)
+    if deliveries and all(one.state is DeliveryState.DONE for one in deliveries.values()):
+        timings[Stage.FORWARD.value] = max(one.seconds for one in deliveries.values())
+    return JobView(
+        id=status.workflow_id,
+        state=state,
+        stage=attributes.stage,
+        progress=attributes.progress,
+        study=attributes.study,
+        study_instance_uid=attributes.study_instance_uid,
+        model=attributes.model,
+        origin=attributes.origin,
+        sequences=attributes.sequences,
+        created=time_of(status.created_at),
+        updated=time_of(status.updated_at),
+        attempts=status.recovery_attempts,
+        timings_s=timings,
+        result=output.result,
+        deliveries=deliveries,
+        error=error,
+    )
 
 
-def _ended_otherwise(status: str | None) -> dict[str, Any] | None:
+def _with_deliveries(
+    state: JobState, error: ErrorRecord | None, deliveries: Mapping[str, Delivery]
+) -> tuple[JobState, ErrorRecord | None]:
+    """A job that is segmented is done when its deliveries are."""
+    states = {one.state for one in deliveries.values()}
+    if state is not JobState.DONE or not states:
+        return state, error
+    if DeliveryState.FAILED in states:
+        error = next(one.error for one in deliveries.values() if one.state is DeliveryState.FAILED)
+        refused = error is not None and error.kind == Kind.REFUSAL.value
+        return JobState.REFUSED if refused else JobState.FAILED, error
+    if DeliveryState.CANCELLED in states:
+        return JobState.CANCELLED, error
+    return JobState.DONE if states == {DeliveryState.DONE} else JobState.RUNNING, error
+
+
+def _ended_otherwise(status: str | None) -> Delivery | None:
     """State of a delivery that did not note its end itself; None where it did, or has not ended."""
     if status == "CANCELLED":
-        return {"state": "cancelled", "error": None}
+        return Delivery(state=DeliveryState.CANCELLED, error=None)
     if status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
-        return {"state": "failed", "error": GlioLoopError("WORKER_DIED", f"in stage {Stage.FORWARD}").as_json()}
+        return _failed(GlioLoopError("WORKER_DIED", f"in stage {Stage.FORWARD}"))
     if status == "ERROR":
-        detail = "the end of the delivery could not be written down; see the worker's log"
-        return {"state": "failed", "error": GlioLoopError("FORWARD_FAILED", detail).as_json()}
+        return _failed(
+            GlioLoopError("FORWARD_FAILED", "the end of the delivery could not be written down; see the worker's log")
+        )
     return None
 
 
-def deliveries_of(attributes: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Modality and state of each delivery that a job's attributes tell of."""
-    for key, value in attributes.items():
-        if key.startswith("delivery."):
-            yield key.removeprefix("delivery."), value
+def _failed(error: GlioLoopError) -> Delivery:
+    return Delivery(state=DeliveryState.FAILED, error=ErrorRecord.of(error))
 
 
-def _error(status: WorkflowStatus, output: Mapping[str, Any]) -> dict[str, Any] | None:
+def _error(status: WorkflowStatus, output: JobOutput) -> ErrorRecord | None:
     if status.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
-        return GlioLoopError("WORKER_DIED", f"in stage {(status.attributes or {}).get('stage')}").as_json()
-    if isinstance(status.error, GlioLoopError):
-        return status.error.as_json()
-    if status.error is not None:
-        return GlioLoopError("INTERNAL", place_of(status.error)).as_json()
-    return output.get("error")
+        return ErrorRecord.of(GlioLoopError("WORKER_DIED", f"in stage {(status.attributes or {}).get('stage')}"))
+    return output.error if status.error is None else error_of(status.error)
 
 
-def _time(epoch_ms: int | None) -> str | None:
+def error_of(error: BaseException) -> ErrorRecord:
+    """What a workflow ended with."""
+    if not isinstance(error, GlioLoopError):
+        error = GlioLoopError("INTERNAL", place_of(error))
+    return ErrorRecord.of(error)
+
+
+def time_of(epoch_ms: int | None) -> str | None:
+    """A time of DBOS's as people see it: UTC, ISO 8601, milliseconds."""
     return None if epoch_ms is None else datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,18 +1,19 @@
 """Answers of the node's routes: JSON in and out, sizes bounded, every error with its code and hint."""
 
 import json
-from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import orthanc
+from pydantic import BaseModel
 
 from pipeline.audit import AuditTrail
 from pipeline.errors import GlioLoopError
+from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import exhausted, place_of, trace_of
-from plugin.bodies import parse_object
+from pipeline.records import Record
+from plugin.routes.request import Output, Request
 
 _STATUS: Final = {
     "STUDY_UNKNOWN": 404,
@@ -37,7 +38,6 @@ _STATUS: Final = {
 _UNPROCESSABLE: Final = 422
 
 _MOST_RECORDED: Final = 2048
-_LONGEST_USER: Final = 64
 _trail: Callable[[], AuditTrail] | None = None
 
 
@@ -60,7 +60,15 @@ class Content:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[dict[str, Any]], tuple[int, Any]]
+Answer = BaseModel | Sequence[BaseModel] | Content | bytes | str
+#: Takes a request; returns status and answer: a record or a list of them, a PNG's bytes, plain text or a Content.
+Handler = Callable[[Request], tuple[int, Answer]]
+
+
+class Failure(Record):
+    """The answer to what was refused or went wrong."""
+
+    error: ErrorRecord
 
 
 def answered_by(handlers: Mapping[str, Handler]) -> Callable[..., None]:
@@ -69,50 +77,40 @@ def answered_by(handlers: Mapping[str, Handler]) -> Callable[..., None]:
     Parameters
     ----------
     handlers
-        By method; other methods get 405. Each takes Orthanc's request and returns status and a
-        JSON-serialisable answer, bytes of a PNG, plain text or a :class:`Content`.
+        By method; other methods get 405.
     """
 
-    def callback(output: Any, uri: str, **request: Any) -> None:
-        handler = handlers.get(request["method"])
+    def callback(output: Output, uri: str, **given: Any) -> None:
+        handler = handlers.get(given["method"])
         if handler is None:
             output.SendMethodNotAllowed(",".join(handlers))
             return
+        request = Request(
+            uri=uri,
+            method=given["method"],
+            groups=tuple(given.get("groups", ())),
+            query=given.get("get", {}),
+            headers=given.get("headers", {}),
+            body=bytes(given.get("body") or b""),
+        )
+        answer: Answer
         try:
-            if request["method"] != "GET":
-                _refuse_foreign_pages(request)
-                _on_record(uri, request)
+            if request.method != "GET":
+                request.refuse_foreign_pages()
+                _on_record(request)
             status, answer = handler(request)
         except GlioLoopError as error:
-            status, answer = _STATUS.get(error.code, _UNPROCESSABLE), {"error": error.as_json()}
+            status, answer = _failed(error)
         except Exception as error:
             orthanc.LogError(f"GlioLoop: {uri}: {trace_of(error)}")
-            failure = exhausted(error, uri) or GlioLoopError("INTERNAL", place_of(error))
-            status, answer = _STATUS.get(failure.code, _UNPROCESSABLE), {"error": failure.as_json()}
+            status, answer = _failed(exhausted(error, uri) or GlioLoopError("INTERNAL", place_of(error)))
         _send(output, status, answer)
 
     return callback
 
 
-def _refuse_foreign_pages(request: dict[str, Any]) -> None:
-    """Refuse what a page of another origin makes a logged-in browser send.
-
-    Browsers tell where a request comes from (Fetch Metadata: ``Sec-Fetch-Site``; older ones: ``Origin``)
-    and let no script change it; programs send neither.
-    """
-    headers = request.get("headers", {})
-    site = headers.get("sec-fetch-site")
-    origin = headers.get("origin")
-    same = site in ("same-origin", "none") if site else not origin or _host_of(origin) == headers.get("host")
-    if not same:
-        raise GlioLoopError("REQUEST_FOREIGN", f"from {origin or site}")
-
-
-def _host_of(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:  # brackets that hold no address
-        return "no host at all"
+def _failed(error: GlioLoopError) -> tuple[int, Failure]:
+    return _STATUS.get(error.code, _UNPROCESSABLE), Failure(error=ErrorRecord.of(error))
 
 
 def record_commands(trail: Callable[[], AuditTrail]) -> None:
@@ -121,24 +119,13 @@ def record_commands(trail: Callable[[], AuditTrail]) -> None:
     _trail = trail
 
 
-def _on_record(uri: str, request: dict[str, Any]) -> None:
+def _on_record(request: Request) -> None:
     if _trail is not None:
-        body = bytes(request.get("body") or b"")[:_MOST_RECORDED].decode(errors="replace")
-        _trail().append("asked", uri, user_of(request), {"body": body} if body else {})
+        body = request.body[:_MOST_RECORDED].decode(errors="replace")
+        _trail().append("asked", request.uri, request.user, {"body": body} if body else {})
 
 
-def user_of(request: dict[str, Any]) -> str:
-    """Return Orthanc's user behind a request; Orthanc has checked the password before."""
-    kind, _, credentials = request.get("headers", {}).get("authorization", "").partition(" ")
-    if kind.lower() != "basic":
-        return kind.lower() or "anonymous"
-    try:
-        return b64decode(credentials).decode().partition(":")[0][:_LONGEST_USER]
-    except ValueError:
-        return "unreadable"
-
-
-def _send(output: Any, status: int, answer: Any) -> None:
+def _send(output: Output, status: int, answer: Answer) -> None:
     # No sniffing: an answer is what its Content-Type says.
     output.SetHttpHeader("X-Content-Type-Options", "nosniff")
     if isinstance(answer, Content):
@@ -150,39 +137,20 @@ def _send(output: Any, status: int, answer: Any) -> None:
     elif isinstance(answer, str):
         output.AnswerBuffer(answer, "text/plain; version=0.0.4")
     elif status == 200:
-        output.AnswerBuffer(json.dumps(answer), "application/json")
+        output.AnswerBuffer(_json(answer), "application/json")
     else:
         output.SetHttpHeader("Content-Type", "application/json")
-        _send_status(output, status, json.dumps(answer))
+        _send_status(output, status, _json(answer))
 
 
-def _send_status(output: Any, status: int, text: str) -> None:
+def _json(answer: BaseModel | Sequence[BaseModel]) -> str:
+    if isinstance(answer, BaseModel):
+        return json.dumps(answer.model_dump(mode="json"))
+    return json.dumps([one.model_dump(mode="json") for one in answer])
+
+
+def _send_status(output: Output, status: int, text: str) -> None:
     try:
         output.SendHttpStatus(status, text)
     except TypeError:  # plugin 4.0 wants the length, too
         output.SendHttpStatus(status, text, len(text))
-
-
-def body_of(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON object in a request's body; an empty body is an empty object.
-
-    Raises
-    ------
-    GlioLoopError
-        REQUEST_INVALID.
-    """
-    return parse_object(bytes(request.get("body") or b""))
-
-
-def number(request: dict[str, Any], name: str, default: int, highest: int) -> int:
-    """Return a whole number from the query string.
-
-    Raises
-    ------
-    GlioLoopError
-        REQUEST_INVALID.
-    """
-    text = request.get("get", {}).get(name, str(default))
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > highest:
-        raise GlioLoopError("REQUEST_INVALID", f"{name}: a number from 0 to {highest}")
-    return int(text)

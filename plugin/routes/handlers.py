@@ -1,10 +1,9 @@
-"""What every group of routes shares: the node's parts, requests checked against a type, registration with Orthanc."""
+"""What every group of routes shares: the node's parts, and registration with Orthanc."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 import orthanc
-from pydantic import BaseModel, ValidationError
 
 from pipeline.corrections.store import FeedbackStore
 from pipeline.errors import GlioLoopError
@@ -12,10 +11,8 @@ from pipeline.jobs.queue import JobQueue
 from pipeline.registry import Registry
 from plugin.inside import PluginArchive
 from plugin.node import Node
-from plugin.routes.answers import answered_by, body_of
+from plugin.routes.answers import answered_by
 from plugin.routes.table import Route, pattern_of
-
-_Body = TypeVar("_Body", bound=BaseModel)
 
 
 class Handlers:
@@ -66,18 +63,3 @@ def _by_path(routes: Iterable[Route]) -> dict[str, list[Route]]:
     for route in routes:
         paths.setdefault(route.path, []).append(route)
     return paths
-
-
-def checked(request: dict[str, Any], body: type[_Body]) -> _Body:
-    """Return a request's body as a typed record.
-
-    Raises
-    ------
-    GlioLoopError
-        REQUEST_INVALID, with every key that is wrong.
-    """
-    try:
-        return body.model_validate(body_of(request))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise GlioLoopError("REQUEST_INVALID", wrong) from None

@@ -1,27 +1,39 @@
 """Routes of studies, jobs, networks and the node's health, under Orthanc's own authentication."""
 
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from sqlalchemy.exc import DatabaseError
 
 from pipeline import __version__
 from pipeline.archive.study import find_study
+from pipeline.case.job import JobView
 from pipeline.corrections.review import collect_metrics, review_of, reviews_of
 from pipeline.errors import GlioLoopError
+from pipeline.errors.records import ErrorRecord
 from pipeline.files.joblog import read_log
+from pipeline.identify import Decision
 from pipeline.jobs.checks import CheckOptions, CheckState, check_state, collect_check, enqueue_check
 from pipeline.jobs.deadline import DAMAGED_STATUS
 from pipeline.jobs.preparation import decide, prepare
 from pipeline.jobs.queue import JobQueue
-from pipeline.jobs.request import ProcessOptions
-from pipeline.names import JobState
-from plugin.routes.answers import number, user_of
-from plugin.routes.handlers import Handlers, checked
+from pipeline.jobs.request import ProcessOptions, Undecided
+from pipeline.names import ENDED_JOBS, JobState
+from plugin.routes.documents import (
+    AskedCheck,
+    CurrentModel,
+    Health,
+    ListedModel,
+    LogAnswer,
+    ReviewedJob,
+    StudyAnswer,
+    WorkerHealth,
+)
+from plugin.routes.handlers import Handlers
+from plugin.routes.request import Request
 from plugin.routes.table import NODE_ROUTES
 
 _MOST_JOBS: Final = 2000
-_ENDED: Final = {JobState.DONE.value, JobState.REFUSED.value, JobState.FAILED.value, JobState.CANCELLED.value}
 
 
 class NodeRoutes(Handlers):
@@ -31,160 +43,160 @@ class NodeRoutes(Handlers):
 
     # --- studies ---
 
-    def process(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def process(self, request: Request) -> tuple[int, ReviewedJob]:
         """Queue a study; 202 with the job."""
-        options = checked(request, ProcessOptions)
+        options = request.options(ProcessOptions)
         jobs, settings = self.queue(), self._node.settings
         known = self._archive.get("/modalities") or []
         unknown = [name for name in options.destinations or () if name not in known]
         if unknown:
             raise GlioLoopError("DESTINATION_UNKNOWN", ", ".join(unknown))
-        study = find_study(self._archive, request["groups"][0])
+        study = find_study(self._archive, request.groups[0])
         card = self.registry().get(options.model or settings.model or None).card
         prepared = prepare(self._archive, settings, study, options, card, "rest")
         prepared.decision.require(prepared.request.may_lack)
-        request_of_user = prepared.request.model_copy(update={"asked_by": user_of(request)})
+        request_of_user = prepared.request.model_copy(update={"asked_by": request.user})
         jobs.enqueue_job(prepared.identity, request_of_user, options.priority)
         return 202, self._job(prepared.identity)
 
-    def study(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def study(self, request: Request) -> tuple[int, StudyAnswer]:
         """Which series was taken for which sequence and why, and what came of it."""
         jobs = self.queue()
-        study = find_study(self._archive, request["groups"][0])
+        study = find_study(self._archive, request.groups[0])
+        identification: Decision | Undecided
         try:
-            decision = decide(self._archive, study, self._node.settings, {}).as_json()
+            identification = decide(self._archive, study, self._node.settings, {})
         except GlioLoopError as error:
-            decision = {"error": error.as_json()}
+            identification = Undecided(error=ErrorRecord.of(error))
         found = jobs.jobs(study.orthanc_id)
-        return 200, {
-            "study": study.orthanc_id,
-            "study_instance_uid": study.study_instance_uid,
-            "stable": study.stable,
-            "identification": decision,
-            "jobs": self._reviewed(found),
-            "review": review_of(self.corrections(), study.orthanc_id, study.study_instance_uid, found),
-        }
+        return 200, StudyAnswer(
+            study=study.orthanc_id,
+            study_instance_uid=study.study_instance_uid,
+            stable=study.stable,
+            identification=identification,
+            jobs=self._reviewed(found),
+            review=review_of(self.corrections(), study.orthanc_id, study.study_instance_uid, found),
+        )
 
     # --- jobs ---
 
-    def jobs(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def jobs(self, request: Request) -> tuple[int, tuple[ReviewedJob, ...]]:
         """List jobs, latest first."""
-        study = request.get("get", {}).get("study")
+        study = request.query.get("study")
         found = self.queue().jobs(
             find_study(self._archive, study).orthanc_id if study else None,
-            number(request, "limit", 100, _MOST_JOBS),
-            number(request, "offset", 0, 10**6),
+            request.number("limit", 100, _MOST_JOBS),
+            request.number("offset", 0, 10**6),
         )
         return 200, self._reviewed(found)
 
-    def job(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def job(self, request: Request) -> tuple[int, ReviewedJob]:
         """Show one job."""
-        return 200, self._job(request["groups"][0])
+        return 200, self._job(request.groups[0])
 
-    def log(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def log(self, request: Request) -> tuple[int, LogAnswer]:
         """What the workers said of a job."""
-        job = self._job(request["groups"][0])
-        return 200, read_log(self._node.settings.jobs_folder / job["id"])
+        job = self._job(request.groups[0])
+        return 200, LogAnswer(read_log(self._node.settings.jobs_folder / job.id))
 
-    def preview(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def preview(self, request: Request) -> tuple[int, bytes]:
         """Picture of a job's result."""
-        path = self._node.settings.jobs_folder / request["groups"][0] / "objects" / "preview.png"
+        path = self._node.settings.jobs_folder / request.groups[0] / "objects" / "preview.png"
         if not path.is_file():
             raise GlioLoopError("JOB_UNKNOWN", "no preview")
         return 200, path.read_bytes()
 
-    def cancel(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def cancel(self, request: Request) -> tuple[int, ReviewedJob]:
         """Stop a job."""
-        job = self._job(request["groups"][0])
-        if job["state"] in _ENDED:
-            raise GlioLoopError("JOB_STATE", job["state"])
-        self.queue().cancel(job["id"])
-        return 200, self._job(job["id"])
+        job = self._job(request.groups[0])
+        if job.state in ENDED_JOBS:
+            raise GlioLoopError("JOB_STATE", job.state)
+        self.queue().cancel(job.id)
+        return 200, self._job(job.id)
 
-    def retry(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def retry(self, request: Request) -> tuple[int, ReviewedJob]:
         """Run an ended job again, from the stage that did not succeed."""
-        job = self._job(request["groups"][0])
-        if job["state"] not in _ENDED - {JobState.DONE.value}:
-            raise GlioLoopError("JOB_STATE", job["state"])
-        self.queue().retry(job["id"])
-        return 202, self._job(job["id"])
+        job = self._job(request.groups[0])
+        if job.state not in ENDED_JOBS - {JobState.DONE}:
+            raise GlioLoopError("JOB_STATE", job.state)
+        self.queue().retry(job.id)
+        return 202, self._job(job.id)
 
-    def _job(self, identity: str) -> dict[str, Any]:
+    def _job(self, identity: str) -> ReviewedJob:
         job = self.queue().job(identity)
         if job is None:
             raise GlioLoopError("JOB_UNKNOWN", identity)
         return self._reviewed([job])[0]
 
-    def _reviewed(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _reviewed(self, jobs: list[JobView]) -> tuple[ReviewedJob, ...]:
         reviews = reviews_of(self.corrections(), jobs)
-        return [job | {"review": reviews[job["id"]]} for job in jobs]
+        return tuple(ReviewedJob(**dict(job), review=reviews[job.id]) for job in jobs)
 
     # --- models ---
 
-    def models(self, _request: dict[str, Any]) -> tuple[int, Any]:
+    def models(self, _request: Request) -> tuple[int, tuple[ListedModel, ...]]:
         """List the installed networks."""
         registry = self.registry()
         current = registry.get(None).card.identity
         cards = [model.card for model in registry.installed()]
-        return 200, [
-            card.model_dump(mode="json") | {"identity": card.identity, "current": card.identity == current}
-            for card in cards
-        ]
+        return 200, tuple(
+            ListedModel(**dict(card), identity=card.identity, current=card.identity == current) for card in cards
+        )
 
-    def promote(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def promote(self, request: Request) -> tuple[int, CurrentModel]:
         """Make a network the one that the next job uses."""
-        name, version = request["groups"]
-        return 200, {"current": self.registry().promote(f"{name}@{version}", user_of(request)).card.identity}
+        name, version = request.groups
+        return 200, CurrentModel(current=self.registry().promote(f"{name}@{version}", request.user).card.identity)
 
-    def rollback(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def rollback(self, request: Request) -> tuple[int, CurrentModel]:
         """Go back to the network that was in use before the last promotion."""
-        return 200, {"current": self.registry().rollback(user_of(request)).card.identity}
+        return 200, CurrentModel(current=self.registry().rollback(request.user).card.identity)
 
     # --- the node ---
 
-    def health(self, _request: dict[str, Any]) -> tuple[int, Any]:
+    def health(self, _request: Request) -> tuple[int, Health]:
         """Tell whether the node does its work; 503 where it does not."""
         workers = self._node.supervisor.workers
-        health: dict[str, Any] = {
-            "version": __version__,
-            "viewer": self._node.settings.viewer_url,
-            "workers": [vars(worker) for worker in workers],
-            "queue": "ready",
-            "waiting": None,
-        }
+        queue, waiting, error, check = "ready", None, None, None
         try:
-            health["waiting"] = self.queue().waiting()
+            waiting = self.queue().waiting()
         except GlioLoopError:
-            health["queue"] = "starting"
-        except DatabaseError as error:
-            health["queue"] = f"unusable: {type(error.orig).__name__}"
+            queue = "starting"
+        except DatabaseError as failure:
+            queue = f"unusable: {type(failure.orig).__name__}"
         if any(worker.pid is None and worker.last_exit == DAMAGED_STATUS for worker in workers):
-            health["queue"] = "damaged"
-            health["error"] = GlioLoopError("QUEUE_DAMAGED").as_json()
-        well = health["queue"] == "ready" and self._node.supervisor.alive == len(workers)
-        if health["queue"] == "ready":
-            state = self._check_state()
-            health["check"] = state.as_json()
-            if state.error:
-                well = False
-                health.setdefault("error", state.error)
-        return (200 if well else 503), health | {"status": "ok" if well else "degraded"}
+            queue = "damaged"
+            error = ErrorRecord.of(GlioLoopError("QUEUE_DAMAGED"))
+        if queue == "ready":
+            check = self._check_state()
+            error = check.error
+        well = queue == "ready" and self._node.supervisor.alive == len(workers) and error is None
+        health = Health(
+            version=__version__,
+            viewer=self._node.settings.viewer_url,
+            workers=tuple(WorkerHealth.model_validate(worker, from_attributes=True) for worker in workers),
+            queue=queue,
+            waiting=waiting,
+            status="ok" if well else "degraded",
+        )
+        further = {name: one for name, one in (("check", check), ("error", error)) if one is not None}
+        return (200 if well else 503), health.model_copy(update=further)
 
-    def check(self, _request: dict[str, Any]) -> tuple[int, Any]:
+    def check(self, _request: Request) -> tuple[int, CheckState]:
         """Tell how the node stands with its check of itself."""
-        return 200, self._check_state().as_json()
+        return 200, self._check_state()
 
-    def ask_check(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def ask_check(self, request: Request) -> tuple[int, AskedCheck]:
         """Ask for a check; 202 with its id, or that of the one that is running."""
-        options = checked(request, CheckOptions)
+        options = request.options(CheckOptions)
         state = self._check_state()
-        return 202, {"id": state.id if state.running else enqueue_check(self.queue(), options)}
+        return 202, AskedCheck(id=state.id if state.running else enqueue_check(self.queue(), options))
 
     def _check_state(self) -> CheckState:
         settings = self._node.settings
         return check_state(self.queue(), 3600 + 4 * settings.stage_deadline_seconds, settings.check_every_hours)
 
-    def metrics(self, _request: dict[str, Any]) -> tuple[int, Any]:
+    def metrics(self, _request: Request) -> tuple[int, str]:
         """Prometheus text."""
         collector = CollectorRegistry()
         queue = self.queue()
@@ -192,7 +204,7 @@ class NodeRoutes(Handlers):
         for state in JobState:
             by_state.labels(state.value)
         for job in queue.jobs(limit=_MOST_JOBS):
-            by_state.labels(job["state"]).inc()
+            by_state.labels(job.state).inc()
         _collect_backlog(queue, collector)
         supervisor = self._node.supervisor
         Gauge("glioloop_workers_alive", "Workers that run", registry=collector).set(supervisor.alive)

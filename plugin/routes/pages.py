@@ -1,7 +1,7 @@
 """The dashboard's files and the pictures of a job's result, with headers that keep a browser out of trouble."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orthanc
 
@@ -9,6 +9,7 @@ from pipeline.errors import GlioLoopError
 from plugin.node import Node
 from plugin.routes.answers import Content, answered_by
 from plugin.routes.handlers import Handlers
+from plugin.routes.request import Request
 from plugin.routes.table import PAGE_ROUTES
 
 _FOLDER: Final = Path(__file__).resolve().parents[1] / "app"
@@ -53,28 +54,28 @@ class Pages(Handlers):
         super().register()
         orthanc.RegisterRestCallback(r"/glioloop/app(?:/app)?(?:/([a-z0-9.-]*))?", answered_by({"GET": self.page}))
 
-    def page(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def page(self, request: Request) -> tuple[int, Content]:
         """Answer one of the dashboard's files; the dashboard itself where none is named."""
-        name = next(iter(request["groups"]), None) or "index.html"
+        name = next(iter(request.groups), None) or "index.html"
         path = self._files.get(name)
         if path is None:
             raise GlioLoopError("PAGE_UNKNOWN", name)
         return 200, Content(path.read_bytes(), _TYPES[path.suffix], _HEADERS)
 
-    def openapi(self, _request: dict[str, Any]) -> tuple[int, Any]:
+    def openapi(self, _request: Request) -> tuple[int, Content]:
         """Answer the description of the REST API."""
         return 200, Content(_OPENAPI.read_bytes(), "application/json", _HEADERS)
 
-    def contours(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def contours(self, request: Request) -> tuple[int, Content]:
         """Answer the contours of a job in pixels of the reference series."""
-        return self._result(request["groups"][0], "contours.json", "application/json")
+        return self._result(request.groups[0], "contours.json", "application/json")
 
-    def slices(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def slices(self, request: Request) -> tuple[int, Content]:
         """Answer the slices of an aligned sequence, all in one picture."""
-        job, name = request["groups"]
+        job, name = request.groups
         return self._result(job, f"{name}.jpg", "image/jpeg")
 
-    def _result(self, job: str, name: str, kind: str) -> tuple[int, Any]:
+    def _result(self, job: str, name: str, kind: str) -> tuple[int, Content]:
         path = self._node.settings.jobs_folder / job / "browse" / name
         if not path.is_file():
             raise GlioLoopError("JOB_UNKNOWN", f"no {name}")

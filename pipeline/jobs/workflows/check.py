@@ -2,8 +2,7 @@
 
 import shutil
 import time
-from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import pydicom
 import structlog
@@ -19,23 +18,32 @@ from pipeline.canary.expected import (
     truth,
 )
 from pipeline.canary.study import test_images
+from pipeline.case.job import JobView
 from pipeline.errors import GlioLoopError
+from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
 from pipeline.jobs.checks import CheckOptions, CheckOutcome, schedule_check
 from pipeline.jobs.queues import CHECK_WORKFLOW
 from pipeline.jobs.workflows.resources import archive, audit, queue, settings
 from pipeline.jobs.workflows.steps import last_error, step
-from pipeline.names import JobState
+from pipeline.names import ENDED_JOBS, JobState
+from pipeline.records import StoredRecord
 
 log = structlog.get_logger()
 
 _POLL_SECONDS: Final = 1.0
-_ENDED: Final = {JobState.DONE.value, JobState.REFUSED.value, JobState.FAILED.value, JobState.CANCELLED.value}
+
+
+class Sent(StoredRecord):
+    """The sample as a study: Orthanc's id of it, and when it was sent, seconds since 1970."""
+
+    study: str
+    began: float
 
 
 @step("check-send", talks_to_orthanc=True)
-def _send(identity: str) -> dict[str, Any]:
-    """Send the sample as a study that arrives; return Orthanc's id of it and when that was."""
+def _send(identity: str) -> Sent:
+    """Send the sample as a study that arrives."""
     study, began = "", time.time()
     for content in test_images(identity):
         answer = archive().post("/instances", content) or {}
@@ -44,12 +52,12 @@ def _send(identity: str) -> dict[str, Any]:
         study = str(answer["ParentStudy"])
     if not settings().automatic:  # then nothing comes of it by itself
         queue().enqueue_intake(study, identity, "check")
-    return {"study": study, "began": began}
+    return Sent(study=study, began=began)
 
 
 @step("check-follow")
-def _follow(study: str) -> dict[str, Any]:
-    """Wait for the study's job while anything moves; return it as REST shows it.
+def _follow(study: str) -> JobView:
+    """Wait for the study's job while anything moves; return it.
 
     Raises
     ------
@@ -61,10 +69,10 @@ def _follow(study: str) -> dict[str, Any]:
     last = time.monotonic()
     while time.monotonic() - last < patience:
         found = queue().jobs(study)
-        if found and found[0]["state"] in _ENDED:
+        if found and found[0].state in ENDED_JOBS:
             return found[0]
         # Behind other studies it only waits its turn: the number of those waiting changes.
-        mark = [(one["state"], one["stage"], one["progress"]) for one in found], queue().waiting()
+        mark = [(one.state, one.stage, one.progress) for one in found], queue().waiting()
         if mark != seen:
             seen, last = mark, time.monotonic()
         time.sleep(_POLL_SECONDS)
@@ -73,16 +81,16 @@ def _follow(study: str) -> dict[str, Any]:
 
 
 @step("check-compare", talks_to_orthanc=True)
-def _compare(job: dict[str, Any], record: bool) -> dict[str, Any]:
+def _compare(job: JobView, record: bool) -> CheckOutcome:
     with coded("check"):
-        return asdict(_compared(job, record))
+        return _compared(job, record)
 
 
-def _compared(job: dict[str, Any], record: bool) -> CheckOutcome:
-    if job["state"] != JobState.DONE:
-        reason = job["error"] or {}
-        raise GlioLoopError("NODE_UNWELL", f"the job ended {job['state']}: {reason.get('code', '')}")
-    instance = (job["result"] or {}).get("stored", {}).get("rtstruct")
+def _compared(job: JobView, record: bool) -> CheckOutcome:
+    if job.state != JobState.DONE:
+        raise GlioLoopError("NODE_UNWELL", f"the job ended {job.state}: {job.error.code if job.error else ''}")
+    instance = job.result.stored.get("rtstruct") if job.result else None
+    model = str(job.model)
     path = settings().state_folder / "check" / "found.dcm"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not instance or not archive().download(f"/instances/{instance}/file", path):
@@ -92,19 +100,19 @@ def _compared(job: dict[str, Any], record: bool) -> CheckOutcome:
     path.unlink()
     expectations = Expectations(settings().state_folder)
     expectations.keep(found)
-    expected = None if record else expectations.read(job["model"])
+    expected = None if record else expectations.read(model)
     compared = agreements(found, expected or truth(volume), volume)
     wrong = far_from_truth(compared) if expected is None else differences(compared)
     if not wrong and expected is None:
-        expectations.record(job["model"], found)
-        log.info("check: contours of this network are expected from now on", model=job["model"])
+        expectations.record(model, found)
+        log.info("check: contours of this network are expected from now on", model=model)
     return CheckOutcome(
         well=not wrong,
-        model=job["model"],
+        model=model,
         recorded=not wrong and expected is None,
         dice={region.value: one.dice for region, one in compared.items()},
         volumes_ml={region.value: one.volume_ml for region, one in compared.items()},
-        error=GlioLoopError("NODE_UNWELL", "; ".join(wrong)).as_json() if wrong else None,
+        error=ErrorRecord.of(GlioLoopError("NODE_UNWELL", "; ".join(wrong))) if wrong else None,
     )
 
 
@@ -113,23 +121,24 @@ def _remove(study: str) -> None:
     """Leave no trace of the test study: neither images nor job. The study first, so that no look finds it again."""
     archive().delete(f"/studies/{study}")
     for job in queue().jobs(study):
-        queue().client.delete_workflow(job["id"])
-        shutil.rmtree(settings().jobs_folder / job["id"], ignore_errors=True)
+        queue().client.delete_workflow(job.id)
+        shutil.rmtree(settings().jobs_folder / job.id, ignore_errors=True)
 
 
 @step("check-tell")
-def _tell(identity: str, outcome: dict[str, Any]) -> None:
+def _tell(identity: str, outcome: CheckOutcome) -> None:
     """Tell who keeps the node: by log and audit trail; health and metrics read the workflow's own outcome."""
-    facts = {"well": outcome["well"], "model": outcome["model"], "detail": (outcome["error"] or {}).get("detail", "")}
+    detail = outcome.error.detail if outcome.error else ""
+    facts = {"well": outcome.well, "model": outcome.model, "detail": detail}
     audit().append("checked", identity, "worker", facts, once="outcome")
-    if outcome["well"]:
-        log.info("node is well", check=identity, model=outcome["model"], dice=outcome["dice"])
+    if outcome.well:
+        log.info("node is well", check=identity, model=outcome.model, dice=outcome.dice)
     else:
-        log.error("node is unwell", check=identity, code="NODE_UNWELL", detail=facts["detail"])
+        log.error("node is unwell", check=identity, code="NODE_UNWELL", detail=detail)
 
 
 @DBOS.workflow(name=CHECK_WORKFLOW, max_recovery_attempts=20)
-def check(options_json: dict[str, Any], rhythm: str = "") -> dict[str, Any] | None:
+def check(options: object, rhythm: str = "") -> CheckOutcome | None:
     """Check the node; ends with a :class:`pipeline.jobs.checks.CheckOutcome`, or None where it is out of date."""
     identity = str(DBOS.workflow_id)
     hours = settings().check_every_hours
@@ -137,16 +146,17 @@ def check(options_json: dict[str, Any], rhythm: str = "") -> dict[str, Any] | No
         if rhythm != f"{hours:g}h":
             return None  # of a rhythm that is no longer the configured one
         _next(hours)
-    study, outcome = "", asdict(CheckOutcome(False))
+    study, outcome = "", CheckOutcome(well=False)
     try:
         with last_error():
-            sent: dict[str, Any] = _send(identity)
-            study = sent["study"]
-            outcome = _compare(_follow(study), CheckOptions.model_validate(options_json).record)
-            outcome["seconds"] = _seconds_since(sent["began"])
+            sent = _send(identity)
+            study = sent.study
+            compared = _compare(_follow(study), CheckOptions.model_validate(options).record)
+            outcome = compared.model_copy(update={"seconds": _seconds_since(sent.began)})
     except GlioLoopError as error:
         detail = error.detail if error.code == "NODE_UNWELL" else f"{error.code} {error.detail}"
-        outcome["error"] = GlioLoopError("NODE_UNWELL", detail).as_json()
+        unwell = ErrorRecord.of(GlioLoopError("NODE_UNWELL", detail))
+        outcome = outcome.model_copy(update={"error": unwell})
     if study:
         try:
             with last_error():

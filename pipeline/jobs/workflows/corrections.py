@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import structlog
 from dbos import DBOS
 
 from pipeline.archive.client import fetch_image
 from pipeline.case import stages
+from pipeline.case.job import JobView
 from pipeline.case.workspace import Workspace
 from pipeline.corrections.recognise import OwnObject, content_hash, read_object, referenced_images
 from pipeline.corrections.regions import RegionNames
@@ -27,23 +28,41 @@ from pipeline.errors.resources import raise_if_exhausted, trace_of
 from pipeline.jobs.deadline import TRIES, WATCH
 from pipeline.jobs.queues import FEEDBACK_WORKFLOW
 from pipeline.jobs.workflows.resources import archive, audit, database, queue, settings, workspace
-from pipeline.names import MRSequence
+from pipeline.jobs.workflows.steps import step
+from pipeline.names import JobState, MRSequence
 from pipeline.objects.rtstruct.parse import text_of
+from pipeline.records import StoredRecord
 
 log = structlog.get_logger()
 
 _MODALITIES = ("RTSTRUCT", "SEG")
 _KINDS = ("rtstruct", "seg")
+GONE: Final = "gone"
 
 
-def _transient(error: BaseException) -> bool:
-    return isinstance(error, GlioLoopError) and error.reason.transient
+class Taken(StoredRecord):
+    """What became of an object.
+
+    Attributes
+    ----------
+    verdict
+        See :class:`pipeline.corrections.verdicts.Verdict`; ``gone`` where the object is no longer there.
+    case
+        Id of the case it became, or was before.
+    detail
+        What is particular to it.
+    """
+
+    verdict: str
+    case: str | None = None
+    detail: str = ""
 
 
-def _step(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return DBOS.step(
-        name=name, retries_allowed=True, max_attempts=9, interval_seconds=1, backoff_rate=2, should_retry=_transient
-    )
+class Reviewed(StoredRecord):
+    """What a study held beside its images, and the fine-tuning that was queued for it."""
+
+    objects: dict[str, Taken]
+    finetune: str | None
 
 
 def store() -> FeedbackStore:
@@ -51,10 +70,10 @@ def store() -> FeedbackStore:
     return FeedbackStore(settings().feedback_folder, database(), settings().feedback)
 
 
-@_step("feedback-look")
-def _look(study: str) -> list[list[str]]:
+@step("feedback-look", talks_to_orthanc=True)
+def _look(study: str) -> list[tuple[str, str]]:
     """Objects of a processed study that were not looked at yet."""
-    if not any(job["result"] for job in queue().jobs(study)):
+    if not any(job.result for job in queue().jobs(study)):
         return []
     seen = store().seen()
     series = archive().get(f"/studies/{study}/series") or []
@@ -65,12 +84,12 @@ def _look(study: str) -> list[list[str]]:
         for instance in one["Instances"]:
             record = archive().get(f"/instances/{instance}")
             if record is not None and (instance, record["FileUuid"]) not in seen:
-                found.append([instance, record["FileUuid"]])
+                found.append((instance, str(record["FileUuid"])))
     return found
 
 
-@_step("feedback-take")
-def _take(study: str, instance: str, digest: str) -> dict[str, Any]:
+@step("feedback-take", talks_to_orthanc=True)
+def _take(study: str, instance: str, digest: str) -> Taken:
     """Look at one object; what it was is noted, so that no later event reads it again."""
     work = settings().feedback_folder / "work" / instance
     try:
@@ -78,14 +97,14 @@ def _take(study: str, instance: str, digest: str) -> dict[str, Any]:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if outcome is None:
-        return {"verdict": "gone"}
+        return Taken(verdict=GONE)
     case = outcome.case.id if outcome.case else None
     store().note(instance, digest, outcome.verdict, case, outcome.detail)
     if outcome.verdict in (Verdict.CORRECTED, Verdict.ACCEPTED):
         facts = {"instance": instance, "verdict": outcome.verdict.value, "case": case}
         audit().append("corrected", study, "worker", facts, once=f"{instance} {digest}")
     log.info("object looked at", study=study, instance=instance, verdict=outcome.verdict.value, case=case)
-    return {"verdict": outcome.verdict.value, "case": case, "detail": outcome.detail}
+    return Taken(verdict=outcome.verdict.value, case=case, detail=outcome.detail)
 
 
 def _judge_in_time(study: str, instance: str, work: Path) -> Outcome | None:
@@ -111,8 +130,8 @@ def _judge(study: str, instance: str, work: Path) -> Outcome | None:
         return early
     case = Workspace(work / "case")
     try:
-        _load(case, str(processed.job["id"]))
-        known = load_study(case, workspace(str(processed.job["id"])), _reference(processed.job))
+        _load(case, processed.job.id)
+        known = load_study(case, workspace(processed.job.id), _reference(processed.job))
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             raise
@@ -136,7 +155,7 @@ def _understood(judge: Callable[[], Outcome | None]) -> Outcome | None:
 
 def _processed(study: str, instance: str, path: Path, work: Path) -> ProcessedStudy | None:
     record = archive().get(f"/studies/{study}")
-    done = [job for job in queue().jobs(study) if job["result"] and job["result"].get("objects")]
+    done = [job for job in queue().jobs(study) if job.has_objects]
     if record is None or not done:
         return None
     job = _job_behind(path, done)
@@ -150,23 +169,23 @@ def _processed(study: str, instance: str, path: Path, work: Path) -> ProcessedSt
     )
 
 
-def _objects(job: dict[str, Any], instance: str, work: Path) -> Path:
+def _objects(job: JobView, instance: str, work: Path) -> Path:
     """Folder with a job's objects as they were stored; from the archive where its own was cleared away.
 
     The archive's copy does not count where it is the object that is looked at: that was edited in place.
     """
-    kept = workspace(str(job["id"])).objects
+    kept = workspace(job.id).objects
     if any((kept / f"{kind}.dcm").exists() for kind in _KINDS):
         return kept
     fetched = work / "automatic"
     fetched.mkdir(exist_ok=True)
-    for kind, stored in (job["result"].get("stored") or {}).items():
+    for kind, stored in (job.result.stored if job.result else {}).items():
         if kind in _KINDS and stored != instance:
             archive().download(f"/instances/{stored}/file", fetched / f"{kind}.dcm")
     return fetched
 
 
-def _job_behind(path: Path, done: list[dict[str, Any]]) -> dict[str, Any]:
+def _job_behind(path: Path, done: list[JobView]) -> JobView:
     """The job whose contours an object edits: the one it names, or else the study's latest."""
     try:
         dataset = read_object(path)
@@ -174,22 +193,22 @@ def _job_behind(path: Path, done: list[dict[str, Any]]) -> dict[str, Any]:
         return done[0]
     named = {str(dataset.SOPInstanceUID), text_of(dataset, "SeriesInstanceUID"), *referenced_images(dataset)}
     for job in done:
-        if named & {uid for one in job["result"]["objects"].values() for uid in one.values()}:
+        objects = job.result.objects.values() if job.result else ()
+        if named & {uid for one in objects for uid in (one.sop_instance_uid, one.series_instance_uid)}:
             return job
     return done[0]
 
 
-def _own_objects(job: dict[str, Any]) -> Iterator[OwnObject]:
+def _own_objects(job: JobView) -> Iterator[OwnObject]:
     """The objects of a job as they were stored; the content of one whose file is gone is not known."""
-    folder = workspace(str(job["id"])).objects
+    folder = workspace(job.id).objects
     for kind in _KINDS:
-        written = job["result"]["objects"].get(kind)
+        written = job.result.objects.get(kind) if job.result else None
         if written:
             content = ""
             with suppress(GlioLoopError, FileNotFoundError):
                 content = content_hash(folder / f"{kind}.dcm")
-            uids = (str(written["sop_instance_uid"]), str(written.get("series_instance_uid", "")))
-            yield OwnObject(str(job["id"]), *uids, content)
+            yield OwnObject(job.id, written.sop_instance_uid, written.series_instance_uid, content)
 
 
 def _load(case: Workspace, job: str) -> None:
@@ -209,27 +228,31 @@ def _load(case: Workspace, job: str) -> None:
     stages.load_stage(case, decision, settings().most_series_bytes, lambda _fraction: None, fetch=fetch)
 
 
-def _reference(job: dict[str, Any]) -> MRSequence:
+def _reference(job: JobView) -> MRSequence:
     """The sequence on whose slices the job's contours lie, whatever is configured now."""
-    return MRSequence(job["result"].get("reference", settings().reference))
+    return (job.result and job.result.reference) or settings().reference
 
 
-@_step("feedback-schedule")
+@step("feedback-schedule", talks_to_orthanc=True)
 def _schedule() -> str | None:
     """Queue a fine-tuning where the site wants one after so many corrections; returns its id."""
     from pipeline.finetune.schedule import due  # noqa: PLC0415 - only where corrections arrived
     from pipeline.jobs.finetuning import FinetuneRuns  # noqa: PLC0415 - only where corrections arrived
 
     runs = FinetuneRuns(queue())
-    if not due(settings().finetune, store(), runs.runs()):
+    earlier = runs.runs()
+    if any(run.state in (JobState.QUEUED, JobState.RUNNING) for run in earlier):
+        return None
+    since = datetime.fromisoformat(str(earlier[0].created)) if earlier else None
+    if not due(settings().finetune, store(), since):
         return None
     return runs.enqueue(f"scheduled-{datetime.now(UTC):%Y%m%dT%H%M%S}")
 
 
 @DBOS.workflow(name=FEEDBACK_WORKFLOW, max_recovery_attempts=5)
-def review(study: str) -> dict[str, Any]:
+def review(study: str) -> Reviewed:
     """Look at what lies in a study beside its images."""
-    outcomes: dict[str, dict[str, Any]] = {}
+    outcomes: dict[str, Taken] = {}
     failures: list[GlioLoopError] = []
     for instance, digest in _look(study):
         try:
@@ -237,8 +260,8 @@ def review(study: str) -> dict[str, Any]:
         except GlioLoopError as error:
             # The node's trouble, not the object's: it is looked at again at the next event, and no other waits for it.
             failures.append(error)
-    kept = [one for one in outcomes.values() if one["verdict"] in (Verdict.CORRECTED, Verdict.ACCEPTED)]
+    kept = [one for one in outcomes.values() if one.verdict in (Verdict.CORRECTED, Verdict.ACCEPTED)]
     scheduled = _schedule() if kept and settings().finetune.after_corrections else None
     if failures:
         raise failures[0]
-    return {"objects": outcomes, "finetune": scheduled}
+    return Reviewed(objects=outcomes, finetune=scheduled)

@@ -7,20 +7,23 @@ accepts and never answers costs its own slot, and the others are served meanwhil
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from dbos import DBOS
 
 from pipeline.archive.forward import forward_once
+from pipeline.case.job import Delivery
 from pipeline.errors import GlioLoopError
+from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
 from pipeline.jobs.deadline import WATCH
 from pipeline.jobs.queues import DELIVER_WORKFLOW
 from pipeline.jobs.request import DeliveryTry
 from pipeline.jobs.workflows.resources import archive, audit, queue, settings
 from pipeline.jobs.workflows.steps import refuse_endless, step
-from pipeline.names import Stage
+from pipeline.names import DeliveryState, Stage
+from pipeline.records import StoredRecord
 
 log = structlog.get_logger()
 
@@ -28,19 +31,37 @@ log = structlog.get_logger()
 _SLOWEST_TRY_SECONDS: Final = 600.0
 
 
+class _Sent(StoredRecord):
+    """How one try ended.
+
+    Attributes
+    ----------
+    error
+        None where it succeeded.
+    seconds
+        What it took.
+    wait
+        Seconds until the next try; None where there is none.
+    """
+
+    error: ErrorRecord | None = None
+    seconds: float = 0.0
+    wait: float | None = None
+
+
 def begin_delivery(first: DeliveryTry) -> None:
     """Put a delivery before its destination; to be called from a workflow."""
     # Known before the workflow that asks ends, so that the job is at no moment "done" with its delivery to come.
-    _note(first, {"state": "queued", "attempts": 0})
+    _note(first, Delivery(state=DeliveryState.QUEUED, attempts=0))
     DBOS.enqueue_workflow_with_options(first.options(), first.model_dump(mode="json"))
 
 
 @step(Stage.FORWARD)
-def _forward(one: DeliveryTry) -> dict[str, Any]:
+def _forward(one: DeliveryTry) -> _Sent:
     """Send once; a failure is an outcome here, so that it is recorded with the try, and when the next one is due."""
     start = time.perf_counter()
-    report = {"state": "running", "attempts": one.attempt, "number": one.number}
-    queue().report(one.job, stage=Stage.FORWARD.value, **{one.key: report})
+    report = Delivery(state=DeliveryState.RUNNING, number=one.number, attempts=one.attempt)
+    queue().report(one.job, stage=Stage.FORWARD.value, **{one.key: report.as_json()})
     stage = f"{Stage.FORWARD}.{one.destination}"  # several destinations are served at once
     deadline = settings().stage_deadline_seconds
     facts = {"job": one.job, "modality": one.destination, "attempt": one.attempt}
@@ -53,21 +74,22 @@ def _forward(one: DeliveryTry) -> dict[str, Any]:
         waits = settings().forward_retry_seconds
         again = one.attempt <= len(waits) and error.code != "STUDY_GONE"
         seconds = round(time.perf_counter() - start, 3)
-        return {"error": error.as_json(), "seconds": seconds, "wait": waits[one.attempt - 1] if again else None}
+        return _Sent(error=ErrorRecord.of(error), seconds=seconds, wait=waits[one.attempt - 1] if again else None)
     seconds = round(time.perf_counter() - start, 3)
     log.info("forwarded", seconds=seconds, **facts)
-    return {"error": None, "seconds": seconds}
+    return _Sent(seconds=seconds)
 
 
 @step("delivery-state")
-def _note(one: DeliveryTry, state: dict[str, Any]) -> None:
-    wait = state.get("next_in_seconds")
+def _note(one: DeliveryTry, state: Delivery) -> None:
+    noted = {"number": one.number}
+    wait = state.next_in_seconds
     due = {} if wait is None else {"next_try": (datetime.now(UTC) + timedelta(seconds=wait)).isoformat()}
-    queue().report(one.job, **{one.key: {"number": one.number, **state, **due}})
+    queue().report(one.job, **{one.key: state.model_copy(update=noted | due).as_json()})
 
 
 @DBOS.workflow(name=DELIVER_WORKFLOW, max_recovery_attempts=20)
-def deliver(request: dict[str, Any] | str, *earlier_form: Any) -> None:
+def deliver(request: object, *earlier_form: object) -> None:
     """Try once to send results to one destination; put the next try off where this one fails.
 
     Parameters
@@ -84,18 +106,18 @@ def deliver(request: dict[str, Any] | str, *earlier_form: Any) -> None:
     """
     one = DeliveryTry.read(request, *earlier_form)
     outcome = _forward(one)
-    seconds = round(one.seconds + outcome["seconds"], 3)
-    failure = outcome["error"]
+    seconds = round(one.seconds + outcome.seconds, 3)
+    failure = outcome.error
     if failure is None:
         facts = {"to": one.destination, "resources": one.resources}
         audit().append("forwarded", one.job, "worker", facts, once=one.destination)
-        _note(one, {"state": "done", "attempts": one.attempt, "seconds": seconds})
-    elif outcome["wait"] is None:
-        _note(one, {"state": "failed", "attempts": one.attempt, "error": failure})
-        raise GlioLoopError(failure["code"], failure["detail"])
+        _note(one, Delivery(state=DeliveryState.DONE, attempts=one.attempt, seconds=seconds))
+    elif outcome.wait is None:
+        _note(one, Delivery(state=DeliveryState.FAILED, attempts=one.attempt, error=failure))
+        raise failure.error
     else:
         following = one.following(seconds)
-        state = {"state": "waiting", "attempts": one.attempt, "error": failure, "next_in_seconds": outcome["wait"]}
+        state = Delivery(state=DeliveryState.WAITING, attempts=one.attempt, error=failure, next_in_seconds=outcome.wait)
         # Under the number of the try to come: whoever cancels or asks for the delivery means that one.
         _note(following, state)
-        DBOS.enqueue_workflow_with_options(following.options(outcome["wait"]), following.model_dump(mode="json"))
+        DBOS.enqueue_workflow_with_options(following.options(outcome.wait), following.model_dump(mode="json"))

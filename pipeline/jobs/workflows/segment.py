@@ -190,8 +190,8 @@ def _write_pictures(identity: str, request: JobRequest) -> None:
 def _predecessor(identity: str, study: str) -> pydicom.Dataset | None:
     """Return the study's latest structure set by another job, where the archive still has it."""
     for job in queue().jobs(study):
-        stored = (job["result"] or {}).get("stored", {}).get("rtstruct")
-        if job["id"] != identity and stored:
+        stored = job.result.stored.get("rtstruct") if job.result else None
+        if job.id != identity and stored:
             path = workspace(identity).write_bytes("predecessor.dcm", b"")
             if archive().download(f"/instances/{stored}/file", path):
                 return pydicom.dcmread(path)

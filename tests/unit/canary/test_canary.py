@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pipeline.canary.expected import Expectations, agreements, differences, far_from_truth, sample_volume, truth
 from pipeline.canary.study import test_images as sample_images
 from pipeline.errors import GlioLoopError
+from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.checks import CheckOptions, CheckState, check_state, collect_check, enqueue_check, schedule_check
 from pipeline.jobs.queue import JobQueue
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
@@ -69,8 +70,8 @@ def _state(*found: dict[str, Any], every_hours: float = 0) -> CheckState:
 def test_the_latest_check_that_ended_decides_and_one_that_does_not_end_counts() -> None:
     now = 1000 * time.time()
     good = {"status": "SUCCESS", "output": {"well": True, "dice": {"WT": 1.0}}, "created_at": now, "updated_at": now}
-    error = GlioLoopError("NODE_UNWELL", "WT").as_json()
-    bad = good | {"output": {"well": False, "error": error}}
+    error = ErrorRecord.of(GlioLoopError("NODE_UNWELL", "WT"))
+    bad = good | {"output": {"well": False, "error": error.as_json()}}
     running = {"status": "PENDING", "created_at": now}
     assert _state().state == "never"
     assert _state(running).state == "running"

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import zipfile
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import delete, insert, update
 
 from pipeline.case.identity import job_id
+from pipeline.case.job import JobView
 from pipeline.corrections import store as store_module
 from pipeline.corrections.export import export_archive, export_cases
 from pipeline.corrections.pseudonyms import Pseudonyms
@@ -202,15 +204,17 @@ def test_neither_another_share_nor_an_earlier_version_s_choice_changes_a_role(
 def test_two_studies_of_one_uid_are_two(store: FeedbackStore, tmp_path: Path) -> None:
     """One StudyInstanceUID, two patients: neither's review shows the other's correction, nor is it its next version."""
     pseudonyms = Pseudonyms.of_installation(store.database)
-    jobs = {name: {**_job(job_id(name, ["1"], "m@1", {}), "2026-01-01T00:00:00+00:00"), "study": name,
-                   "study_instance_uid": "1.2.3"} for name in ("a", "b")}  # fmt: skip
+    jobs = {
+        name: _job(job_id(name, ["1"], "m@1", {}), "2026-01-01T00:00:00+00:00", study=name, study_instance_uid="1.2.3")
+        for name in ("a", "b")
+    }
     key = store.study_key(pseudonyms, "a", "1.2.3")
-    kept = store.keep(record(1, study=key, job=jobs["a"]["id"]), _files(tmp_path))
-    assert review_of(store, "a", "1.2.3", [jobs["a"]])["state"] == "corrected"
-    assert review_of(store, "b", "1.2.3", [jobs["b"]])["state"] == "automatic"
+    kept = store.keep(record(1, study=key, job=jobs["a"].id), _files(tmp_path))
+    assert review_of(store, "a", "1.2.3", [jobs["a"]]).state == "corrected"
+    assert review_of(store, "b", "1.2.3", [jobs["b"]]).state == "automatic"
     assert store.study_key(pseudonyms, "b", "1.2.3") != kept.study
     found = reviews_of(store, list(jobs.values()))
-    assert [found[str(jobs[name]["id"])]["state"] for name in ("a", "b")] == ["corrected", "automatic"]
+    assert [found[jobs[name].id].state for name in ("a", "b")] == ["corrected", "automatic"]
 
 
 def test_cases_kept_by_the_uid_stay_their_study_s(store: FeedbackStore, tmp_path: Path) -> None:
@@ -260,68 +264,68 @@ def test_export_is_a_brats_data_set_without_ways_back(store: FeedbackStore, tmp_
     assert first == second
 
 
-def _job(identity: str, created: str, delivered: bool = False) -> dict[str, object]:
-    return {
+def _job(identity: str, created: str, delivered: bool = False, **facts: object) -> JobView:
+    given = {
         "id": identity,
+        "state": "done",
         "created": created,
         "updated": created,
         "model": "m@1",
-        "result": {"objects": {"rtstruct": {}}},
+        "result": {"objects": {"rtstruct": {"sop_instance_uid": "1.2"}}},
         "deliveries": {"w": {"state": "done" if delivered else "running"}},
     }
+    return JobView.model_validate(given | facts)
 
 
 def test_review_state(store: FeedbackStore, tmp_path: Path) -> None:
     uid = "1.2.3"
     first = _job("0" * 32, "2026-01-01T00:00:00+00:00")
-    assert review_of(store, "a", uid, [])["state"] == "none"
-    assert review_of(store, "a", uid, [first])["state"] == "automatic"
-    assert review_of(store, "a", uid, [_job("0" * 32, "2026-01-01T00:00:00+00:00", True)])["state"] == "sent"
+    assert review_of(store, "a", uid, []).state == "none"
+    assert review_of(store, "a", uid, [first]).state == "automatic"
+    assert review_of(store, "a", uid, [_job("0" * 32, "2026-01-01T00:00:00+00:00", True)]).state == "sent"
     pseudonym = Pseudonyms.of_installation(store.database).study("a")
     store.keep(record(1, study=pseudonym), _files(tmp_path))
-    assert review_of(store, "a", uid, [first])["state"] == "corrected"
+    assert review_of(store, "a", uid, [first]).state == "corrected"
     later = _job("1" * 32, "2026-02-01T00:00:00+00:00", True)
-    assert review_of(store, "a", uid, [later, first])["state"] == "sent"
+    assert review_of(store, "a", uid, [later, first]).state == "sent"
 
 
 def test_review_of_every_job_in_a_list(store: FeedbackStore, tmp_path: Path) -> None:
     """A correction counts for the job that drew what it corrects; a damaged case spoils no list."""
     jobs = [
-        _job(digit * 32, "2026-01-01T00:00:00+00:00", digit == "1") | {"study": "a", "study_instance_uid": "1.2.3"}
+        _job(digit * 32, "2026-01-01T00:00:00+00:00", digit == "1", study="a", study_instance_uid="1.2.3")
         for digit in "012"
     ]
-    jobs.append(
-        _job("3" * 32, "2026-01-01T00:00:00+00:00") | {"study": "b", "study_instance_uid": "1.2.4", "result": None}
-    )
-    assert [one["state"] for one in reviews_of(store, jobs).values()] == ["automatic", "sent", "automatic", "none"]
+    jobs.append(_job("3" * 32, "2026-01-01T00:00:00+00:00", study="b", study_instance_uid="1.2.4", result=None))
+    assert [one.state for one in reviews_of(store, jobs).values()] == ["automatic", "sent", "automatic", "none"]
     pseudonym = Pseudonyms.of_installation(store.database).study("a")
     store.keep(record(1, study=pseudonym, job="0" * 32, trusted=False), _files(tmp_path))
     store.keep(record(2, study=pseudonym, job="1" * 32, kind="accepted"), _files(tmp_path))
     store.keep(record(3), _files(tmp_path))
     found = reviews_of(store, jobs)
-    assert found["0" * 32] == {"state": "corrected", "trusted": False}
-    assert found["1" * 32] == {"state": "accepted", "trusted": True}
-    assert found["2" * 32] == {"state": "automatic", "trusted": None}
+    assert found["0" * 32].as_json() == {"state": "corrected", "trusted": False}
+    assert found["1" * 32].as_json() == {"state": "accepted", "trusted": True}
+    assert found["2" * 32].as_json() == {"state": "automatic", "trusted": None}
     assert store.versions()[pseudonym] == [f"{pseudonym}-v2", f"{pseudonym}-v1"]
     with store.database.begin() as connection:
         connection.execute(update(CASES).where(CASES.c.id == f"{pseudonym}-v2").values(record="{"))
-    assert reviews_of(store, jobs)["1" * 32]["state"] == "sent"
+    assert reviews_of(store, jobs)["1" * 32].state == "sent"
 
 
 def test_agreement_counts_what_was_drawn(store: FeedbackStore, tmp_path: Path) -> None:
     for number in (1, 2):
         store.keep(record(number), _files(tmp_path))
     found = agreement(store.cases())
-    assert [(row["model"], row["region"], row["n"]) for row in found["summary"]] == [("threshold@1.0.0", "WT", 2)]
-    assert [point["case"][-3:] for point in found["points"]] == ["-v1", "-v1"]
+    assert [(row.model, row.region, row.n) for row in found.summary] == [("threshold@1.0.0", "WT", 2)]
+    assert [point.case[-3:] for point in found.points] == ["-v1", "-v1"]
 
 
 def test_agreement_drifts_per_model(store: FeedbackStore, tmp_path: Path) -> None:
     for number, (model, dice) in enumerate([("m@1", 0.9), ("m@1", 0.7), ("m@2", 0.95)], 1):
         regions = {"WT": record(0).regions["WT"].model_copy(update={"dice": dice})}
         store.keep(record(number, model=model, regions=regions), _files(tmp_path))
-    points = agreement(store.cases())["points"]
-    assert [(one["model"], one["dice"], one["dice_recent"]) for one in points] == [
+    points = agreement(store.cases()).points
+    assert [(one.model, one.dice, one.dice_recent) for one in points] == [
         ("m@1", 0.9, 0.9), ("m@1", 0.7, 0.8), ("m@2", 0.95, 0.95),
     ]  # fmt: skip
     collector = CollectorRegistry()
@@ -341,16 +345,15 @@ def test_a_stored_case_reads_back(store: FeedbackStore, tmp_path: Path) -> None:
 
 def test_learning_is_due_after_so_many_new_trusted_corrections(store: FeedbackStore, tmp_path: Path) -> None:
     policy = FinetunePolicy(after_corrections=2)
-    run = {"state": "done", "created": "2026-01-02T10:02:30+00:00"}
+    run = datetime.fromisoformat("2026-01-02T10:02:30+00:00")
     store.keep(record(1), _files(tmp_path))
     store.keep(record(2, trusted=False), _files(tmp_path))
     store.keep(record(3, kind="accepted"), _files(tmp_path))
-    assert not due(policy, store, [])
-    assert due(policy.model_copy(update={"learn_from": "all"}), store, [])
+    assert not due(policy, store, None)
+    assert due(policy.model_copy(update={"learn_from": "all"}), store, None)
     store.keep(record(4), _files(tmp_path))
-    assert due(policy, store, [])
-    assert not due(policy, store, [run | {"state": "running"}])
-    assert not due(policy, store, [run]), "one of the two was there at the last run"
+    assert due(policy, store, None)
+    assert not due(policy, store, run), "one of the two was there at the last run"
     store.keep(record(5), _files(tmp_path))
-    assert due(policy, store, [run])
-    assert not due(FinetunePolicy(), store, []), "only when asked, unless the site says otherwise"
+    assert due(policy, store, run)
+    assert not due(FinetunePolicy(), store, None), "only when asked, unless the site says otherwise"

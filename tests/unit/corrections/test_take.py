@@ -16,6 +16,7 @@ from pydicom.tag import Tag
 from pydicom.uid import generate_uid
 
 from pipeline.align import Alignment
+from pipeline.case.job import JobView
 from pipeline.corrections.recognise import OwnObject, content_hash
 from pipeline.corrections.regions import RegionNames
 from pipeline.corrections.store import FeedbackStore
@@ -23,7 +24,7 @@ from pipeline.corrections.study import Study
 from pipeline.corrections.take import Outcome, ProcessedStudy, judge_early, take
 from pipeline.corrections.verdicts import Verdict
 from pipeline.database.engine import database_in
-from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, MRSequence, Region
+from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, JobState, MRSequence, Region
 from pipeline.objects import Provenance, RegionOfInterest, RTStructureSet, build_objects
 from pipeline.settings.corrections import FeedbackPolicy
 from pipeline.volume.records import SourceVolume
@@ -60,7 +61,7 @@ class Desk:
             dataset.save_as(objects / f"{kind}.dcm", enforce_file_format=True)
             uid = str(dataset.SOPInstanceUID)
             own[uid] = OwnObject("j", uid, str(dataset.SeriesInstanceUID), content_hash(objects / f"{kind}.dcm"))
-        job = {"id": "0" * 32, "model": "m@1", "updated": ""}
+        job = JobView(id="0" * 32, state=JobState.DONE, model="m@1", updated="")
         self.processed = ProcessedStudy("study", "P1", self.volume.study_instance_uid, job, own, objects)
         self.store = FeedbackStore(folder / "feedback", database_in(folder))
         self.structure_set, self.segmentation = made["rtstruct"], made["seg"]

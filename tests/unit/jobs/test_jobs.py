@@ -125,8 +125,8 @@ def test_a_delivery_that_could_not_note_its_end(delivery: str, state: str, code:
     status.created_at = status.updated_at = 0
     status.recovery_attempts = 1
     view = job_view(status, {f"{'a' * 32}.workstation": delivery})
-    assert view["state"] == state
-    assert (view["error"] or {}).get("code") == code
+    assert view.state == state
+    assert (view.error.code if view.error else None) == code
 
 
 def test_backlog_counts_what_waits_and_not_what_is_put_off(queue: JobQueue) -> None:

@@ -1,0 +1,92 @@
+"""A job as people see it: what REST, the dashboard and the demo show of it."""
+
+from pydantic import Field
+
+from pipeline.case.outcomes import CaseResult
+from pipeline.errors.records import ErrorRecord
+from pipeline.names import DeliveryState, JobState
+from pipeline.records import Record, StoredRecord
+
+
+class Delivery(StoredRecord):
+    """How far the delivery of a job's results to one destination is.
+
+    Attributes
+    ----------
+    number
+        Of the try at work or to come, of all of this delivery, from 1; 0 in rows of versions that had one workflow
+        for all tries.
+    attempts
+        Tries begun since a person asked last.
+    seconds
+        What they took.
+    error
+        What the last one ended with.
+    next_in_seconds, next_try
+        How long the next one is put off, and until when (UTC, ISO 8601).
+    """
+
+    state: DeliveryState
+    number: int = 0
+    attempts: int = 0
+    seconds: float = 0.0
+    error: ErrorRecord | None = None
+    next_in_seconds: float | None = None
+    next_try: str | None = None
+
+
+class JobView(Record):
+    """A job.
+
+    Attributes
+    ----------
+    id, study, study_instance_uid
+        The job, and the two names of its study.
+    stage, progress
+        What is at work, and how far it is, 0-1.
+    model
+        ``name@version``.
+    origin
+        What asked for it.
+    sequences
+        Those for which a series was found.
+    created, updated
+        UTC, ISO 8601.
+    attempts
+        How often a worker took it up.
+    timings_s
+        Seconds of each stage that ended.
+    result
+        Of a job whose objects are stored.
+    deliveries
+        By modality.
+    error
+        Why it ended without a result, or a delivery without success.
+    """
+
+    id: str
+    state: JobState
+    stage: str | None = None
+    progress: float = 0.0
+    study: str | None = None
+    study_instance_uid: str | None = None
+    model: str | None = None
+    origin: str | None = None
+    sequences: tuple[str, ...] = ()
+    created: str | None = None
+    updated: str | None = None
+    attempts: int | None = None
+    timings_s: dict[str, float] = Field(default_factory=dict)
+    result: CaseResult | None = None
+    deliveries: dict[str, Delivery] = Field(default_factory=dict)
+    error: ErrorRecord | None = None
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether DICOM objects came of it."""
+        return self.result is not None and bool(self.result.objects)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether a destination has its results."""
+        return any(one.state is DeliveryState.DONE for one in self.deliveries.values())

@@ -1,0 +1,136 @@
+"""Documents that routes answer with, beside those of the pipeline."""
+
+from pydantic import JsonValue, RootModel, StrictBool
+
+from pipeline.case.job import JobView
+from pipeline.case.outcomes import StoredDecision
+from pipeline.corrections.record import ShownCase
+from pipeline.corrections.review import Review, ReviewMark
+from pipeline.corrections.store import Gone
+from pipeline.errors.records import ErrorRecord
+from pipeline.jobs.checks import CheckState
+from pipeline.jobs.request import Undecided
+from pipeline.records import Record, StoredRecord
+from pipeline.registry import ModelCard
+
+
+class ReviewedJob(JobView):
+    """A job, and how far its contours have come."""
+
+    review: ReviewMark
+
+
+class StudyAnswer(Record):
+    """A study: which series was taken for which sequence and why, and what came of it."""
+
+    study: str
+    study_instance_uid: str
+    stable: bool
+    identification: StoredDecision | Undecided
+    jobs: tuple[ReviewedJob, ...]
+    review: Review
+
+
+class LogAnswer(RootModel[list[JsonValue]]):
+    """Lines of a job's log: JSON objects of the logging library."""
+
+
+class ListedModel(ModelCard):
+    """An installed network, and whether the next job uses it."""
+
+    identity: str
+    current: bool
+
+
+class CurrentModel(Record):
+    """The network that the next job uses."""
+
+    current: str
+
+
+class WorkerHealth(Record):
+    """A worker, see :class:`plugin.supervisor.WorkerState`."""
+
+    pid: int | None
+    restarts: int
+    last_exit: int | None
+    waiting_seconds: float
+
+
+class Health(StoredRecord):
+    """Whether the node does its work.
+
+    Attributes
+    ----------
+    status
+        ``ok`` or ``degraded``.
+    version, viewer, workers
+        What runs.
+    queue
+        ``ready``, ``starting``, ``damaged`` or ``unusable``.
+    waiting
+        Jobs queued or at work; None where the queue does not say.
+    check
+        How the node stands with its check of itself; absent where the queue does not say.
+    error
+        Why it is degraded, where that has a code.
+    """
+
+    status: str
+    version: str
+    viewer: str
+    workers: tuple[WorkerHealth, ...]
+    queue: str
+    waiting: int | None
+    check: CheckState | None = None
+    error: ErrorRecord | None = None
+
+
+class AskedCheck(Record):
+    """Id of a check that was asked for."""
+
+    id: str
+
+
+class CaseList(Record):
+    """Corrections.
+
+    Attributes
+    ----------
+    cases, total
+        A page of them, latest first, and how many there are.
+    size_bytes
+        Of the store.
+    looked_at
+        Objects that were not kept, and why.
+    dropped
+        Cases that were kept once.
+    """
+
+    cases: tuple[ShownCase, ...]
+    total: int
+    size_bytes: int
+    looked_at: list[JsonValue]
+    dropped: tuple[Gone, ...]
+
+
+class ShownRecord(RootModel[ShownCase]):
+    """A correction."""
+
+
+class DeleteOptions(Record):
+    """Body of ``POST /glioloop/feedback/{case}/delete``: the case, or every one of the same patient."""
+
+    patient: StrictBool = False
+
+
+class DeletedCases(Record):
+    """Ids of corrections that are gone."""
+
+    deleted: tuple[str, ...]
+
+
+class AskedStudy(Record):
+    """Orthanc's id of a study that will be looked at."""
+
+    study: str
