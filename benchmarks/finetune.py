@@ -183,15 +183,15 @@ def measure(options: argparse.Namespace, studies: list[RenderedStudy], run: str,
     with live_progress() as progress:
         phases = run_phases(plan, progress.report)
     seconds = time.monotonic() - start
-    return register(plan, promote=False) | {
+    return register(plan, promote=False).as_json() | {
         "run": run,
         "policy": plan.policy.model_dump(mode="json", exclude={"head_label_maps"}),
         "learn": len(plan.learn),
         "blend": json.loads((plan.folder / REPORT).read_text()),
         "seconds": round(seconds, 1),
-        "processor_seconds": round(sum(one["processor_seconds"] for one in phases.values()), 1),
-        "phases": phases,
-        "peak_mb": max(one["peak_mb"] for one in phases.values()),
+        "processor_seconds": round(sum(one.processor_seconds for one in phases.values()), 1),
+        "phases": {phase.value: one.as_json() for phase, one in phases.items()},
+        "peak_mb": max(one.peak_mb for one in phases.values()),
     }
 
 

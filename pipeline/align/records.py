@@ -1,12 +1,41 @@
 """The result of aligning one sequence with the reference."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Final, Literal
 
 import SimpleITK as sitk
+from pydantic import JsonValue, PlainSerializer, PlainValidator, TypeAdapter
 
 from pipeline.errors import Flag
+from pipeline.records import StoredRecord
+
+
+class Parameters(StoredRecord):
+    """A rigid transform by its numbers, as :class:`SimpleITK.Euler3DTransform` takes them."""
+
+    type: Literal["Euler3DTransform"] = "Euler3DTransform"
+    parameters: tuple[float, ...]
+    fixed_parameters: tuple[float, ...]
+
+
+def _numbers(transform: sitk.Transform) -> dict[str, JsonValue]:
+    rigid = sitk.Euler3DTransform(transform)
+    return Parameters(
+        type="Euler3DTransform", parameters=rigid.GetParameters(), fixed_parameters=rigid.GetFixedParameters()
+    ).as_json()
+
+
+def _transform(stored: object) -> sitk.Transform:
+    if isinstance(stored, sitk.Transform):
+        return stored
+    numbers = Parameters.model_validate(stored)
+    transform = sitk.Euler3DTransform()
+    transform.SetFixedParameters(numbers.fixed_parameters)
+    transform.SetParameters(numbers.parameters)
+    return transform
+
+
+StoredTransform = Annotated[sitk.Transform, PlainValidator(_transform), PlainSerializer(_numbers)]
 
 
 @dataclass(frozen=True)
@@ -30,40 +59,22 @@ class Alignment:
         ``LARGE_MOTION``, ``FRAME_OF_REFERENCE_DIFFERS``.
     """
 
-    transform: sitk.Transform
+    transform: StoredTransform
     metric: float
     overlap: float
     rotation_deg: float
     displacement_mm: float
     flags: tuple[Flag, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, JsonValue]:
         """Numbers that bring the same transform back, bit for bit."""
-        rigid = sitk.Euler3DTransform(self.transform)
-        return {
-            "transform": {
-                "type": "Euler3DTransform",
-                "parameters": list(rigid.GetParameters()),
-                "fixed_parameters": list(rigid.GetFixedParameters()),
-            },
-            "metric": self.metric,
-            "overlap": self.overlap,
-            "rotation_deg": self.rotation_deg,
-            "displacement_mm": self.displacement_mm,
-            "flags": [{"code": flag.code, "detail": flag.detail, "data": flag.data} for flag in self.flags],
-        }
+        stored: dict[str, JsonValue] = _STORED.dump_python(self, mode="json")
+        return stored
 
     @staticmethod
-    def from_json(stored: Mapping[str, Any]) -> "Alignment":
+    def from_json(stored: object) -> "Alignment":
         """Inverse of :meth:`as_json`."""
-        transform = sitk.Euler3DTransform()
-        transform.SetFixedParameters(stored["transform"]["fixed_parameters"])
-        transform.SetParameters(stored["transform"]["parameters"])
-        return Alignment(
-            transform=transform,
-            metric=stored["metric"],
-            overlap=stored["overlap"],
-            rotation_deg=stored["rotation_deg"],
-            displacement_mm=stored["displacement_mm"],
-            flags=tuple(Flag(flag["code"], flag["detail"], dict(flag["data"])) for flag in stored["flags"]),
-        )
+        return _STORED.validate_python(stored)
+
+
+_STORED: Final = TypeAdapter(Alignment)

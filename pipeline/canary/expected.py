@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
@@ -156,6 +156,5 @@ class Expectations:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = file.with_name(f".{file.name}.part")
         with part.open("wb") as stream:
-            arrays: dict[str, Any] = {region.value: mask for region, mask in masks.items()}
-            np.savez_compressed(stream, **arrays)
+            np.savez_compressed(stream, allow_pickle=False, **{region.value: mask for region, mask in masks.items()})
         part.replace(file)

@@ -1,6 +1,6 @@
 """What each stage of a case found out, and the result that they make together. No numpy here: the plugin reads them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,17 +12,8 @@ from pipeline.identify import Decision
 from pipeline.names import JobState, MRSequence, Region, Stage
 from pipeline.records import Moment, StoredRecord
 
-
-def _decision(value: object) -> Decision:
-    if isinstance(value, Decision):
-        return value
-    if isinstance(value, Mapping):
-        return Decision.from_json(value)
-    raise ValueError("not an identification")
-
-
 #: The identification, stored as :meth:`pipeline.identify.Decision.as_json` gives it.
-StoredDecision = Annotated[Decision, PlainValidator(_decision), PlainSerializer(Decision.as_json)]
+StoredDecision = Annotated[Decision, PlainValidator(Decision.from_json), PlainSerializer(Decision.as_json)]
 
 
 class VolumeOutcome(StoredRecord):

@@ -14,9 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -44,6 +44,35 @@ class Benchmark:
     title: str
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a benchmark ended.
+
+    Attributes
+    ----------
+    seconds
+        How long it ran.
+    results
+        Its JSON document, where that was wanted.
+    skipped, failed
+        Why there are none.
+    """
+
+    seconds: float
+    results: object = None
+    skipped: str = ""
+    failed: str = ""
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        return f"skipped: {self.skipped}" if self.skipped else f"failed: {self.failed}" if self.failed else "done"
+
+    def as_json(self) -> dict[str, object]:
+        """The document, without what there is none of."""
+        return {key: value for key, value in asdict(self).items() if key == "seconds" or value not in (None, "")}
+
+
 def benchmarks_in(folder: Path) -> list[Benchmark]:
     """Return the benchmarks of a folder by name; files without a function ``main`` are parts of others."""
     found = []
@@ -58,7 +87,7 @@ def _told(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def run_benchmark(name: str, as_json: bool, root: Path, note: Callable[[str], None] = _told) -> dict[str, Any]:
+def run_benchmark(name: str, as_json: bool, root: Path, note: Callable[[str], None] = _told) -> Ended:
     """Run one benchmark in a process of its own.
 
     Parameters
@@ -72,10 +101,6 @@ def run_benchmark(name: str, as_json: bool, root: Path, note: Callable[[str], No
     note
         Takes each line of its stderr.
 
-    Returns
-    -------
-    dict
-        ``seconds``, and ``results`` (its JSON), ``skipped`` or ``failed`` (the reason).
     """
     command = [sys.executable, "-P", "-m", f"benchmarks.{name}", *(["--json"] if as_json else [])]
     path = os.pathsep.join(part for part in (str(root), os.environ.get("PYTHONPATH")) if part)
@@ -92,17 +117,17 @@ def run_benchmark(name: str, as_json: bool, root: Path, note: Callable[[str], No
             last = _passed_on(process, note)
         kept.seek(0)
         output = kept.read()
-    ended: dict[str, Any] = {"seconds": round(time.monotonic() - begin, 1)}
+    seconds = round(time.monotonic() - begin, 1)
     if process.returncode == EXIT_SKIPPED:
-        return ended | {"skipped": last}
+        return Ended(seconds, skipped=last)
     if process.returncode:
-        return ended | {"failed": f"exit status {process.returncode}: {last}"}
+        return Ended(seconds, failed=f"exit status {process.returncode}: {last}")
     if not as_json:
-        return ended
+        return Ended(seconds)
     try:
-        return ended | {"results": json.loads(output)}
+        return Ended(seconds, results=json.loads(output))
     except ValueError as error:
-        return ended | {"failed": f"its output is not JSON: {error}"}
+        return Ended(seconds, failed=f"its output is not JSON: {error}")
 
 
 def _passed_on(process: subprocess.Popen[bytes], note: Callable[[str], None]) -> str:
@@ -129,22 +154,21 @@ def bench(
     if only_list:
         answer(titles, "\n".join(f"{name:16}{title}" for name, title in titles.items()), as_json)
         return
-    ended: dict[str, dict[str, Any]] = {}
+    ended: dict[str, Ended] = {}
     with live_progress() as progress:
         for name in names or titles:
             # A bar would stand in the way of what the benchmark prints itself.
             (progress.report if as_json else _headline)(f"{name}: {titles[name]}", None)
             ended[name] = run_benchmark(name, as_json, _ROOT, progress.note)
-    answer(_machine() | {"benchmarks": ended}, "", as_json)
+    answer(_machine() | {"benchmarks": {name: one.as_json() for name, one in ended.items()}}, "", as_json)
     for name, one in ended.items():
-        state = next((f"{word}: {one[word]}" for word in ("skipped", "failed") if word in one), "done")
-        typer.echo(f"{name:16}{one['seconds']:7.1f} s  {state}", err=True)
-    raise typer.Exit(1 if any("failed" in one for one in ended.values()) else 0)
+        typer.echo(f"{name:16}{one.seconds:7.1f} s  {one.state}", err=True)
+    raise typer.Exit(1 if any(one.failed for one in ended.values()) else 0)
 
 
 def _headline(title: str, _fraction: float | None) -> None:
     _told(f"== {title}")
 
 
-def _machine() -> dict[str, Any]:
+def _machine() -> dict[str, object]:
     return {"cores": len(os.sched_getaffinity(0)), "load_15_min": round(os.getloadavg()[2], 2)}

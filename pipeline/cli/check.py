@@ -2,11 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.console import AsJson, answer, live_progress
+
+if TYPE_CHECKING:
+    from pipeline.jobs.checks import CheckOutcome
 
 
 def check(
@@ -29,16 +32,16 @@ def check(
         identity = node.ask(record)
         progress.report("the node delineates its sample study", None)
         deadline = time.monotonic() + timeout
-        while (state := node.state())["running"] or state["id"] != identity:
+        while (state := node.state()).running or state.id != identity:
             if time.monotonic() > deadline:
                 raise GlioLoopError("NODE_UNWELL", f"the check did not end within {timeout:g} s")
             time.sleep(1)
-    if state["error"]:
-        raise GlioLoopError("NODE_UNWELL", state["error"]["detail"], {"check": state})
-    answer(state, _summary(state["outcome"]), as_json)
+    if state.error:
+        raise GlioLoopError("NODE_UNWELL", state.error.detail, {"check": state.as_json()})
+    answer(state.as_json(), _summary(state.outcome) if state.outcome else "", as_json)
 
 
-def _summary(outcome: dict[str, Any]) -> str:
-    with_what = "the sample's truth; expected from now on" if outcome["recorded"] else "what was expected"
-    dice = ", ".join(f"{region} {value:.3f}" for region, value in outcome["dice"].items())
-    return f"The node is well ({outcome['model']}, {outcome['seconds']:.0f} s). Dice to {with_what}: {dice}"
+def _summary(outcome: "CheckOutcome") -> str:
+    with_what = "the sample's truth; expected from now on" if outcome.recorded else "what was expected"
+    dice = ", ".join(f"{region} {value:.3f}" for region, value in outcome.dice.items())
+    return f"The node is well ({outcome.model}, {outcome.seconds:.0f} s). Dice to {with_what}: {dice}"

@@ -43,7 +43,7 @@ def demo(
                 outcome = run(loop, files, timeout)
                 progress.finish()
                 show(outcome, loop)
-                answer(outcome.as_json(), "", as_json)
+                answer(outcome.document().as_json(), "", as_json)
                 if keep:
                     wait_for_interrupt(loop)
             if outcome.at_workstation:

@@ -49,16 +49,16 @@ def viewer_for(state_root: Path, progress: LiveProgress, fetch: bool) -> Path | 
 def show(outcome: Outcome, loop: Loop) -> None:
     """Tell what came out, how long each step took, and where to look."""
     if outcome.error:
-        _console.print(f"{outcome.state.value}: {outcome.error['code']}", style="bold red")
-        for key in ("message", "detail", "hint"):
-            _console.print(outcome.error[key], markup=False)
+        _console.print(f"{outcome.state.value}: {outcome.error.code}", style="bold red")
+        for line in (outcome.error.message, outcome.error.detail, outcome.error.hint):
+            _console.print(line, markup=False)
     elif outcome.at_workstation:
         _console.print(f"The structure set is at the workstation (model {outcome.model})", style="bold green")
         _console.print(_roi_table(outcome))
     else:
         _console.print("The structure set did not arrive at the workstation.", style="bold red")
     for flag in outcome.flags:
-        _console.print(f"{flag['code']}: {flag['message']} {flag['detail']}", style="yellow", markup=False)
+        _console.print(f"{flag.code}: {flag.message} {flag.detail}", style="yellow", markup=False)
     _console.print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in outcome.timings_s.items()))
     for name, url in outcome.urls.items():
         _console.print(f"{name}: {url}", markup=False)
@@ -70,8 +70,8 @@ def show(outcome: Outcome, loop: Loop) -> None:
 def _roi_table(outcome: Outcome) -> Table:
     table = Table("ROI", "contours", "volume")
     for roi in outcome.rois:
-        volume = "" if roi["volume_ml"] is None else f"{roi['volume_ml']:.1f} ml"
-        table.add_row(roi["name"], str(roi["contours"]), volume)
+        volume = "" if roi.volume_ml is None else f"{roi.volume_ml:.1f} ml"
+        table.add_row(roi.name, str(roi.contours), volume)
     return table
 
 

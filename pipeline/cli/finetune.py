@@ -26,10 +26,10 @@ def finetune(
         asked["learn_from"] = "all"  # type: ignore[assignment]
     with live_progress() as progress:
         result = finetune_now(f"command-{time.time_ns()}", model or None, asked, promote, progress.report)
-    decision = result["decision"]
-    lines = [f"{result['model']}: {'passed' if decision['passed'] else 'not passed'}. {decision['reason']}"]
-    if result["promoted"]:
+    decision = result.decision
+    lines = [f"{result.model}: {'passed' if decision.passed else 'not passed'}. {decision.reason}"]
+    if result.promoted:
         lines.append("It is in use from the next job on; `glioloop models rollback` goes back.")
-    elif decision["passed"]:
-        lines.append(f"`glioloop models promote {result['model']}` puts it to use.")
-    answer(result, "\n".join(lines), as_json)
+    elif decision.passed:
+        lines.append(f"`glioloop models promote {result.model}` puts it to use.")
+    answer(result.as_json(), "\n".join(lines), as_json)

@@ -1,9 +1,8 @@
 """What a person drew, as contours on the slices that the dashboard shows."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from pydicom import Dataset
@@ -13,9 +12,10 @@ from pipeline.corrections.meaning import Meaning
 from pipeline.corrections.recognise import kind_of
 from pipeline.corrections.study import Mask, Study
 from pipeline.dashboard.contours import DECIMALS
-from pipeline.names import TUMOUR_REGIONS
+from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.objects.rtstruct.parse import parse_structure_set
 from pipeline.objects.rtstruct.planes import parallel, to_index
+from pipeline.records import Record
 
 CONTOURS: Final = "contours"
 
@@ -23,8 +23,23 @@ CONTOURS: Final = "contours"
 Outline = tuple[int, list[float]]
 
 
+class DrawnContour(Record):
+    """A contour of a region: column and row of each point in turn, 0 being the centre of the first pixel."""
+
+    region: Region
+    points: list[float]
+
+
+class DrawnContours(Record):
+    """SOP Instance UIDs of the slices, regions that were drawn, contours by slice."""
+
+    slices: tuple[str, ...]
+    regions: tuple[Region, ...]
+    contours: dict[int, list[DrawnContour]]
+
+
 def write_contours(folder: Path, dataset: Dataset, meaning: Meaning, study: Study) -> None:
-    """Write ``contours.json``: ``slices`` (SOP Instance UIDs), ``regions`` drawn, ``contours`` by slice.
+    """Write ``contours.json``: a :class:`DrawnContours`.
 
     Parameters
     ----------
@@ -44,19 +59,19 @@ def write_contours(folder: Path, dataset: Dataset, meaning: Meaning, study: Stud
     """
     said = [region for region in TUMOUR_REGIONS if region in meaning.said]
     polygons = _polygons(dataset, study) if kind_of(dataset) == "rtstruct" else {}
-    contours: dict[str, list[dict[str, Any]]] = {}
+    contours: dict[int, list[DrawnContour]] = {}
     for region in said:
         numbers = meaning.shown.get(region, ())
         as_drawn = numbers and all(number in polygons for number in numbers)
         outlines = (one for n in numbers for one in polygons[n]) if as_drawn else _traced(meaning.regions[region])
         for k, points in outlines:
-            contours.setdefault(str(k), []).append({"region": region.value, "points": points})
-    content = {
-        "slices": [one.sop_instance_uid for one in study.volumes[study.reference].slices],
-        "regions": [region.value for region in said],
-        "contours": contours,
-    }
-    (folder / f"{CONTOURS}.json").write_text(json.dumps(content, separators=(",", ":")))
+            contours.setdefault(k, []).append(DrawnContour(region=region, points=points))
+    content = DrawnContours(
+        slices=tuple(one.sop_instance_uid for one in study.volumes[study.reference].slices),
+        regions=tuple(said),
+        contours=contours,
+    )
+    (folder / f"{CONTOURS}.json").write_text(content.model_dump_json())
 
 
 def _polygons(dataset: Dataset, study: Study) -> dict[int, list[Outline]]:

@@ -1,7 +1,7 @@
 """The structure set's contours in pixels of the reference series' slices, for the dashboard."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pydicom
@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pipeline.names import REGION_MEANING, Region
+from pipeline.records import Record
 from pipeline.volume.records import SourceVolume
 
 #: A tenth of a pixel is finer than any screen draws it.
@@ -17,9 +18,52 @@ DECIMALS: Final = 1
 _LETTERS: Final = (("L", "R"), ("P", "A"), ("H", "F"))
 
 
+class Roi(Record):
+    """An ROI of the structure set: its region where the name is one of the node's, and its colour, RGB 0-255."""
+
+    name: str
+    region: str | None
+    meaning: str
+    colour: tuple[int, ...]
+
+
+class Contour(Record):
+    """A contour: its ROI's place in the list; column and row of each point in turn, 0: centre of the first pixel."""
+
+    roi: int
+    points: list[float]
+
+
+class ContoursOnSlices(Record):
+    """The slices of the reference series and the contours on them.
+
+    Attributes
+    ----------
+    size
+        Columns, rows, slices.
+    spacing_mm
+        Between columns, rows, slices.
+    edges
+        Patient direction at the ``left``, ``right``, ``top`` and ``bottom`` edge of a slice.
+    slices
+        SOP Instance UID of each.
+    rois
+        Of the structure set.
+    contours
+        By slice.
+    """
+
+    size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    edges: dict[str, str]
+    slices: tuple[str, ...]
+    rois: tuple[Roi, ...]
+    contours: dict[int, list[Contour]]
+
+
 def contours_on_slices(
     structure_set: pydicom.Dataset | None, reference: SourceVolume, roi_names: Mapping[Region, str]
-) -> dict[str, Any]:
+) -> ContoursOnSlices:
     """Describe the reference series' slices and the contours on them.
 
     Parameters
@@ -30,28 +74,20 @@ def contours_on_slices(
         The series.
     roi_names
         ROI name of each region, to tell which ROI is which.
-
-    Returns
-    -------
-    dict
-        ``size`` (columns, rows, slices), ``spacing_mm`` (column, row, slice), ``edges`` (patient direction at
-        the left, right, top and bottom edge of a slice), ``slices`` (SOP Instance UIDs by slice), ``rois``
-        (name, meaning, colour), ``contours`` (by slice: ROI by its place in ``rois``, and column and row of
-        each point in turn, 0 being the centre of the first pixel).
     """
     rois = _rois(structure_set, roi_names)
-    numbers = {roi.pop("number"): place for place, roi in enumerate(rois)}
-    contours: dict[str, list[dict[str, Any]]] = {}
+    places = {number: place for place, number in enumerate(rois)}
+    contours: dict[int, list[Contour]] = {}
     for number, k, points in contours_of(structure_set, reference) if structure_set is not None else ():
-        contours.setdefault(str(k), []).append({"roi": numbers[number], "points": points})
-    return {
-        "size": list(reference.image.GetSize()),
-        "spacing_mm": [round(one, 4) for one in reference.image.GetSpacing()],
-        "edges": _edges(reference.image),
-        "slices": [one.sop_instance_uid for one in reference.slices],
-        "rois": rois,
-        "contours": contours,
-    }
+        contours.setdefault(k, []).append(Contour(roi=places[number], points=points))
+    return ContoursOnSlices(
+        size=reference.image.GetSize(),
+        spacing_mm=tuple(round(one, 4) for one in reference.image.GetSpacing()),
+        edges=_edges(reference.image),
+        slices=tuple(one.sop_instance_uid for one in reference.slices),
+        rois=tuple(rois.values()),
+        contours=contours,
+    )
 
 
 def contours_of(structure_set: pydicom.Dataset, reference: SourceVolume) -> Iterator[tuple[int, int, list[float]]]:
@@ -78,24 +114,24 @@ def contours_of(structure_set: pydicom.Dataset, reference: SourceVolume) -> Iter
             yield int(item.ReferencedROINumber), _slice_of(contour, places, pixels), points
 
 
-def _rois(structure_set: pydicom.Dataset | None, roi_names: Mapping[Region, str]) -> list[dict[str, Any]]:
+def _rois(structure_set: pydicom.Dataset | None, roi_names: Mapping[Region, str]) -> dict[int, Roi]:
+    """ROIs by ROI Number, in the order of the structure set."""
     if structure_set is None:
-        return []
+        return {}
     regions = {name: region for region, name in roi_names.items()}
     colours = {
         int(item.ReferencedROINumber): [int(part) for part in item.ROIDisplayColor]
         for item in structure_set.ROIContourSequence
     }
-    return [
-        {
-            "number": int(roi.ROINumber),
-            "name": str(roi.ROIName),
-            "region": region.value if (region := regions.get(str(roi.ROIName))) else None,
-            "meaning": REGION_MEANING[region] if region else "",
-            "colour": colours[int(roi.ROINumber)],
-        }
+    return {
+        int(roi.ROINumber): Roi(
+            name=str(roi.ROIName),
+            region=region.value if (region := regions.get(str(roi.ROIName))) else None,
+            meaning=REGION_MEANING[region] if region else "",
+            colour=tuple(colours[int(roi.ROINumber)]),
+        )
         for roi in structure_set.StructureSetROISequence
-    ]
+    }
 
 
 def _slice_of(contour: pydicom.Dataset, places: Mapping[str, int], pixels: NDArray[np.float64]) -> int:

@@ -34,7 +34,7 @@ def write_pictures(case: Workspace, reference: MRSequence, roi_names: Mapping[Re
     sheet, pictures = draw_sheets(volumes, {key: one.transform for key, one in alignments.items()}, reference)
     for sequence, picture in pictures.items():
         case.write_bytes(f"{FOLDER}/{sequence.value}.jpg", picture)
-    content = contours_on_slices(structure_set, volumes[reference], roi_names) | {
+    content = contours_on_slices(structure_set, volumes[reference], roi_names).as_json() | {
         "reference": reference.value,
         "sheet": sheet.as_json(),
         "sequences": [sequence.value for sequence in MRSequence if sequence in pictures],

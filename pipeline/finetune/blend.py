@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
@@ -107,7 +107,7 @@ def blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
             tried.append(Blend(share, _mean(gained), -_worst(kept)))
         chosen = choose(tried, plan.policy.margin / 2)
     taken = mix(parent, learnt, chosen.share)
-    report: dict[str, Any] = {"share": chosen.share, "tried": [asdict(one) for one in tried], "tuning": len(tuning)}
+    report = {"share": chosen.share, "tried": [asdict(one) for one in tried], "tuning": len(tuning)}
     (plan.folder / REPORT).write_text(json.dumps(report, indent=1))
     save_average(plan.folder / BLENDED, taken)
 

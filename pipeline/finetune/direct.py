@@ -1,24 +1,51 @@
 """A fine-tuning outside the queue, for the command line and the benchmarks; the same phases, the same guard."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from pipeline.corrections.store import FeedbackStore
 from pipeline.database.engine import database_of
 from pipeline.errors import GlioLoopError
+from pipeline.finetune.guard import Decision
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan, make_plan, tidy
-from pipeline.finetune.supervise import run_phase
+from pipeline.finetune.supervise import PhaseOutcome, run_phase
 from pipeline.names import Progress
+from pipeline.records import StoredRecord
 from pipeline.registry import CARD, ModelCard, Registry
 from pipeline.settings import ROOT, Settings, load_settings
 
 
+class Registered(StoredRecord):
+    """The candidate.
+
+    Attributes
+    ----------
+    model, parent
+        ``name@version`` of it, and of what it started from.
+    promoted
+        Whether it is in use.
+    decision
+        Of the guard.
+    """
+
+    model: str
+    parent: str
+    promoted: bool
+    decision: Decision
+
+
+class Learnt(Registered):
+    """The candidate, what each phase took, and the ids of the corrections."""
+
+    phases: dict[Phase, PhaseOutcome]
+    learn: tuple[str, ...]
+    held_back: tuple[str, ...]
+
+
 def finetune_now(
     event: str, model: str | None, asked: Mapping[str, object], promote: bool, progress: Progress
-) -> dict[str, Any]:
+) -> Learnt:
     """Fine-tune with this installation's settings and corrections, and wait for the end.
 
     Raises
@@ -33,7 +60,8 @@ def finetune_now(
         phases = run_phases(plan, progress)
     finally:
         tidy(plan.folder)
-    return register(plan, promote) | {"phases": phases, "learn": plan.learn, "held_back": plan.held_back}
+    registered = register(plan, promote)
+    return Learnt(**dict(registered), phases=phases, learn=plan.learn, held_back=plan.held_back)
 
 
 def plan_of(settings: Settings, identity: str, model: str | None, asked: Mapping[str, object]) -> FinetunePlan:
@@ -54,26 +82,26 @@ def plan_of(settings: Settings, identity: str, model: str | None, asked: Mapping
     return plan
 
 
-def run_phases(plan: FinetunePlan, progress: Progress) -> dict[str, Any]:
-    """Run every phase; returns seconds and peak memory of each."""
+def run_phases(plan: FinetunePlan, progress: Progress) -> dict[Phase, PhaseOutcome]:
+    """Run every phase."""
     outcome = {}
     for phase in Phase:
         progress(phase.value, None)
-        outcome[phase.value] = run_phase(
+        outcome[phase] = run_phase(
             plan.folder, phase, busy=lambda: False, cancelled=lambda: False, report=_reporter(phase, progress)
         )
     return outcome
 
 
-def _reporter(phase: Phase, progress: Progress) -> Callable[..., None]:
-    def report(**values: Any) -> None:
-        if "progress" in values:
-            progress(phase.value, values["progress"])
+def _reporter(phase: Phase, show: Progress) -> Callable[..., None]:
+    def report(progress: float | None = None, **_: object) -> None:
+        if progress is not None:
+            show(phase.value, progress)
 
     return report
 
 
-def register(plan: FinetunePlan, promote: bool) -> dict[str, Any]:
+def register(plan: FinetunePlan, promote: bool) -> Registered:
     """Install the candidate, and put it to use where the guard let it pass and that is wanted.
 
     A network that somebody promoted meanwhile stays in use: the candidate was judged against its parent.
@@ -84,7 +112,7 @@ def register(plan: FinetunePlan, promote: bool) -> dict[str, Any]:
         MODEL_INVALID where another network is installed under the candidate's version: the verdict is not about that.
     """
     card = ModelCard.model_validate_json((plan.candidate_folder / CARD).read_text())
-    decision = json.loads((plan.folder / "decision.json").read_text())
+    decision = Decision.model_validate_json((plan.folder / "decision.json").read_text())
     registry = plan.registry()
     installed = {one.card.identity: one.card for one in registry.installed()}.get(card.identity)
     if installed is None:
@@ -92,9 +120,9 @@ def register(plan: FinetunePlan, promote: bool) -> dict[str, Any]:
     elif installed.files != card.files:
         raise GlioLoopError("MODEL_INVALID", f"{card.identity} is installed already and is another network")
     in_use = registry.get(None).card.identity
-    wanted = bool(promote and decision["passed"])
+    wanted = bool(promote and decision.passed)
     if wanted and in_use == plan.parent:
         registry.promote(card.identity)
     # In use already where the worker died between the promotion and its own note of it.
     promoted = wanted and in_use in (plan.parent, card.identity)
-    return {"model": card.identity, "parent": plan.parent, "promoted": promoted, "decision": decision}
+    return Registered(model=card.identity, parent=plan.parent, promoted=promoted, decision=decision)

@@ -8,13 +8,13 @@ interval beside it is a bootstrap over cases (Efron and Tibshirani, An Introduct
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
+from pipeline.records import StoredRecord
 from pipeline.settings.finetune import FinetunePolicy
 
 _RESAMPLES: Final = 10_000
@@ -30,8 +30,7 @@ _SEED: Final = 20_180_201
 Scores = Mapping[str, Mapping[str, float]]
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(StoredRecord):
     """Mean score before and after, over the same cases.
 
     Attributes
@@ -54,8 +53,7 @@ class Change:
     n: int
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(StoredRecord):
     """What the guard found.
 
     Attributes
@@ -73,10 +71,6 @@ class Decision:
     corrections: Change | None
     corrections_per_region: dict[str, Change]
     reference: dict[str, Change]
-
-    def as_json(self) -> dict[str, Any]:
-        """The decision as REST and the run's folder show it."""
-        return asdict(self)
 
 
 def paired_change(before: list[float], after: list[float]) -> Change | None:
@@ -148,7 +142,13 @@ def decide(
         if gained
         else ""
     )
-    return Decision(not objection, reason, gained, per_region, kept)
+    return Decision(
+        passed=not objection,
+        reason=reason,
+        corrections=gained,
+        corrections_per_region=per_region,
+        reference=kept,
+    )
 
 
 def scored(scores: tuple[Scores, Scores]) -> dict[str, frozenset[str]]:

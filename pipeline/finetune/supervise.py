@@ -10,10 +10,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pipeline.errors import REASONS, GlioLoopError
 from pipeline.finetune.phases import Phase
+from pipeline.records import StoredRecord
 
 #: Exit status of a process that was asked to stop and has kept its work.
 STOPPED: Final = 75
@@ -29,6 +30,25 @@ _STOP_SECONDS: Final = 5.0
 _REPORT_SECONDS: Final = 2.0
 
 
+class PhaseOutcome(StoredRecord):
+    """What a phase took.
+
+    Attributes
+    ----------
+    seconds, processor_seconds
+        At work, and what the processor gave of that.
+    pauses
+        How often it made room for a clinical job.
+    peak_mb
+        Of the process's memory.
+    """
+
+    seconds: float
+    processor_seconds: float
+    pauses: int
+    peak_mb: float
+
+
 def run_phase(
     folder: Path,
     phase: Phase,
@@ -36,7 +56,7 @@ def run_phase(
     cancelled: Callable[[], bool],
     report: Callable[..., None],
     silence_seconds: float = 1800,
-) -> dict[str, Any]:
+) -> PhaseOutcome:
     """Run a phase to its end, out of the way of clinical jobs.
 
     Parameters
@@ -53,11 +73,6 @@ def run_phase(
         Takes ``progress`` and ``paused``.
     silence_seconds
         A process that makes no progress for so long is killed and started again.
-
-    Returns
-    -------
-    dict
-        ``seconds`` at work, ``processor_seconds`` of that, ``pauses``, ``peak_mb`` of the process's memory.
 
     Raises
     ------
@@ -79,12 +94,12 @@ def run_phase(
             processor_seconds += _told(folder, "processor_seconds")
         if status == 0:
             report(progress=1.0)
-            return {
-                "seconds": round(seconds, 1),
-                "processor_seconds": round(processor_seconds, 1),
-                "pauses": pauses,
-                "peak_mb": _told(folder, "peak_mb"),
-            }
+            return PhaseOutcome(
+                seconds=round(seconds, 1),
+                processor_seconds=round(processor_seconds, 1),
+                pauses=pauses,
+                peak_mb=_told(folder, "peak_mb"),
+            )
         if cancelled():
             raise GlioLoopError("JOB_STATE", "cancelled")
         if status == REFUSED:

@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, JsonValue, PlainSerializer, PlainValidator, TypeAdapter
 
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.identify.exclude import Exclusion
@@ -16,6 +18,20 @@ _LOOKALIKE = {
     MRSequence.T2: MRSequence.FLAIR,
     MRSequence.FLAIR: MRSequence.T2,
 }
+
+#: Points of a weighting; people see tenths.
+Points = Annotated[float, PlainSerializer(lambda points: round(points, 1), return_type=float)]
+
+
+def _part(stored: object) -> SeriesPart:
+    return stored if isinstance(stored, SeriesPart) else SeriesPart.from_json(_TRAITS.validate_python(stored))
+
+
+_TRAITS: Final[TypeAdapter[dict[str, float | str]]] = TypeAdapter(dict[str, float | str])
+#: A part by the values of its traits.
+StoredPart = Annotated[SeriesPart, PlainValidator(_part), PlainSerializer(SeriesPart.as_json)]
+#: A flag without its words.
+StoredFlag = Annotated[Flag, PlainSerializer(lambda flag: {"code": flag.code, "detail": flag.detail})]
 
 VerdictName = Literal["chosen", "candidate", "excluded", "unmatched"]
 
@@ -51,48 +67,11 @@ class SeriesVerdict:
     description: str
     verdict: VerdictName
     sequence: MRSequence | None
-    score: float
-    scores: dict[str, float]
+    score: Points
+    scores: dict[str, Points]
     reasons: tuple[str, ...]
     exclusions: tuple[Exclusion, ...] = ()
-    part: SeriesPart | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The verdict as REST shows it."""
-        return {
-            "series_instance_uid": self.series_instance_uid,
-            "orthanc_id": self.orthanc_id,
-            "series_number": self.series_number,
-            "description": self.description,
-            "verdict": self.verdict,
-            "sequence": None if self.sequence is None else self.sequence.value,
-            "score": round(self.score, 1),
-            "scores": {name: round(points, 1) for name, points in self.scores.items()},
-            "reasons": list(self.reasons),
-            "exclusions": [{"code": exclusion.code, "text": exclusion.text} for exclusion in self.exclusions],
-            "part": None if self.part is None else self.part.as_json(),
-        }
-
-    @staticmethod
-    def from_json(stored: Mapping[str, Any]) -> "SeriesVerdict":
-        """Inverse of :meth:`as_json`."""
-        return SeriesVerdict(
-            series_instance_uid=stored["series_instance_uid"],
-            orthanc_id=stored["orthanc_id"],
-            series_number=stored["series_number"],
-            description=stored["description"],
-            verdict=stored["verdict"],
-            sequence=None if stored["sequence"] is None else MRSequence(stored["sequence"]),
-            score=stored["score"],
-            scores=dict(stored["scores"]),
-            reasons=tuple(stored["reasons"]),
-            exclusions=tuple(Exclusion(item["code"], item["text"]) for item in stored["exclusions"]),
-            part=_part(stored.get("part")),
-        )
-
-
-def _part(stored: Mapping[str, Any] | None) -> SeriesPart | None:
-    return None if stored is None else SeriesPart.from_json(stored)
+    part: StoredPart | None = None
 
 
 @dataclass(frozen=True)
@@ -127,39 +106,16 @@ class Rivals:
     """
 
     sequence: MRSequence
-    earlier: SeriesPart
-    later: SeriesPart
-
-    def as_json(self) -> dict[str, Any]:
-        """As jobs store it."""
-        return {
-            "sequence": self.sequence.value,
-            "earlier": self.earlier.as_json(),
-            "later": self.later.as_json(),
-        }
-
-    @staticmethod
-    def from_json(stored: Mapping[str, Any]) -> "Rivals":
-        """Inverse of :meth:`as_json`."""
-        earlier, later = SeriesPart.from_json(stored["earlier"]), SeriesPart.from_json(stored["later"])
-        return Rivals(MRSequence(stored["sequence"]), earlier, later)
+    earlier: StoredPart
+    later: StoredPart
 
 
 @dataclass(frozen=True)
 class SecondChoice:
     """A series, or a part of one, that stands in where the chosen one can't be read."""
 
-    series_instance_uid: str
-    part: SeriesPart | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """As jobs store it."""
-        return {"series": self.series_instance_uid, "part": None if self.part is None else self.part.as_json()}
-
-    @staticmethod
-    def from_json(stored: Mapping[str, Any]) -> "SecondChoice":
-        """Inverse of :meth:`as_json`."""
-        return SecondChoice(stored["series"], _part(stored["part"]))
+    series_instance_uid: Annotated[str, Field(validation_alias="series", serialization_alias="series")]
+    part: StoredPart | None = None
 
 
 @dataclass(frozen=True)
@@ -189,64 +145,30 @@ class Decision:
         Parts between which the images have still to choose; the later is chosen until then.
     """
 
-    chosen: dict[MRSequence, str]
-    verdicts: tuple[SeriesVerdict, ...] = field(default_factory=tuple)
+    chosen: dict[MRSequence, str] = field(default_factory=dict)
+    verdicts: Annotated[tuple[SeriesVerdict, ...], Field(validation_alias="series", serialization_alias="series")] = ()
     open: tuple[OpenPair, ...] = ()
     unsure: tuple[MRSequence, ...] = ()
-    parts: dict[MRSequence, SeriesPart] = field(default_factory=dict)
+    parts: dict[MRSequence, StoredPart] = field(default_factory=dict)
     rivals: tuple[Rivals, ...] = ()
     named: tuple[MRSequence, ...] = ()
     others: dict[MRSequence, tuple[SecondChoice, ...]] = field(default_factory=dict)
-    flags: tuple[Flag, ...] = ()
+    flags: tuple[StoredFlag, ...] = ()
 
     @property
     def missing(self) -> tuple[MRSequence, ...]:
         """Sequences for which no series was found."""
         return tuple(sequence for sequence in MRSequence if sequence not in self.chosen)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, JsonValue]:
         """The decision as jobs store it and REST shows it."""
-        return {
-            "chosen": {sequence.value: uid for sequence, uid in self.chosen.items()},
-            "missing": [sequence.value for sequence in self.missing],
-            "series": [verdict.as_json() for verdict in self.verdicts],
-            "open": [
-                {"sequences": [one.value for one in pair.sequences], "reason": pair.reason, "stated": pair.stated}
-                for pair in self.open
-            ],
-            "unsure": [sequence.value for sequence in self.unsure],
-            "parts": {sequence.value: part.as_json() for sequence, part in self.parts.items()},
-            "rivals": [rivals.as_json() for rivals in self.rivals],
-            "named": [sequence.value for sequence in self.named],
-            "others": {sequence.value: [one.as_json() for one in choices] for sequence, choices in self.others.items()},
-            "flags": [{"code": flag.code, "detail": flag.detail} for flag in self.flags],
-        }
+        stored = _STORED.dump_python(self, mode="json", by_alias=True)
+        return {"chosen": stored["chosen"], "missing": [sequence.value for sequence in self.missing], **stored}
 
     @staticmethod
-    def from_json(stored: Mapping[str, Any]) -> "Decision":
-        """Inverse of :meth:`as_json`."""
-        # jobs queued by earlier versions lack what came later
-        return Decision(
-            chosen={MRSequence(name): uid for name, uid in stored.get("chosen", {}).items()},
-            verdicts=tuple(SeriesVerdict.from_json(item) for item in stored.get("series", ())),
-            open=tuple(
-                OpenPair(
-                    (MRSequence(pair["sequences"][0]), MRSequence(pair["sequences"][1])),
-                    pair["reason"],
-                    pair.get("stated", False),
-                )
-                for pair in stored.get("open", ())
-            ),
-            unsure=tuple(MRSequence(name) for name in stored.get("unsure", ())),
-            parts={MRSequence(name): SeriesPart.from_json(part) for name, part in stored.get("parts", {}).items()},
-            rivals=tuple(Rivals.from_json(one) for one in stored.get("rivals", ())),
-            named=tuple(MRSequence(name) for name in stored.get("named", ())),
-            others={
-                MRSequence(name): tuple(SecondChoice.from_json(one) for one in choices)
-                for name, choices in stored.get("others", {}).items()
-            },
-            flags=tuple(Flag(one["code"], one["detail"]) for one in stored.get("flags", ())),
-        )
+    def from_json(stored: object) -> "Decision":
+        """Inverse of :meth:`as_json`; jobs queued by earlier versions lack what came later."""
+        return _STORED.validate_python(stored)
 
     def settled(self, pair: OpenPair, swapped: bool, reason: str) -> "Decision":
         """The decision after the images told a pair apart, with the reason in both verdicts."""
@@ -367,3 +289,6 @@ class Decision:
         elsewhere = bool(mr) and all("NOT_HEAD" in {exclusion.code for exclusion in v.exclusions} for v in mr)
         code = "NOT_HEAD" if elsewhere else "SEQUENCE_MISSING"
         raise GlioLoopError(code, f"Missing: {names}.", self.as_json())
+
+
+_STORED: Final = TypeAdapter(Decision)

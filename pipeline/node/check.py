@@ -2,13 +2,27 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 
 from pipeline.archive.client import trust
 from pipeline.archive.connection import Failed, connect
 from pipeline.errors import GlioLoopError
+from pipeline.errors.records import ErrorRecord
+from pipeline.jobs.checks import CheckState
 from pipeline.node.configuration import LOOPBACK, read_commented_json
+from pipeline.records import Record, StoredRecord
 from pipeline.settings import Settings, load_settings
+
+
+class _Asked(StoredRecord):
+    id: str
+
+
+class _Refusal(StoredRecord):
+    error: ErrorRecord
+
+
+_Answer = TypeVar("_Answer", bound=Record)
 
 
 class RunningNode:
@@ -47,21 +61,21 @@ class RunningNode:
 
     def ask(self, record: bool) -> str:
         """Ask for a check; return its id."""
-        return str(self._answer("POST", {"record": record})["id"])
+        return self._answer("POST", {"record": record}, _Asked).id
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> CheckState:
         """Return how far the check is."""
-        return self._answer("GET", None)
+        return self._answer("GET", None, CheckState)
 
-    def _answer(self, method: str, body: object | None) -> dict[str, Any]:
+    def _answer(self, method: str, body: object | None, kind: type[_Answer]) -> _Answer:
         try:
             response = self._client.request(method, "/glioloop/check", json=body)
-            found: dict[str, Any] = response.json()
+            if response.is_success:
+                return kind.model_validate(response.json())
+            refusal = _Refusal.model_validate(response.json())
         except (Failed, ValueError) as error:
             raise GlioLoopError("ORTHANC_UNREACHABLE", f"{self._client.base_url}: {type(error).__name__}") from error
-        if not response.is_success:
-            raise GlioLoopError(found.get("code", "INTERNAL"), found.get("detail", f"HTTP {response.status_code}"))
-        return found
+        raise refusal.error.error
 
 
 def _local(settings: Settings) -> Settings:

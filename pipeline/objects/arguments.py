@@ -2,7 +2,7 @@
 
 import datetime
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 from pydicom import Dataset
 from pydicom.valuerep import DA, TM
@@ -12,7 +12,50 @@ from pipeline.objects.provenance import Provenance, UidSource
 from pipeline.objects.source import ReferenceSeries
 
 
-def patient_and_study(series: ReferenceSeries) -> dict[str, Any]:
+class PatientAndStudy(TypedDict):
+    """Arguments by which highdicom's objects are told patient and study."""
+
+    study_instance_uid: str
+    patient_id: str
+    patient_birth_date: str
+    patient_sex: str
+    accession_number: str
+    study_id: str
+    study_date: str | None
+    study_time: str | None
+    referring_physician_name: str
+
+
+class SeriesOfOne(TypedDict):
+    """Arguments by which highdicom's objects are told a series with one instance."""
+
+    series_instance_uid: str
+    series_number: int
+    sop_instance_uid: str
+    instance_number: int
+    series_description: str
+
+
+class Equipment(TypedDict):
+    """Arguments by which highdicom's objects are told what made them."""
+
+    manufacturer: str
+    manufacturer_model_name: str
+    software_versions: Any  # a list of several; highdicom's annotation knows one
+    device_serial_number: str
+    institution_name: str | None
+
+
+class ContentTime(TypedDict):
+    """Arguments by which highdicom's objects are told when they were made."""
+
+    content_date: datetime.date
+    content_time: datetime.time
+    series_date: datetime.date
+    series_time: datetime.time
+
+
+def patient_and_study(series: ReferenceSeries) -> PatientAndStudy:
     """Return patient and study of the reference series, for objects that do not copy them from their sources."""
     first = series.first
     return {
@@ -28,7 +71,7 @@ def patient_and_study(series: ReferenceSeries) -> dict[str, Any]:
     }
 
 
-def series_of_one(kind: str, number: int, provenance: Provenance, uids: UidSource, title: str) -> dict[str, Any]:
+def series_of_one(kind: str, number: int, provenance: Provenance, uids: UidSource, title: str) -> SeriesOfOne:
     """Return a new series with one instance.
 
     Parameters
@@ -53,7 +96,7 @@ def series_of_one(kind: str, number: int, provenance: Provenance, uids: UidSourc
     }
 
 
-def equipment(provenance: Provenance) -> dict[str, Any]:
+def equipment(provenance: Provenance) -> Equipment:
     """Return this node as the equipment."""
     return {
         "manufacturer": MANUFACTURER,
@@ -77,7 +120,7 @@ def on_clock_of(series: ReferenceSeries, provenance: Provenance) -> Provenance:
     return replace(provenance, created=provenance.created.astimezone(zone))
 
 
-def content_time(provenance: Provenance) -> dict[str, Any]:
+def content_time(provenance: Provenance) -> ContentTime:
     """Return the time of creation as that of content and series."""
     date, time = provenance.created.date(), provenance.created.replace(microsecond=0).time()
     return {"content_date": date, "content_time": time, "series_date": date, "series_time": time}

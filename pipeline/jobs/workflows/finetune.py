@@ -1,48 +1,54 @@
 """The durable workflow of a fine-tuning: its phases one by one, never while a clinical job is at work."""
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import structlog
 from dbos import DBOS
 
 from pipeline.errors import GlioLoopError, Kind
+from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
-from pipeline.finetune.direct import plan_of, register
+from pipeline.finetune.direct import Registered, plan_of, register
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan, tidy
-from pipeline.finetune.supervise import run_phase
+from pipeline.finetune.supervise import PhaseOutcome, run_phase
 from pipeline.jobs.deadline import WATCH
-from pipeline.jobs.finetuning import FinetuneOptions, FinetuneRuns
+from pipeline.jobs.finetuning import FinetuneOptions, FinetuneOutput, FinetuneResult, FinetuneRuns
 from pipeline.jobs.queues import FINETUNE_WORKFLOW
 from pipeline.jobs.workflows.resources import queue, settings
+from pipeline.jobs.workflows.steps import step
 from pipeline.names import JobState
+from pipeline.records import StoredRecord
 
 log = structlog.get_logger()
-
-
-def _step(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return DBOS.step(name=name)
 
 
 def _folder(identity: str) -> Path:
     return settings().finetune_folder / identity
 
 
-@_step("finetune-plan")
-def _plan(identity: str, options: FinetuneOptions) -> dict[str, Any]:
+class Planned(StoredRecord):
+    """What is learnt from, and what it will be called; see :class:`pipeline.finetune.plan.FinetunePlan`."""
+
+    parent: str
+    version: str
+    learn: tuple[str, ...]
+    held_back: tuple[str, ...]
+
+
+@step("finetune-plan")
+def _plan(identity: str, options: FinetuneOptions) -> Planned:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
         raise GlioLoopError("TRAINING_UNAVAILABLE")
     asked = {key: value for key, value in (("steps", options.steps), ("learn_from", options.learn_from)) if value}
     with coded("finetune-plan"):
         plan = plan_of(settings(), identity, options.model, asked)
-    return {"parent": plan.parent, "version": plan.version, "learn": plan.learn, "held_back": plan.held_back}
+    return Planned(parent=plan.parent, version=plan.version, learn=plan.learn, held_back=plan.held_back)
 
 
-@_step("finetune-phase")
-def _phase(identity: str, phase: str) -> dict[str, Any]:
+@step("finetune-phase")
+def _phase(identity: str, phase: str) -> PhaseOutcome:
     runs = FinetuneRuns(queue())
     runs.report(identity, phase=phase, progress=0.0, paused=False)
     with coded(phase):
@@ -54,31 +60,41 @@ def _phase(identity: str, phase: str) -> dict[str, Any]:
             report=lambda **values: runs.report(identity, **values),
             silence_seconds=settings().stage_deadline_seconds,
         )
-    log.info("fine-tuning", run=identity, phase=phase, **outcome)
+    log.info("fine-tuning", run=identity, phase=phase, **outcome.as_json())
     return outcome
 
 
-@_step("finetune-register")
-def _register(identity: str) -> dict[str, Any]:
+@step("finetune-register")
+def _register(identity: str) -> Registered:
     """Install the candidate; put it to use only where the guard let it pass and the site wants that unasked."""
     with coded("promote"), WATCH.at_work(identity, "promote"):
         return register(FinetunePlan.read(_folder(identity)), settings().finetune.automatic_promotion)
 
 
 @DBOS.workflow(name=FINETUNE_WORKFLOW, max_recovery_attempts=20)
-def finetune(options_json: dict[str, Any]) -> dict[str, Any]:
+def finetune(options: object) -> FinetuneOutput:
     """Learn from the corrections; ends ``done`` with a candidate and the guard's decision, or ``refused``."""
     identity = str(DBOS.workflow_id)
     try:
         with coded("between phases"):
-            plan: dict[str, Any] = _plan(identity, FinetuneOptions.model_validate(options_json))
-            seconds = {phase.value: _phase(identity, phase.value) for phase in Phase}
-            registered: dict[str, Any] = _register(identity)
+            plan = _plan(identity, FinetuneOptions.model_validate(options))
+            phases = {phase.value: _phase(identity, phase.value) for phase in Phase}
+            registered = _register(identity)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             raise
-        return {"state": JobState.REFUSED.value, "error": error.as_json()}
+        return FinetuneOutput(state=JobState.REFUSED, error=ErrorRecord.of(error))
     finally:
         # Not reached where the worker dies: that run goes on, and needs them.
         tidy(_folder(identity))
-    return {"state": JobState.DONE.value, "result": plan | registered | {"phases": seconds}}
+    result = FinetuneResult(
+        parent=plan.parent,
+        version=plan.version,
+        learn=plan.learn,
+        held_back=plan.held_back,
+        model=registered.model,
+        promoted=registered.promoted,
+        decision=registered.decision.as_json(),
+        phases={phase: outcome.as_json() for phase, outcome in phases.items()},
+    )
+    return FinetuneOutput(state=JobState.DONE, result=result)

@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pydicom
+from pydantic import ConfigDict
 
+from pipeline.case.job import JobView
 from pipeline.errors import GlioLoopError
-from pipeline.names import JobState, Progress, Stage
+from pipeline.errors.records import ErrorRecord, FlagRecord
+from pipeline.names import ENDED_JOBS, JobState, Progress, Stage
 from pipeline.node import LOOPBACK, SCANNER, WORKSTATION, OrthancProcess, write_pair
 from pipeline.node.demo.sender import StudyFile, send_study
 from pipeline.node.viewer import viewer_url
+from pipeline.records import Record, StoredRecord
 
-_ENDED = {JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED}
 _POLL_SECONDS = 0.25
 
 #: Short times, since the demo knows that its study is whole once it is sent.
@@ -29,6 +31,39 @@ _GRACE_SECONDS = 12
 #: A job is asked for at the latest this long after the study must have become stable.
 _JOB_PATIENCE_SECONDS = 60
 _DELIVERY_PATIENCE_SECONDS = 120
+
+
+class ShownJob(JobView):
+    """A job as REST answers it, and more that is not needed here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Roi(Record):
+    """An ROI of the structure set as the workstation has it: number of contours, ROI Volume (3006,002C) in ml."""
+
+    name: str
+    contours: int
+    volume_ml: float | None
+
+
+class StructureSet(Record):
+    """The structure set, and whether it was read back from the workstation."""
+
+    sop_instance_uid: str | None
+    at_workstation: bool
+    rois: tuple[Roi, ...]
+
+
+class Document(StoredRecord):
+    """What ``demo --json`` prints; ``error`` is absent where there is none."""
+
+    study: str
+    rtstruct: StructureSet
+    timings_s: dict[str, float]
+    urls: dict[str, str]
+    model: str | None
+    error: ErrorRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -42,43 +77,42 @@ class Outcome:
     state
         How the job ended.
     rois
-        Of the structure set as the workstation has it: name, number of contours, volume in ml.
+        Of the structure set as the workstation has it.
     at_workstation
         Whether the structure set was read back from the workstation.
     timings_s
         Seconds: ``setup`` (both servers up), ``stable_wait`` (from the first image sent until the job
         was there), the job's stages, ``total``.
     flags
-        What the result should be looked at for: code, message, detail.
+        What the result should be looked at for.
     error
-        The job's code, message, detail and hint where it did not end well.
+        Why the job did not end well.
     """
 
     study: str
     state: JobState
     rtstruct_uid: str | None
     at_workstation: bool
-    rois: list[dict[str, Any]]
+    rois: tuple[Roi, ...]
     timings_s: dict[str, float]
     urls: dict[str, str]
     model: str | None
     preview: Path | None
-    flags: list[dict[str, Any]]
-    error: dict[str, Any] | None
+    flags: tuple[FlagRecord, ...]
+    error: ErrorRecord | None
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that ``demo --json`` prints."""
-        return {
-            "study": self.study,
-            "rtstruct": {
-                "sop_instance_uid": self.rtstruct_uid,
-                "at_workstation": self.at_workstation,
-                "rois": self.rois,
-            },
-            "timings_s": self.timings_s,
-            "urls": self.urls,
-            "model": self.model,
-        } | ({"error": self.error} if self.error else {})
+    def document(self) -> Document:
+        """What ``demo --json`` prints."""
+        document = Document(
+            study=self.study,
+            rtstruct=StructureSet(
+                sop_instance_uid=self.rtstruct_uid, at_workstation=self.at_workstation, rois=self.rois
+            ),
+            timings_s=self.timings_s,
+            urls=self.urls,
+            model=self.model,
+        )
+        return document.model_copy(update={"error": self.error}) if self.error else document
 
 
 @dataclass
@@ -134,7 +168,7 @@ class Loop:
                 time.sleep(_POLL_SECONDS)
         raise GlioLoopError("INTERNAL", f"the node made no job of the study; see {self.folder}")
 
-    def follow(self, job_id: str, timeout_seconds: float) -> dict[str, Any]:
+    def follow(self, job_id: str, timeout_seconds: float) -> JobView:
         """Show a job's progress until it ends and its result was delivered or not; return its last state.
 
         Raises
@@ -147,12 +181,11 @@ class Loop:
             while time.monotonic() < deadline:
                 answer = client.get(f"/glioloop/jobs/{job_id}")
                 if answer.status_code == HTTPStatus.OK:
-                    job: dict[str, Any] = answer.json()
-                    state = JobState(job["state"])
+                    job = ShownJob.model_validate(answer.json())
                     # Done, and delivery not yet begun, is a moment that passes.
-                    if state in _ENDED and (state is not JobState.DONE or job["deliveries"]):
+                    if job.state in ENDED_JOBS and (job.state is not JobState.DONE or job.deliveries):
                         return job
-                    self.progress(job["stage"] or "queued", job["progress"] or None)
+                    self.progress(job.stage or "queued", job.progress or None)
                 time.sleep(_POLL_SECONDS)
         raise GlioLoopError("INTERNAL", f"the job did not end within {timeout_seconds:g} s; see {self.folder}")
 
@@ -286,40 +319,40 @@ def run(loop: Loop, files: tuple[StudyFile, ...], timeout_seconds: float) -> Out
     job_id = loop.wait_for_job(study)
     loop.timings_s["stable_wait"] = _seconds_since(started)
     job = loop.follow(job_id, timeout_seconds)
-    result = job["result"] or {}
-    uid = result.get("rtstruct", {}).get("sop_instance_uid")
-    dataset = loop.fetch_from_workstation(uid) if uid and job["state"] == JobState.DONE else None
-    stages = {stage.value: job["timings_s"][stage.value] for stage in Stage if stage.value in job["timings_s"]}
+    made = job.result.rtstruct if job.result else None
+    uid = made.sop_instance_uid if made else None
+    dataset = loop.fetch_from_workstation(uid) if uid and job.state is JobState.DONE else None
+    stages = {stage.value: job.timings_s[stage.value] for stage in Stage if stage.value in job.timings_s}
     total = loop.timings_s["setup"] + _seconds_since(started)
     return Outcome(
         study=study,
-        state=JobState(job["state"]),
+        state=job.state,
         rtstruct_uid=uid,
         at_workstation=dataset is not None,
-        rois=rois_of(dataset) if dataset is not None else [],
+        rois=rois_of(dataset) if dataset is not None else (),
         timings_s=loop.timings_s | stages | {"total": round(total, 3)},
-        urls=loop.urls(study, job_id, result.get("rtstruct", {}).get("series_instance_uid", "")),
-        model=job["model"],
+        urls=loop.urls(study, job_id, made.series_instance_uid if made else ""),
+        model=job.model,
         preview=loop.save_preview(job_id),
-        flags=result.get("flags", []),
-        error=job["error"],
+        flags=job.result.flags if job.result else (),
+        error=job.error,
     )
 
 
-def rois_of(structure_set: pydicom.Dataset) -> list[dict[str, Any]]:
-    """List the ROIs of an RT Structure Set: name, number of contours, ROI Volume (3006,002C) in ml."""
+def rois_of(structure_set: pydicom.Dataset) -> tuple[Roi, ...]:
+    """List the ROIs of an RT Structure Set."""
     contours = {
         int(item.ReferencedROINumber): len(item.get("ContourSequence", []))
         for item in structure_set.get("ROIContourSequence", [])
     }
-    return [
-        {
-            "name": str(roi.ROIName),
-            "contours": contours.get(int(roi.ROINumber), 0),
-            "volume_ml": float(roi.ROIVolume) if "ROIVolume" in roi else None,
-        }
+    return tuple(
+        Roi(
+            name=str(roi.ROIName),
+            contours=contours.get(int(roi.ROINumber), 0),
+            volume_ml=float(roi.ROIVolume) if "ROIVolume" in roi else None,
+        )
         for roi in structure_set.StructureSetROISequence
-    ]
+    )
 
 
 def _seconds_since(start: float) -> float:

@@ -74,11 +74,11 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
     assert not (plan.folder / SAMPLES).exists(), "patients' images do not outlive the run"
     assert not list(plan.folder.glob("*.pt"))
     outcome = register(plan, promote=True)
-    assert outcome["decision"]["passed"], outcome["decision"]["reason"]
-    assert outcome["decision"]["corrections"]["change"] >= 0.05
+    assert outcome.decision.passed, outcome.decision.reason
+    assert outcome.decision.corrections is not None and outcome.decision.corrections.change >= 0.05
     registry = Registry(settings.models_folder, settings.state_folder, database_in(settings.state_folder))
     current = registry.get(None).card
-    assert current.identity == outcome["model"] == "threshold@1.0.0-ft.1"
+    assert current.identity == outcome.model == "threshold@1.0.0-ft.1"
     assert current.lineage is not None
     assert current.lineage.parent == "threshold@1.0.0"
     assert current.lineage.cases == plan.learn
@@ -112,8 +112,8 @@ def test_shuffled_masks_do_not_pass(site: Path) -> None:
     plan = _plan(settings, grow=0)
     run_phases(plan, silent)
     outcome = register(plan, promote=True)
-    assert not outcome["decision"]["passed"]
-    assert not outcome["promoted"]
+    assert not outcome.decision.passed
+    assert not outcome.promoted
     registry = Registry(settings.models_folder, settings.state_folder, database_in(settings.state_folder))
     assert registry.get(None).card.identity == "threshold@1.0.0"
 
