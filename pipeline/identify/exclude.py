@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.identify.facts import Facts
-from pipeline.identify.parts import is_mr_image
 from pipeline.identify.score import tells_weighting
 from pipeline.identify.siblings import FAT_OR_OPPOSED, image_words
+from pipeline.identify.traits import is_mr_image
 from pipeline.identify.vocabulary import AFTER_ANOTHER, ALSO_OTHERWISE, ELSEWHERE, EXCLUDED, HEAD, first_match
 from pipeline.names import MANUFACTURER
 from pipeline.settings.identification import IdentificationRules

@@ -3,17 +3,17 @@
 Everything here is tolerant: a value that is absent, empty, zero or malformed is None or empty.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pydicom.multival
 from pydicom.dataset import Dataset
 
-from pipeline.errors.resources import raise_if_exhausted
 from pipeline.identify.header import SeriesHeader
-from pipeline.identify.parts import SeriesPart, vendor_image_type
+from pipeline.identify.lookup import Lookup, decoded
+from pipeline.identify.parts import SeriesPart
 from pipeline.identify.times import acquired, on_day
+from pipeline.identify.traits import vendor_image_type
 from pipeline.identify.wording import normalise
 
 
@@ -85,7 +85,7 @@ class Facts:
     day: str
     moment: float | None
     derivation: str
-    patient: "Patient"
+    patient: Patient
     study_uid: str
     last_moment: float | None = None
 
@@ -118,7 +118,7 @@ def facts_of_study(headers: Iterable[SeriesHeader]) -> list[Facts]:
     study = list({_key(header): header for header in ordered}.values())  # a series, or a part of one, counts once
     descriptions: dict[str, list[str]] = {}
     for header in study:
-        look = _Lookup(header.dataset)
+        look = Lookup(header.dataset)
         descriptions.setdefault(look.text("ProtocolName"), []).append(look.text("SeriesDescription"))
     of_the_exam = {
         protocol
@@ -148,7 +148,7 @@ def _key(header: SeriesHeader) -> tuple[str, str]:
 
 def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Facts:
     """Read a header, without its ProtocolName where that names the examination; never raises for a poor one."""
-    look = _Lookup(header.dataset, header.frame)
+    look = Lookup(header.dataset, header.frame)
     description, protocol = look.text("SeriesDescription"), look.text("ProtocolName")
     if protocol in exam_protocols:
         protocol = ""
@@ -207,94 +207,30 @@ def _joined(*texts: str) -> str:
     return " | ".join(dict.fromkeys(normal for text in texts if (normal := normalise(text))))
 
 
-def _patient(look: "_Lookup") -> Patient:
+def _patient(look: Lookup) -> Patient:
     name = normalise(look.text("PatientName").split("=")[0])
     birth_date = "".join(c for c in look.text("PatientBirthDate") if c.isdigit())
     return Patient(look.text("PatientID"), frozenset(name.split()), birth_date)
 
 
-def _derivation(look: "_Lookup") -> str:
+def _derivation(look: Lookup) -> str:
     codes = [str(item.get("CodeMeaning", "")) for item in look.value("DerivationCodeSequence") or []]
     return _joined(look.text("DerivationDescription"), *codes)
-
-
-class _Lookup:
-    """Finds an attribute at the top level or, in Enhanced MR, in the functional groups."""
-
-    def __init__(self, dataset: Dataset, frame: int | None = None) -> None:
-        self.top = dataset
-        self._places = [dataset, *_group_items(dataset, frame)]
-
-    def value(self, keyword: str) -> Any:
-        for place in self._places:
-            try:
-                value = place.get(keyword)
-            except Exception as error:  # pydicom raises many kinds on a malformed element, which counts as absent
-                raise_if_exhausted(error, "identify")
-                continue
-            if value is not None and value not in ("", []):
-                return value
-        return None
-
-    def text(self, keyword: str) -> str:
-        value = self.value(keyword)
-        if isinstance(value, (list, tuple, pydicom.multival.MultiValue)):
-            return "\\".join(str(v) for v in value).strip()
-        return "" if value is None else str(value).strip()
-
-    def words(self, keyword: str) -> tuple[str, ...]:
-        return tuple(word.strip().upper() for word in self.text(keyword).split("\\") if word.strip())
-
-    def number(self, keyword: str, zero: bool = False) -> float | None:
-        numbers = self.numbers(keyword)
-        return numbers[0] if numbers and (numbers[0] > 0 or zero) else None
-
-    def numbers(self, keyword: str) -> tuple[float, ...]:
-        value = self.value(keyword)
-        if value is None:
-            return ()
-        values = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
-        try:
-            return tuple(float(v) for v in values)
-        except (TypeError, ValueError):
-            return ()
-
-    def private(self, group: int, element: int) -> Any:
-        """Value of a private element at the block its creator usually has; None where absent."""
-        found = self.top.get((group, element))
-        return None if found is None else found.value
-
-
-def _group_items(dataset: Dataset, frame: int | None) -> Iterator[Dataset]:
-    """First items of the functional groups: of one frame (1-based; the middle one where None), then the shared ones."""
-    frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    chosen = len(frames) // 2 if frame is None else frame - 1
-    for groups in [*frames[chosen : chosen + 1], *shared[:1]]:
-        for element in groups:
-            if element.VR == "SQ" and element.value and not element.tag.is_private:
-                yield element.value[0]
 
 
 def _integer(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _decoded(value: Any) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    return "" if value is None else str(value).strip("\0 ")
-
-
-def _sequence_name(look: _Lookup) -> str:
+def _sequence_name(look: Lookup) -> str:
     names = [look.text("SequenceName"), look.text("PulseSequenceName")]
     if look.text("Manufacturer").upper().startswith("GE"):
         # GEMS_ACQU_01: pulse sequence name, internal pulse sequence name
-        names += [_decoded(look.private(0x0019, 0x109C)), _decoded(look.private(0x0019, 0x109E))]
+        names += [decoded(look.private(0x0019, 0x109C)), decoded(look.private(0x0019, 0x109E))]
     return " ".join(name.lower() for name in names if name)
 
 
-def _agent(look: _Lookup) -> str:
+def _agent(look: Lookup) -> str:
     agent = look.text("ContrastBolusAgent")
     if not agent and look.value("ContrastBolusAgentSequence"):
         agent = "coded agent"
@@ -303,10 +239,10 @@ def _agent(look: _Lookup) -> str:
 
 def b_value_of(dataset: Dataset, frame: int | None = None) -> float | None:
     """Diffusion b-value of an instance (or frame), s/mm², None where it tells none; 0 without diffusion weighting."""
-    return _b_value(_Lookup(dataset, frame))
+    return _b_value(Lookup(dataset, frame))
 
 
-def _b_value(look: _Lookup) -> float | None:
+def _b_value(look: Lookup) -> float | None:
     values = list(look.numbers("DiffusionBValue"))
     maker = look.text("Manufacturer").upper()
     if maker.startswith("SIEMENS"):
@@ -322,19 +258,19 @@ def _b_value(look: _Lookup) -> float | None:
 def _private_number(value: Any) -> list[float]:
     first = value[0] if hasattr(value, "__iter__") and not isinstance(value, (str, bytes)) and len(value) else value
     try:
-        return [float(_decoded(first).split("\\")[0])] if first is not None else []
+        return [float(decoded(first).split("\\")[0])] if first is not None else []
     except ValueError:
         return []
 
 
-def _body(look: _Lookup) -> str:
+def _body(look: Lookup) -> str:
     parts = [look.text("BodyPartExamined")]
     for item in look.value("AnatomicRegionSequence") or []:
         parts.append(str(item.get("CodeMeaning", "")))
     return normalise(" ".join(parts))
 
 
-def _distance(look: _Lookup) -> float | None:
+def _distance(look: Lookup) -> float | None:
     step = look.number("SpacingBetweenSlices")
     thickness = look.number("SliceThickness")
     # some scanners write the gap instead of the distance: slices cannot overlap by more than half in 2D
@@ -343,7 +279,7 @@ def _distance(look: _Lookup) -> float | None:
     return step
 
 
-def _field_of_view(look: _Lookup) -> float | None:
+def _field_of_view(look: Lookup) -> float | None:
     spacing = look.numbers("PixelSpacing")
     rows, columns = look.number("Rows"), look.number("Columns")
     if len(spacing) != 2 or not rows or not columns:
@@ -351,7 +287,7 @@ def _field_of_view(look: _Lookup) -> float | None:
     return max(spacing[0] * rows, spacing[1] * columns) or None
 
 
-def _plane(look: _Lookup) -> str:
+def _plane(look: Lookup) -> str:
     cosines = look.numbers("ImageOrientationPatient")
     if len(cosines) != 6:
         return ""

@@ -17,7 +17,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.errors.resources import place_of, raise_if_exhausted
 from pipeline.identify.header import SeriesHeader
 from pipeline.identify.listing import ListedInstance, headers_of_series
-from pipeline.identify.parts import number_of, triple_of
+from pipeline.identify.traits import number_of, triple_of
 
 _LISTED = [
     "SOPClassUID",

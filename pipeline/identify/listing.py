@@ -13,20 +13,8 @@ from pydicom.dataset import Dataset
 
 from pipeline.identify.facts import b_value_of
 from pipeline.identify.header import SeriesHeader
-from pipeline.identify.parts import (
-    FrameGroups,
-    Order,
-    SeriesPart,
-    Traits,
-    Triple,
-    is_mr_image,
-    normal_of,
-    order_of,
-    places_of,
-    split,
-    traits_of,
-    triple_of,
-)
+from pipeline.identify.parts import SeriesPart, normal_of, places_of, split
+from pipeline.identify.traits import FrameGroups, Order, Traits, Triple, is_mr_image, order_of, traits_of, triple_of
 
 #: More images at one position than this are no parts that could be told apart: diffusion, perfusion, function.
 MOST_PARTS = 16

@@ -25,7 +25,7 @@ from pipeline.identify import (
     headers_of_series,
     identify,
 )
-from pipeline.identify.parts import number_of, triple_of
+from pipeline.identify.traits import number_of, triple_of
 from pipeline.jobs.request import JobRequest, ProcessOptions, Undecided
 from pipeline.names import MRSequence
 from pipeline.registry import ModelCard

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from pipeline.errors import GlioLoopError
-from pipeline.identify.parts import FrameGroups, Order, Traits, number_of, order_of, traits_of
+from pipeline.identify.traits import FrameGroups, Order, Traits, number_of, order_of, traits_of
 
 Vector = NDArray[np.float64]
 

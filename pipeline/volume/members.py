@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline.identify.parts import SAME_PLACE_MM, Trait
+from pipeline.identify.parts import SAME_PLACE_MM
+from pipeline.identify.traits import Trait
 from pipeline.volume.frames import Frame
 from pipeline.volume.limits import VolumeLimits
 

@@ -16,7 +16,8 @@ from pydicom.uid import UID
 
 from pipeline.errors import GlioLoopError
 from pipeline.errors.resources import place_of, raise_if_exhausted
-from pipeline.identify.parts import SeriesPart, is_mr_image
+from pipeline.identify.parts import SeriesPart
+from pipeline.identify.traits import is_mr_image
 from pipeline.volume.compressed import require_inflated_within
 from pipeline.volume.frames import Frame, frames_of
 from pipeline.volume.limits import VolumeLimits

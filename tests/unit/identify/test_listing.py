@@ -19,7 +19,7 @@ from pipeline.identify import (
     headers_of_series,
     identify,
 )
-from pipeline.identify.parts import triple_of
+from pipeline.identify.traits import triple_of
 from pipeline.names import MRSequence
 from tests.unit.volume.test_volume import enhanced, instance, saved, stack
 
