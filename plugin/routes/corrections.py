@@ -41,7 +41,7 @@ class FeedbackRoutes(Handlers):
             cases=tuple(found[offset : offset + limit]),
             total=len(found),
             size_bytes=store.size_bytes(),
-            looked_at=[seen.as_json() for seen in passed_over[:limit]],
+            looked_at=tuple(passed_over[:limit]),
             dropped=tuple(store.gone()[::-1][:limit]),
         )
 

@@ -1,12 +1,15 @@
 """Documents that routes answer with, beside those of the pipeline."""
 
-from pydantic import JsonValue, RootModel, StrictBool
+from typing import Annotated
+
+from pydantic import JsonValue, PlainSerializer, RootModel, StrictBool
 
 from pipeline.case.job import JobView
 from pipeline.case.outcomes import StoredDecision
 from pipeline.corrections.record import ShownCase
 from pipeline.corrections.review import Review, ReviewMark
 from pipeline.corrections.store import Gone
+from pipeline.corrections.verdicts import Seen
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.checks import CheckState
 from pipeline.jobs.request import Undecided
@@ -110,7 +113,7 @@ class CaseList(Record):
     cases: tuple[ShownCase, ...]
     total: int
     size_bytes: int
-    looked_at: list[JsonValue]
+    looked_at: tuple[Annotated[Seen, PlainSerializer(Seen.as_json)], ...]
     dropped: tuple[Gone, ...]
 
 
