@@ -48,10 +48,10 @@ def test_scripts_with_a_main_are_benchmarks(repository: Path) -> None:
 
 def test_what_became_of_a_run(repository: Path, capfd: pytest.CaptureFixture[str]) -> None:
     ended = {name: run_benchmark(name, True, repository) for name in ("good", "lacking", "wrong", "words")}
-    assert ended["good"]["results"] == {"dice": 1}
-    assert ended["lacking"]["skipped"] == "on its way"
-    assert ended["wrong"]["failed"] == "exit status 3: on its way"
-    assert "not JSON" in ended["words"]["failed"]
+    assert ended["good"].results == {"dice": 1}
+    assert ended["lacking"].skipped == "on its way"
+    assert ended["wrong"].failed == "exit status 3: on its way"
+    assert "not JSON" in ended["words"].failed
     assert capfd.readouterr().err.count("on its way") == 4
 
 
