@@ -1,8 +1,10 @@
 """The archive as the pipeline sees it: Orthanc's REST API, over HTTP or from inside the plugin."""
 
 import json
+import shutil
 import ssl
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -148,6 +150,27 @@ def fetch_image(archive: HttpArchive, instance: str, target: Path, most_bytes: i
             return
     listed = archive.get(f"/instances/{instance}") is not None
     raise GlioLoopError("IMAGE_WITHHELD" if listed else "STUDY_GONE", f"instance {instance}")
+
+
+def fetch_series(
+    archive: HttpArchive,
+    instances: Iterable[str],
+    folder: Path,
+    most_bytes: int,
+    fetched: Callable[[], None] = lambda: None,
+) -> None:
+    """Write the instances of a series to a folder, in place of what lies there; ``fetched`` is called after each.
+
+    Raises
+    ------
+    GlioLoopError
+        What :func:`fetch_image` raises.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for instance in instances:
+        fetch_image(archive, instance, folder / f"{instance}.dcm", most_bytes)
+        fetched()
 
 
 def parsed(content: bytes | str, asked: str) -> Any:

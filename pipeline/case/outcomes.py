@@ -1,8 +1,9 @@
 """What each stage of a case found out, and the result that they make together. No numpy here: the plugin reads them."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field, PlainSerializer, PlainValidator
 
@@ -279,3 +280,13 @@ def all_flags(outcomes: Iterable[StageOutcome]) -> tuple[FlagRecord, ...]:
 def told(flags: Iterable[Flag]) -> tuple[FlagRecord, ...]:
     """Flags with their words."""
     return tuple(FlagRecord.of(flag) for flag in flags)
+
+
+_StageOutcome = TypeVar("_StageOutcome", bound=StageOutcome)
+
+
+def timed(work: Callable[[], _StageOutcome]) -> _StageOutcome:
+    """Run a stage; its outcome says how long that took, in seconds."""
+    start = time.perf_counter()
+    outcome = work()
+    return outcome.model_copy(update={"seconds": round(time.perf_counter() - start, 3)})

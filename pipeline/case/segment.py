@@ -14,7 +14,7 @@ import pydicom
 from pipeline.case import stages
 from pipeline.case.identity import job_id
 from pipeline.case.lacking import may_lack_of
-from pipeline.case.outcomes import CaseOutcomes, CaseResult, Identified, StageOutcome, all_flags, told
+from pipeline.case.outcomes import CaseOutcomes, CaseResult, Identified, StageOutcome, all_flags, timed, told
 from pipeline.case.workspace import Workspace
 from pipeline.database.engine import database_of
 from pipeline.errors import Flag
@@ -59,7 +59,7 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
 
     def run(stage: Stage, work: Callable[[Callable[[float], None]], _Outcome]) -> _Outcome:
         progress(stage.value, None)
-        return stages.timed(lambda: work(lambda fraction: progress(stage.value, fraction)))
+        return timed(lambda: work(lambda fraction: progress(stage.value, fraction)))
 
     with tempfile.TemporaryDirectory(prefix="glioloop-") as folder:
         case = Workspace(Path(folder))

@@ -4,12 +4,10 @@
 files come from and where the objects go.
 """
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from io import BytesIO
-from typing import TypeVar
 
 import pydicom
 
@@ -24,7 +22,6 @@ from pipeline.case.outcomes import (
     RestoredVolumes,
     RoiOutcome,
     SizeOutcome,
-    StageOutcome,
     VolumeOutcome,
     Written,
     told,
@@ -52,15 +49,6 @@ Progress = Callable[[float], None]
 
 #: Name of the image in the workspace.
 _SUSPICIOUS = "suspicious"
-
-Outcome = TypeVar("Outcome", bound=StageOutcome)
-
-
-def timed(work: Callable[[], Outcome]) -> Outcome:
-    """Run a stage; its outcome says how long that took, in seconds."""
-    start = time.perf_counter()
-    outcome = work()
-    return outcome.model_copy(update={"seconds": round(time.perf_counter() - start, 3)})
 
 
 def load_stage(

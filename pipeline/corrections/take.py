@@ -34,7 +34,7 @@ from pipeline.corrections.record import CaseRecord, RegionDifference
 from pipeline.corrections.regions import RegionNames
 from pipeline.corrections.store import FeedbackStore
 from pipeline.corrections.study import Mask, Study
-from pipeline.corrections.verdicts import Verdict
+from pipeline.corrections.verdicts import Outcome, Verdict
 from pipeline.errors import GlioLoopError
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 
@@ -67,25 +67,6 @@ class ProcessedStudy:
     job: JobView
     own: dict[str, OwnObject]
     objects: Path
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of an object.
-
-    Attributes
-    ----------
-    verdict
-        See :class:`Verdict`.
-    case
-        The case it became, or was before.
-    detail
-        What is particular to it.
-    """
-
-    verdict: Verdict
-    case: CaseRecord | None = None
-    detail: str = ""
 
 
 def judge_early(path: Path, study: ProcessedStudy, store: FeedbackStore) -> Outcome | None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.corrections.record import CaseRecord
+
 
 class Verdict(StrEnum):
     """Outcome for one object; only the first two put something into the store."""
@@ -73,3 +75,22 @@ class Seen:
             "detail": self.detail,
             "at": self.at,
         }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an object.
+
+    Attributes
+    ----------
+    verdict
+        See :class:`Verdict`.
+    case
+        The case it became, or was before.
+    detail
+        What is particular to it.
+    """
+
+    verdict: Verdict
+    case: CaseRecord | None = None
+    detail: str = ""

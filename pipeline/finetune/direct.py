@@ -7,8 +7,8 @@ from pipeline.corrections.store import FeedbackStore
 from pipeline.database.engine import database_of
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.guard import Decision
-from pipeline.finetune.phases import Phase
-from pipeline.finetune.plan import FinetunePlan, make_plan, tidy
+from pipeline.finetune.phases import Phase, tidy
+from pipeline.finetune.plan import FinetunePlan, make_plan
 from pipeline.finetune.supervise import PhaseOutcome, run_phase
 from pipeline.names import Progress
 from pipeline.records import StoredRecord

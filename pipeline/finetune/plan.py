@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +18,6 @@ from pipeline.settings import load_settings
 from pipeline.settings.finetune import FinetunePolicy
 
 PLAN: Final = "plan.json"
-#: Folder of the training samples below a fine-tuning's.
-SAMPLES: Final = "samples"
 _VERSION = re.compile(r"^(?P<base>.+?)-ft\.(?P<number>\d+)$")
 
 
@@ -105,16 +102,6 @@ class FinetunePlan(BaseModel):
     def read(folder: Path) -> "FinetunePlan":
         """Read what :meth:`write` wrote."""
         return FinetunePlan.model_validate_json((folder / PLAN).read_text())
-
-
-def tidy(folder: Path) -> None:
-    """Drop what holds patients' images from a fine-tuning that has ended, and the learning's own state.
-
-    Plan, decision and log stay. What was deleted from the store is nowhere else then.
-    """
-    shutil.rmtree(folder / SAMPLES, ignore_errors=True)
-    for path in folder.glob("*.pt"):
-        path.unlink()
 
 
 def make_plan(

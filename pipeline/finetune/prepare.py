@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.corrections.record import CaseRecord
 from pipeline.evaluation.cases import find_cases
-from pipeline.finetune.plan import SAMPLES, FinetunePlan
+from pipeline.finetune.phases import SAMPLES
+from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.studies import sample_case, sample_of, study_of
 from pipeline.names import Region
 from pipeline.registry import ModelCard

@@ -34,8 +34,10 @@ from pipeline.jobs.queues import (
 from pipeline.jobs.request import DeliveryTry, JobRequest, Undecided, delivery_id
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.jobs.view import JobAttributes, job_view
-from pipeline.names import ENDED_DELIVERIES, DeliveryState, Stage
+from pipeline.names import ENDED_DELIVERIES, DeliveryState
 
+#: Exit status of a worker whose queue is no whole database (EX_DATAERR).
+DAMAGED_STATUS: Final = 65
 _LOOKS: Final = (INTAKE_WORKFLOW, RESCAN_WORKFLOW, FEEDBACK_WORKFLOW, RETENTION_WORKFLOW)
 #: Rows that one statement deletes.
 _AT_ONCE: Final = 200
@@ -159,14 +161,12 @@ class JobQueue:
         """Merge values into what people see of a job; never part of its durable history."""
         self._client.update_workflow_attributes(identity, attributes, merge=True)
 
-    def note_timeout(self, identity: str, stage: str) -> None:
-        """Note that a stage of a job ran over its deadline."""
-        self.report(identity, **{f"timeouts.{stage}": self.timeouts(identity, stage) + 1})
-
-    def timeouts(self, identity: str, stage: str) -> int:
-        """How often a stage of a job ran over its deadline since the job was asked for."""
-        found = self._client.list_workflows(workflow_ids=[identity], load_input=False, load_output=False)
-        return JobAttributes.of(found[0]).timeouts(stage) if found else 0
+    def is_cancelled(self, identity: str) -> bool:
+        """Whether a workflow was cancelled."""
+        found = self._client.list_workflows(
+            workflow_ids=[identity], status="CANCELLED", load_input=False, load_output=False
+        )
+        return bool(found)
 
     def job(self, identity: str) -> JobView | None:
         """One job as people see it; None where there is none of that id."""
@@ -261,7 +261,7 @@ class JobQueue:
         return backlog
 
     def cancel(self, identity: str) -> None:
-        """Stop a job after the stage it is in; its deliveries too."""
+        """Stop a job, and its deliveries, too."""
         self._client.cancel_workflow(identity)
         tries = self._client.list_workflows(
             workflow_id_prefix=f"{identity}.", name=DELIVER_WORKFLOW, status=list(_UNENDED), load_input=False
@@ -282,7 +282,7 @@ class JobQueue:
             return
         steps = self._client.list_workflow_steps(identity)
         failed = [step["function_id"] for step in steps if step["error"] is not None]
-        self.report(identity, stage=None, progress=0.0, **{f"timeouts.{stage}": 0 for stage in Stage})
+        self.report(identity, stage=None, progress=0.0)
         self._client.rewind_workflow(identity, start_step=max(1, failed[0]) if failed else 1, queue_name=JOBS_QUEUE)
 
     def _retry_deliveries(self, status: WorkflowStatus) -> bool:
@@ -296,7 +296,7 @@ class JobQueue:
             before = DeliveryTry.read(*(last.input or {"args": []})["args"])
             again = DeliveryTry(job=identity, destination=name, resources=before.resources, number=number + 1)
             state = Delivery(state=DeliveryState.QUEUED, number=again.number, attempts=0)
-            self.report(identity, **{f"timeouts.{Stage.FORWARD}.{name}": 0, again.key: state.as_json()})
+            self.report(identity, **{again.key: state.as_json()})
             self._client.enqueue(again.options(), again.model_dump(mode="json"))
         return bool(broken)
 

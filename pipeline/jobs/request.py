@@ -1,6 +1,7 @@
 """What is asked of the node."""
 
-from dbos import EnqueueOptions
+from typing import TYPE_CHECKING
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.case.identity import content_of
@@ -10,6 +11,9 @@ from pipeline.identify import Decision
 from pipeline.jobs.queues import DEFAULT_PRIORITY, DELIVER_WORKFLOW, DELIVERY_QUEUE
 from pipeline.names import MRSequence
 from pipeline.records import StoredRecord
+
+if TYPE_CHECKING:
+    from dbos import EnqueueOptions
 
 
 class ProcessOptions(BaseModel):
@@ -137,14 +141,14 @@ class DeliveryTry(BaseModel):
         """The next try, after this many seconds of sending in all."""
         return self.model_copy(update={"number": self.number + 1, "attempt": self.attempt + 1, "seconds": seconds})
 
-    def options(self, delay_seconds: float = 0) -> EnqueueOptions:
+    def options(self, delay_seconds: float = 0) -> "EnqueueOptions":
         """How it is queued: once, and behind its own destination only."""
-        options = EnqueueOptions(
-            workflow_name=DELIVER_WORKFLOW,
-            queue_name=DELIVERY_QUEUE,
-            workflow_id=delivery_id(self.job, self.destination, self.number),
-            queue_partition_key=self.destination,
-        )
+        options: EnqueueOptions = {
+            "workflow_name": DELIVER_WORKFLOW,
+            "queue_name": DELIVERY_QUEUE,
+            "workflow_id": delivery_id(self.job, self.destination, self.number),
+            "queue_partition_key": self.destination,
+        }
         if delay_seconds:
             options["delay_seconds"] = delay_seconds
         return options

@@ -64,10 +64,6 @@ class JobAttributes(StoredRecord):
             if key.startswith(_DELIVERY)
         }
 
-    def timeouts(self, stage: str) -> int:
-        """How often a stage ran over its deadline since the job was asked for."""
-        return int((self.model_extra or {}).get(f"timeouts.{stage}", 0))
-
 
 def job_view(status: WorkflowStatus, delivery_statuses: Mapping[str, str] | None = None) -> JobView:
     """Return a job as people see it.

@@ -60,13 +60,13 @@ class Settings(BaseSettings):
     stage_deadline_seconds: float = Field(
         default=1800,
         gt=0,
-        description="A stage at work for longer is ended with its worker, tried once more, then failed.",
+        description="A stage at work for longer is ended by a kill, tried once more, then failed.",
     )
     worker_silence_seconds: float = Field(
         default=120, ge=10, description="A worker that gives no sign of life for so long is killed and started again."
     )
     worker_memory_gigabytes: float = Field(
-        default=0, ge=0, description="Most memory of a worker; 0: what the machine has."
+        default=0, ge=0, description="Most memory of the process that computes a job; 0: what the machine has."
     )
     most_instances: int = Field(
         default=20_000, gt=0, description="A study with more instances is refused before it is looked at."

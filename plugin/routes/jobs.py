@@ -14,9 +14,8 @@ from pipeline.errors.records import ErrorRecord
 from pipeline.files.joblog import read_log
 from pipeline.identify import Decision
 from pipeline.jobs.checks import CheckOptions, CheckState, check_state, collect_check, enqueue_check
-from pipeline.jobs.deadline import DAMAGED_STATUS
 from pipeline.jobs.preparation import decide, prepare
-from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.queue import DAMAGED_STATUS, JobQueue
 from pipeline.jobs.request import ProcessOptions, Undecided
 from pipeline.names import ENDED_JOBS, JobState
 from plugin.routes.documents import (

@@ -103,6 +103,13 @@ _FORWARD_ONLY: Final = at(STAGES, _NOBODY_SENDS) | {"forward": _ONCE}
 
 FAULTS: Final = (
     Fault("worker kill -9", strikes.kill_worker, _WHOLE_PROCESS, moments=(START, END)),
+    Fault(
+        "child kill -9",
+        strikes.kill_child,
+        at((INTAKE, *CLINICAL, PROMOTE), _ONCE)
+        | at((FINETUNE,), NotApplicable("the learning process makes way for every study anyway")),
+        moments=(START, END),
+    ),
     Fault("worker halted (SIGSTOP)", strikes.halt_worker, _WHOLE_PROCESS, settings={"WorkerSilenceSeconds": 10}),
     Fault("stage hangs", strikes.hang_stage, _WHOLE_PROCESS, settings={"StageDeadlineSeconds": 12}),
     Fault(

@@ -1,8 +1,8 @@
-"""Gates: where a worker of the campaign stops for a moment, so that a fault strikes exactly there.
+"""Gates: where a child of the campaign's worker stops for a moment, so that a fault strikes exactly there.
 
-The product's own worker runs, in a process of its own; this module starts it with a wait put around each
-stage. A gate is a file: while ``load-start`` lies in the folder, a worker that comes to the start of ``load``
-says so (``load-start.reached``) and waits. Where no gate lies, nothing is different.
+The product's own worker runs, in a process of its own; this module starts it, and has its children wait around each
+stage. A gate is a file: while ``load-start`` lies in the folder, a child that comes to the start of ``load``
+says so (``load-start.reached``, with its process id) and waits. Where no gate lies, nothing is different.
 
 ``python -m tests.faults.gates`` is what :func:`interpreter` has the supervisor start.
 """
@@ -11,11 +11,12 @@ import os
 import runpy
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
+
+from pipeline.child.task import Task
 
 FOLDER_VARIABLE: Final = "FAULT_GATES"
 START: Final = "start"
@@ -53,6 +54,11 @@ class Gates:
         """Whether a worker waits there."""
         return self._reached(stage, moment).exists()
 
+    def holder(self) -> int:
+        """Process id of the child that waits at a gate."""
+        (pid,) = {int(one.read_text()) for one in self.folder.glob("*.reached") if one.with_suffix("").exists()}
+        return pid
+
     def _gate(self, stage: str, moment: str) -> Path:
         return self.folder / f"{stage}-{moment}"
 
@@ -75,29 +81,41 @@ def _pass(stage: str, moment: str) -> None:
     folder = Path(os.environ[FOLDER_VARIABLE])
     gate = folder / f"{stage}-{moment}"
     if gate.exists():
-        (folder / f"{gate.name}.reached").touch()
+        part = folder / f"{gate.name}.{os.getpid()}"
+        part.write_text(str(os.getpid()))
+        part.rename(folder / f"{gate.name}.reached")
         while gate.exists():
             time.sleep(_LOOK_SECONDS)
 
 
-def _install() -> None:
-    """Put the gates where the stages are entered and left; before the workflows import those places."""
-    from pipeline.jobs import deadline  # noqa: PLC0415
+def _gated_child(pipe: int) -> None:
+    """Run the product's child with gates where stages are entered and left."""
+    from pipeline.child import serve  # noqa: PLC0415
 
-    at_work = deadline.StageWatch.at_work
+    perform = serve.perform
 
-    @contextmanager
-    def gated_at_work(self: deadline.StageWatch, identity: str, stage: str) -> Iterator[None]:
-        name = stage.partition(".")[0]  # a delivery's stage names its destination, too
-        with at_work(self, identity, stage):
-            _pass(name, START)
-            yield
-            _pass(name, END)
+    def gated(task: Task, pipe: Connection) -> object:
+        name = task.stage.partition(".")[0]  # a delivery's stage names its destination, too
+        _pass(name, START)
+        answer = perform(task, pipe)
+        _pass(name, END)
+        return answer
 
-    deadline.StageWatch.at_work = gated_at_work  # type: ignore[method-assign]
+    serve.perform = gated  # type: ignore[assignment]
+    serve.main(pipe)
+
+
+def _worker() -> None:
+    """Run the product's worker, whose children get gates."""
+    from pipeline.child import child  # noqa: PLC0415
+
+    child.COMMAND[:] = [sys.executable, "-m", "tests.faults.gates"]
+    sys.argv = ["pipeline.worker"]
+    runpy.run_module("pipeline.worker", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    _install()
-    sys.argv = ["pipeline.worker"]
-    runpy.run_module("pipeline.worker", run_name="__main__", alter_sys=True)
+    if sys.argv[1:]:
+        _gated_child(int(sys.argv[1]))
+    else:
+        _worker()

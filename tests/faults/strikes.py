@@ -89,15 +89,24 @@ def halt_worker(site: Site, gate: OpenGate) -> Mend:
     return nothing
 
 
+def kill_child(site: Site, gate: OpenGate) -> Mend:
+    """As the kernel's out-of-memory killer does."""
+    pid = site.gates.holder()
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), 60, "the child's end")
+    gate()
+    return nothing
+
+
 def hang_stage(site: Site, gate: OpenGate) -> Mend:
-    pid = site.worker_pid()
-    wait_for(lambda: not Path(f"/proc/{pid}").exists(), 120, "the hanging worker's end")
+    pid = site.gates.holder()
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), 120, "the hanging child's end")
     gate()
     return nothing
 
 
 def take_memory(site: Site, gate: OpenGate) -> Mend:
-    give_back = limit_memory(site.worker_pid(), spare_bytes=1 << 20)
+    give_back = limit_memory(site.gates.holder(), spare_bytes=1 << 20)
     gate()
     return give_back
 

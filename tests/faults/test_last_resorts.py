@@ -72,6 +72,49 @@ def test_worker_dies_at_every_try(layout: Layout, small_study: Path) -> None:
         site.check(again)
 
 
+def test_child_dies_at_every_try(layout: Layout, small_study: Path) -> None:
+    """What kills the child that computes, time and again, ends as a stated failure; the worker lives on."""
+    with Site(layout, small_study) as site:
+        worker = site.worker_pid()
+        site.gates.shut("infer", START)
+        job = site.process()
+
+        def killed_until_ended() -> bool:
+            if site.gates.waits("infer", START):
+                child = site.gates.holder()
+                site.gates.shut("infer", START)  # for the next child
+                os.kill(child, signal.SIGKILL)
+            return site.job(job)["state"] in ("failed", "done")
+
+        wait_for(killed_until_ended, 300, "the end of the tries")
+        ended = site.job(job)
+        assert (ended["state"], ended["error"]["code"]) == ("failed", "WORKER_DIED")
+        assert "signal 9" in ended["error"]["detail"]
+        site.gates.open_all()
+        site.retry(job)
+        again = site.wait_end(job)
+        assert again["state"] == "done", again["error"]
+        assert site.worker_pid() == worker
+        site.check(again)
+
+
+def test_job_is_cancelled_at_work(layout: Layout, small_study: Path) -> None:
+    """The child is ended at once; a retry goes on with the stage that it was in."""
+    with Site(layout, small_study) as site:
+        site.gates.shut("infer", START)
+        job = site.process()
+        site.wait_at("infer", START)
+        child = site.gates.holder()
+        assert site.pair.post(f"/glioloop/jobs/{job}/cancel").status_code == httpx.codes.OK
+        wait_for(lambda: not Path(f"/proc/{child}").exists(), 60, "the child's end")
+        assert site.job(job)["state"] == "cancelled"
+        site.gates.open_all()
+        site.retry(job)
+        again = site.wait_end(job)
+        assert again["state"] == "done", again["error"]
+        site.check(again)
+
+
 def test_delivery_is_cancelled(layout: Layout, small_study: Path) -> None:
     """A delivery that waits for its next try can be given up, and be asked for again."""
     with Site(layout, small_study, {"ForwardRetrySeconds": [300]}) as site:

@@ -4,29 +4,20 @@ import shutil
 import time
 from typing import Final
 
-import pydicom
 import structlog
 from dbos import DBOS
 
-from pipeline.canary.expected import (
-    Expectations,
-    agreements,
-    differences,
-    far_from_truth,
-    masks_of,
-    sample_volume,
-    truth,
-)
-from pipeline.canary.study import test_images
 from pipeline.case.job import JobView
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
-from pipeline.errors.resources import coded
+from pipeline.jobs import check_tasks as tasks
 from pipeline.jobs.checks import CheckOptions, CheckOutcome, schedule_check
 from pipeline.jobs.queues import CHECK_WORKFLOW
-from pipeline.jobs.workflows.resources import archive, audit, queue, settings
-from pipeline.jobs.workflows.steps import last_error, step
-from pipeline.names import ENDED_JOBS, JobState
+from pipeline.jobs.resources import archive, settings
+from pipeline.jobs.workflows.children import InChild, Job, talking
+from pipeline.jobs.workflows.resources import audit, queue
+from pipeline.jobs.workflows.steps import last_error, step, workflow
+from pipeline.names import ENDED_JOBS
 from pipeline.records import StoredRecord
 
 log = structlog.get_logger()
@@ -44,12 +35,9 @@ class Sent(StoredRecord):
 @step("check-send", talks_to_orthanc=True)
 def _send(identity: str) -> Sent:
     """Send the sample as a study that arrives."""
-    study, began = "", time.time()
-    for content in test_images(identity):
-        answer = archive().post("/instances", content) or {}
-        if answer.get("Status") not in ("Success", "AlreadyStored"):
-            raise GlioLoopError("STORE_FAILED", f"the sample study: {answer.get('Status', 'no status')}")
-        study = str(answer["ParentStudy"])
+    began = time.time()
+    with talking().lend() as lent:
+        study = InChild(Job(identity, lent), "check-send")(tasks.send_sample, identity)
     if not settings().automatic:  # then nothing comes of it by itself
         queue().enqueue_intake(study, identity, "check")
     return Sent(study=study, began=began)
@@ -81,39 +69,9 @@ def _follow(study: str) -> JobView:
 
 
 @step("check-compare", talks_to_orthanc=True)
-def _compare(job: JobView, record: bool) -> CheckOutcome:
-    with coded("check"):
-        return _compared(job, record)
-
-
-def _compared(job: JobView, record: bool) -> CheckOutcome:
-    if job.state != JobState.DONE:
-        raise GlioLoopError("NODE_UNWELL", f"the job ended {job.state}: {job.error.code if job.error else ''}")
-    instance = job.result.stored.get("rtstruct") if job.result else None
-    model = str(job.model)
-    path = settings().state_folder / "check" / "found.dcm"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not instance or not archive().download(f"/instances/{instance}/file", path):
-        raise GlioLoopError("NODE_UNWELL", "there is no structure set in the archive")
-    volume = sample_volume(settings().reference)
-    found = masks_of(pydicom.dcmread(path), volume, settings().roi_names)
-    path.unlink()
-    expectations = Expectations(settings().state_folder)
-    expectations.keep(found)
-    expected = None if record else expectations.read(model)
-    compared = agreements(found, expected or truth(volume), volume)
-    wrong = far_from_truth(compared) if expected is None else differences(compared)
-    if not wrong and expected is None:
-        expectations.record(model, found)
-        log.info("check: contours of this network are expected from now on", model=model)
-    return CheckOutcome(
-        well=not wrong,
-        model=model,
-        recorded=not wrong and expected is None,
-        dice={region.value: one.dice for region, one in compared.items()},
-        volumes_ml={region.value: one.volume_ml for region, one in compared.items()},
-        error=ErrorRecord.of(GlioLoopError("NODE_UNWELL", "; ".join(wrong))) if wrong else None,
-    )
+def _compare(identity: str, job: JobView, record: bool) -> CheckOutcome:
+    with talking().lend() as lent:
+        return InChild(Job(identity, lent), "check-compare")(tasks.compare_sample, job, record)
 
 
 @step("check-remove", talks_to_orthanc=True)
@@ -137,7 +95,7 @@ def _tell(identity: str, outcome: CheckOutcome) -> None:
         log.error("node is unwell", check=identity, code="NODE_UNWELL", detail=detail)
 
 
-@DBOS.workflow(name=CHECK_WORKFLOW, max_recovery_attempts=20)
+@workflow(name=CHECK_WORKFLOW, max_recovery_attempts=20)
 def check(options: object, rhythm: str = "") -> CheckOutcome | None:
     """Check the node; ends with a :class:`pipeline.jobs.checks.CheckOutcome`, or None where it is out of date."""
     identity = str(DBOS.workflow_id)
@@ -151,7 +109,7 @@ def check(options: object, rhythm: str = "") -> CheckOutcome | None:
         with last_error():
             sent = _send(identity)
             study = sent.study
-            compared = _compare(_follow(study), CheckOptions.model_validate(options).record)
+            compared = _compare(identity, _follow(study), CheckOptions.model_validate(options).record)
             outcome = compared.model_copy(update={"seconds": _seconds_since(sent.began)})
     except GlioLoopError as error:
         detail = error.detail if error.code == "NODE_UNWELL" else f"{error.code} {error.detail}"

@@ -12,16 +12,17 @@ from typing import Final
 import structlog
 from dbos import DBOS
 
-from pipeline.archive.forward import forward_once
 from pipeline.case.job import Delivery
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
-from pipeline.jobs.deadline import WATCH
+from pipeline.jobs import tasks
 from pipeline.jobs.queues import DELIVER_WORKFLOW
 from pipeline.jobs.request import DeliveryTry
-from pipeline.jobs.workflows.resources import archive, audit, queue, settings
-from pipeline.jobs.workflows.steps import refuse_endless, step
+from pipeline.jobs.resources import settings
+from pipeline.jobs.workflows.children import InChild, Job, talking
+from pipeline.jobs.workflows.resources import audit, queue
+from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import DeliveryState, Stage
 from pipeline.records import StoredRecord
 
@@ -63,12 +64,11 @@ def _forward(one: DeliveryTry) -> _Sent:
     report = Delivery(state=DeliveryState.RUNNING, number=one.number, attempts=one.attempt)
     queue().report(one.job, stage=Stage.FORWARD.value, **{one.key: report.as_json()})
     stage = f"{Stage.FORWARD}.{one.destination}"  # several destinations are served at once
-    deadline = settings().stage_deadline_seconds
     facts = {"job": one.job, "modality": one.destination, "attempt": one.attempt}
     try:
-        refuse_endless(one.job, stage)
-        with coded(stage), WATCH.at_work(one.job, stage):
-            forward_once(archive(), one.destination, one.resources, min(_SLOWEST_TRY_SECONDS, deadline * 0.8))
+        with coded(stage), talking().lend() as lent:
+            most_seconds = min(_SLOWEST_TRY_SECONDS, settings().stage_deadline_seconds * 0.8)
+            InChild(Job(one.job, lent), stage)(tasks.forward, one.destination, one.resources, most_seconds)
     except GlioLoopError as error:
         log.warning("forward failed", code=error.code, detail=error.detail, **facts)
         waits = settings().forward_retry_seconds
@@ -88,7 +88,7 @@ def _note(one: DeliveryTry, state: Delivery) -> None:
     queue().report(one.job, **{one.key: state.model_copy(update=noted | due).as_json()})
 
 
-@DBOS.workflow(name=DELIVER_WORKFLOW, max_recovery_attempts=20)
+@workflow(name=DELIVER_WORKFLOW, max_recovery_attempts=20)
 def deliver(request: object, *earlier_form: object) -> None:
     """Try once to send results to one destination; put the next try off where this one fails.
 

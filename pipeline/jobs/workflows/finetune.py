@@ -9,15 +9,16 @@ from dbos import DBOS
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
-from pipeline.finetune.direct import Registered, plan_of, register
-from pipeline.finetune.phases import Phase
-from pipeline.finetune.plan import FinetunePlan, tidy
+from pipeline.finetune.direct import Registered
+from pipeline.finetune.phases import Phase, tidy
 from pipeline.finetune.supervise import PhaseOutcome, run_phase
-from pipeline.jobs.deadline import WATCH
+from pipeline.jobs import tasks
 from pipeline.jobs.finetuning import FinetuneOptions, FinetuneOutput, FinetuneResult, FinetuneRuns
 from pipeline.jobs.queues import FINETUNE_WORKFLOW
-from pipeline.jobs.workflows.resources import queue, settings
-from pipeline.jobs.workflows.steps import step
+from pipeline.jobs.resources import settings
+from pipeline.jobs.workflows.children import InChild, Job, talking
+from pipeline.jobs.workflows.resources import queue
+from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import JobState
 from pipeline.records import StoredRecord
 
@@ -41,9 +42,8 @@ class Planned(StoredRecord):
 def _plan(identity: str, options: FinetuneOptions) -> Planned:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
         raise GlioLoopError("TRAINING_UNAVAILABLE")
-    asked = {key: value for key, value in (("steps", options.steps), ("learn_from", options.learn_from)) if value}
-    with coded("finetune-plan"):
-        plan = plan_of(settings(), identity, options.model, asked)
+    with talking().lend() as lent:
+        plan = InChild(Job(identity, lent), "finetune-plan")(tasks.plan, identity, options)
     return Planned(parent=plan.parent, version=plan.version, learn=plan.learn, held_back=plan.held_back)
 
 
@@ -67,11 +67,11 @@ def _phase(identity: str, phase: str) -> PhaseOutcome:
 @step("finetune-register")
 def _register(identity: str) -> Registered:
     """Install the candidate; put it to use only where the guard let it pass and the site wants that unasked."""
-    with coded("promote"), WATCH.at_work(identity, "promote"):
-        return register(FinetunePlan.read(_folder(identity)), settings().finetune.automatic_promotion)
+    with talking().lend() as lent:
+        return InChild(Job(identity, lent), "promote")(tasks.register, _folder(identity))
 
 
-@DBOS.workflow(name=FINETUNE_WORKFLOW, max_recovery_attempts=20)
+@workflow(name=FINETUNE_WORKFLOW, max_recovery_attempts=20)
 def finetune(options: object) -> FinetuneOutput:
     """Learn from the corrections; ends ``done`` with a candidate and the guard's decision, or ``refused``."""
     identity = str(DBOS.workflow_id)

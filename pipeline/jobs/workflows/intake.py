@@ -12,13 +12,15 @@ from dbos import DBOS, EnqueueOptions, SetWorkflowID
 from pipeline.archive.study import find_study
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.errors.resources import coded
+from pipeline.jobs import tasks
 from pipeline.jobs.changes import ChangeCursor
-from pipeline.jobs.deadline import WATCH
-from pipeline.jobs.preparation import prepare, refused
+from pipeline.jobs.preparation import refused
 from pipeline.jobs.queues import FEEDBACK_QUEUE, FEEDBACK_WORKFLOW, INTAKE_QUEUE, INTAKE_WORKFLOW, RESCAN_WORKFLOW
-from pipeline.jobs.request import JobRequest, ProcessOptions
-from pipeline.jobs.workflows.resources import archive, audit, queue, registry, settings
-from pipeline.jobs.workflows.steps import last_error, refuse_endless, step
+from pipeline.jobs.request import JobRequest
+from pipeline.jobs.resources import archive, settings
+from pipeline.jobs.workflows.children import InChild, Job, talking
+from pipeline.jobs.workflows.resources import audit, queue, registry
+from pipeline.jobs.workflows.steps import last_error, step, workflow
 
 log = structlog.get_logger()
 
@@ -33,23 +35,28 @@ def _cursor() -> ChangeCursor:
 @step("look", talks_to_orthanc=True, waits_for=("DISK_FULL", "OUT_OF_MEMORY"))
 def _look(study_id: str, origin: str) -> dict[str, Any]:
     """Look at a study and queue what follows: a job, a second look after the grace time, or nothing."""
-    look = str(DBOS.workflow_id)
-    refuse_endless(look, _STAGE)
-    with coded("look"), WATCH.at_work(look, _STAGE):
+    with coded("look"), talking().lend() as lent:
         end = _cursor().end()
-        outcome = _looked(study_id, origin)
+        outcome = _looked(InChild(Job(str(DBOS.workflow_id), lent), _STAGE), study_id, origin)
         if outcome["outcome"] != "still arriving":
             outcome["until"] = end
         return outcome
 
 
-def _looked(study_id: str, origin: str) -> dict[str, Any]:
+def _looked(child: InChild, study_id: str, origin: str) -> dict[str, Any]:
+    card = unknown = None
     try:
-        study = find_study(archive(), study_id)
+        # A registry that is being put right is waited for like a sequence that lacks.
+        card = registry().get(settings().model or None).card
+    except GlioLoopError as error:
+        unknown = error
+    try:
+        looked = child(tasks.look, study_id, origin, card)
     except GlioLoopError as error:
         if error.code != "STUDY_UNKNOWN":
             raise
         return {"outcome": "gone", "code": error.code}
+    study = looked.study
     audit().append(
         "received",
         study.orthanc_id,
@@ -63,23 +70,20 @@ def _looked(study_id: str, origin: str) -> dict[str, Any]:
     )
     if origin in ("grace", "rescan") and not study.stable:
         return {"outcome": "still arriving"}  # its own stable event follows
-    model = ""
-    options = ProcessOptions(destinations=() if study.is_test else None)
-    try:
-        # A registry that is being put right is waited for like a sequence that lacks.
-        card = registry().get(settings().model or None).card
-        model = card.identity
-        prepared = prepare(archive(), settings(), study, options, card, origin)
-    except GlioLoopError as error:
-        if error.reason.kind is not Kind.REFUSAL:
-            raise
-        if origin in ("stable", "rescan"):
-            return {"outcome": "incomplete", "code": error.code}
-        identity, request = refused(study, error, model, origin)
+    reason = unknown or looked.error
+    if reason is not None and reason.reason.kind is not Kind.REFUSAL:
+        raise reason
+    first = origin in ("stable", "rescan")
+    if looked.prepared is None:
+        assert reason is not None
+        if first:
+            return {"outcome": "incomplete", "code": reason.code}
+        identity, request = refused(study, reason, card.identity if card else "", origin)
     else:
-        if prepared.decision.missing and origin in ("stable", "rescan") and not queue().same_input(prepared.request):
-            return {"outcome": "incomplete", "missing": [one.value for one in prepared.decision.missing]}
-        identity, request = prepared.identity, prepared.request
+        identity, request = looked.prepared.identity, looked.prepared.request
+        missing = looked.prepared.decision.missing
+        if missing and first and not queue().same_input(request):
+            return {"outcome": "incomplete", "missing": [one.value for one in missing]}
     return _queue_once(identity, request) | ({"test": True} if study.is_test else {})
 
 
@@ -117,7 +121,7 @@ def _note_look(study_id: str, until: int) -> None:
     _cursor().note_look(study_id, until)
 
 
-@DBOS.workflow(name=INTAKE_WORKFLOW)
+@workflow(name=INTAKE_WORKFLOW)
 def take_in(study_id: str, origin: str) -> dict[str, Any]:
     """Look at a study; where sequences lack, look again after the grace time and then decide."""
     outcome = _look_or_give_up(study_id, origin)
@@ -160,7 +164,7 @@ def _move_cursor(sequence: int) -> None:
     _cursor().move(sequence)
 
 
-@DBOS.workflow(name=RESCAN_WORKFLOW)
+@workflow(name=RESCAN_WORKFLOW)
 def rescan() -> int:
     """Look at every study for which something arrived that no look has seen."""
     changed: dict[str, Any] = _unseen()

@@ -1,28 +1,14 @@
-"""What the workflows of one worker share: settings, the archive, the queue, the audit trail, the networks."""
+"""What the workflows of one worker share, beside settings and archive: the queue, the audit trail, the networks."""
 
 from functools import cache
 
 from sqlalchemy import Engine
 
-from pipeline.archive.client import HttpArchive
 from pipeline.audit import AuditTrail
-from pipeline.case.workspace import Workspace
 from pipeline.database.engine import database_of
 from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.resources import settings
 from pipeline.registry import InstalledModel, Registry
-from pipeline.settings import Settings, load_settings
-
-
-@cache
-def settings() -> Settings:
-    """Return this worker's settings, read once."""
-    return load_settings()
-
-
-@cache
-def archive() -> HttpArchive:
-    """Return this worker's connection to Orthanc."""
-    return HttpArchive(settings())
 
 
 @cache
@@ -56,8 +42,3 @@ def installed(model: str) -> InstalledModel:
         MODEL_UNKNOWN, MODEL_DAMAGED.
     """
     return registry().get(model)
-
-
-def workspace(identity: str) -> Workspace:
-    """Return the working folder of a job."""
-    return Workspace(settings().jobs_folder / identity)

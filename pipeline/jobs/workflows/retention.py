@@ -19,8 +19,9 @@ from dbos import DBOS, SetWorkflowID
 from pipeline.audit import AuditTrail
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import RETENTION_WORKFLOW
-from pipeline.jobs.workflows.resources import audit, queue, settings
-from pipeline.jobs.workflows.steps import step
+from pipeline.jobs.resources import settings
+from pipeline.jobs.workflows.resources import audit, queue
+from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.settings import Retention, Settings
 
 log = structlog.get_logger()
@@ -111,7 +112,7 @@ def _clean() -> dict[str, int]:
     return clean(settings(), queue(), audit(), time.time())
 
 
-@DBOS.workflow(name=RETENTION_WORKFLOW)
+@workflow(name=RETENTION_WORKFLOW)
 def retention(_at: datetime, _context: Any) -> None:
     """Let go of what the policy does not keep."""
     log.info("retention", **_clean())

@@ -6,19 +6,12 @@ work when the worker died runs again: files are rewritten whole, UIDs derive fro
 and uploads of an object that is there already change nothing.
 """
 
-import shutil
 from datetime import UTC, datetime
 from typing import TypeVar
 
-import pydicom
 import structlog
 from dbos import DBOS
 
-from pipeline.archive.client import fetch_image
-from pipeline.archive.forward import check_destination
-from pipeline.archive.store import store
-from pipeline.case import stages
-from pipeline.case.lacking import may_lack_of
 from pipeline.case.outcomes import (
     Aligned,
     CaseOutcomes,
@@ -31,18 +24,18 @@ from pipeline.case.outcomes import (
     Stored,
     Written,
     all_flags,
-    told,
 )
-from pipeline.dashboard.pictures import write_pictures
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.errors.records import ErrorRecord, FlagRecord
-from pipeline.errors.resources import coded, trace_of
-from pipeline.identify import Decision
+from pipeline.errors.resources import coded
+from pipeline.jobs import tasks
 from pipeline.jobs.queues import SEGMENT_WORKFLOW
 from pipeline.jobs.request import DeliveryTry, JobRequest
+from pipeline.jobs.resources import settings
+from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.deliver import begin_delivery
-from pipeline.jobs.workflows.resources import archive, audit, installed, queue, settings, workspace
-from pipeline.jobs.workflows.steps import Reporter, last_error, run, step
+from pipeline.jobs.workflows.resources import audit, installed, queue
+from pipeline.jobs.workflows.steps import last_error, run, step, workflow
 from pipeline.names import JobState, MRSequence, Stage
 from pipeline.settings import Destination
 
@@ -52,200 +45,132 @@ _Outcome = TypeVar("_Outcome", bound=StageOutcome)
 
 
 @step(Stage.IDENTIFY, talks_to_orthanc=True)
-def _identify(identity: str, request: JobRequest) -> Identified:
-    def work(_: Reporter) -> Identified:
-        decision = request.identification
+def _identify(job: Job, request: JobRequest) -> Identified:
+    def work(child: InChild) -> Identified:
         audit().append(
             "decided",
-            identity,
+            job.identity,
             request.asked_by or request.origin,
             {
                 "origin": request.origin,
                 "study": request.study,
                 "study_instance_uid": request.study_instance_uid,
-                "series": {sequence.value: uid for sequence, uid in decision.chosen.items()},
+                "series": {sequence.value: uid for sequence, uid in request.identification.chosen.items()},
                 "model": request.model,
             },
             once="decision",
         )
-        flags = decision.require(request.may_lack)
-        for destination in request.destinations or ():
-            check_destination(archive(), destination)
-        # Recorded with this step: a later one that runs twice writes the same time into the objects.
-        return Identified(created=datetime.now(UTC), flags=told(flags))
+        return child(tasks.identify, request)
 
-    return run(identity, Stage.IDENTIFY, work)
+    return run(job, Stage.IDENTIFY, work)
 
 
 @step(Stage.LOAD, talks_to_orthanc=True)
-def _load(identity: str, request: JobRequest) -> Loaded:
-    def work(progress: Reporter) -> Loaded:
-        case = workspace(identity)
-        decision = request.identification
-        most = settings().most_series_bytes
-        case.drop_sources()  # a try before this one may have let series change places
-        total = sum(len(request.instances[uid]) for uid in decision.chosen.values())
-        done = 0
-
-        def fetch(sequence: MRSequence, uid: str) -> None:
-            nonlocal done
-            _refuse_too_large(decision, uid, most)
-            shutil.rmtree(case.source(sequence), ignore_errors=True)
-            case.source(sequence).mkdir(parents=True)
-            for instance in request.instances[uid]:
-                fetch_image(archive(), instance, case.source(sequence) / f"{instance}.dcm", most)
-                done += 1
-                progress(min(0.5, 0.5 * done / total))
-
-        def report(fraction: float) -> None:
-            progress(0.5 + 0.5 * fraction)
-
-        return stages.load_stage(case, decision, most, report, _reference(request), fetch)
-
-    return run(identity, Stage.LOAD, work)
-
-
-def _refuse_too_large(decision: Decision, uid: str, most_bytes: int) -> None:
-    """Refuse a series that is too large before any of it is fetched."""
-    for verdict in decision.verdicts:
-        if verdict.series_instance_uid == uid and verdict.orthanc_id:
-            statistics = archive().get(f"/series/{verdict.orthanc_id}/statistics")
-            size = int(statistics["DiskSize"]) if statistics else 0
-            if size > most_bytes:
-                raise GlioLoopError("INPUT_TOO_LARGE", f"{size >> 20} MB in series {verdict.series_instance_uid}")
-            return
+def _load(job: Job, request: JobRequest) -> Loaded:
+    return run(job, Stage.LOAD, lambda child: child(tasks.load, job.identity, request, _reference(request)))
 
 
 @step(Stage.ALIGN)
-def _align(identity: str, request: JobRequest) -> Aligned:
-    def work(_: Reporter) -> Aligned:
-        return stages.align_stage(workspace(identity), _reference(request), request.identification.named)
-
-    return run(identity, Stage.ALIGN, work)
+def _align(job: Job, request: JobRequest) -> Aligned:
+    return run(job, Stage.ALIGN, lambda child: child(tasks.align, job.identity, request, _reference(request)))
 
 
 @step(Stage.INFER)
-def _infer(identity: str, request: JobRequest) -> Inferred:
-    def work(progress: Reporter) -> Inferred:
-        network = installed(request.model)
-        may_lack = may_lack_of(settings(), network.card)
-        return stages.infer_stage(workspace(identity), _reference(request), network, progress, may_lack)
+def _infer(job: Job, request: JobRequest) -> Inferred:
+    def work(child: InChild) -> Inferred:
+        return child(tasks.infer, job.identity, installed(request.model), _reference(request))
 
-    return run(identity, Stage.INFER, work)
+    return run(job, Stage.INFER, work)
 
 
 @step(Stage.RESTORE)
-def _restore(identity: str, request: JobRequest) -> RestoredVolumes:
-    def work(_: Reporter) -> RestoredVolumes:
-        return stages.restore_stage(workspace(identity), _reference(request), installed(request.model).card)
+def _restore(job: Job, request: JobRequest) -> RestoredVolumes:
+    def work(child: InChild) -> RestoredVolumes:
+        return child(tasks.restore, job.identity, installed(request.model), _reference(request))
 
-    return run(identity, Stage.RESTORE, work)
+    return run(job, Stage.RESTORE, work)
 
 
 @step(Stage.WRITE, talks_to_orthanc=True)
-def _write(identity: str, request: JobRequest, created: datetime, flags: tuple[FlagRecord, ...]) -> Written:
-    def work(_: Reporter) -> Written:
-        outcome = stages.write_stage(
-            workspace(identity),
-            settings().model_copy(update={"reference": _reference(request)}),
-            installed(request.model),
-            flags,
-            identity,
-            created,
-            _predecessor(identity, request.study),
+def _write(job: Job, request: JobRequest, created: datetime, flags: tuple[FlagRecord, ...]) -> Written:
+    def work(child: InChild) -> Written:
+        model = installed(request.model)
+        replaced = _predecessors(job.identity, request.study)
+        written, slices = child(
+            tasks.write, job.identity, request, model, _reference(request), flags, created, replaced
         )
-        _write_pictures(identity, request)
-        _record_segmentation(identity, request, outcome)
-        return outcome
+        # Which images, by which network, became which objects.
+        inputs = {
+            sequence.value: {"series_instance_uid": uid, "sop_instance_uids": slices[sequence]}
+            for sequence, uid in request.identification.chosen.items()
+        }
+        facts = {
+            "study": request.study,
+            "study_instance_uid": request.study_instance_uid,
+            "inputs": inputs,
+            "model": request.model,
+            "model_sha256": model.card.sha256,
+            "objects": {kind: one.sop_instance_uid for kind, one in written.objects.items()},
+        }
+        audit().append("segmented", job.identity, "worker", facts, once="result")
+        return written
 
-    return run(identity, Stage.WRITE, work)
-
-
-def _record_segmentation(identity: str, request: JobRequest, outcome: Written) -> None:
-    """Put on record which images, by which network, became which objects."""
-    case = workspace(identity)
-    inputs = {
-        sequence.value: {"series_instance_uid": uid, "sop_instance_uids": case.instances(sequence)}
-        for sequence, uid in request.identification.chosen.items()
-    }
-    facts = {
-        "study": request.study,
-        "study_instance_uid": request.study_instance_uid,
-        "inputs": inputs,
-        "model": request.model,
-        "model_sha256": installed(request.model).card.sha256,
-        "objects": {kind: one.sop_instance_uid for kind, one in outcome.objects.items()},
-    }
-    audit().append("segmented", identity, "worker", facts, once="result")
+    return run(job, Stage.WRITE, work)
 
 
-def _write_pictures(identity: str, request: JobRequest) -> None:
-    """Draw what the dashboard browses; contours go out also where that fails."""
-    try:
-        write_pictures(workspace(identity), _reference(request), settings().roi_names)
-    except Exception as error:
-        log.error("slices not drawn", job=identity, where=trace_of(error))
-
-
-def _predecessor(identity: str, study: str) -> pydicom.Dataset | None:
-    """Return the study's latest structure set by another job, where the archive still has it."""
-    for job in queue().jobs(study):
-        stored = job.result.stored.get("rtstruct") if job.result else None
-        if job.id != identity and stored:
-            path = workspace(identity).write_bytes("predecessor.dcm", b"")
-            if archive().download(f"/instances/{stored}/file", path):
-                return pydicom.dcmread(path)
-    return None
+def _predecessors(identity: str, study: str) -> list[str]:
+    """Orthanc's ids of the study's structure sets by other jobs, the latest first."""
+    others = [job.result.stored for job in queue().jobs(study) if job.result and job.id != identity]
+    return [stored["rtstruct"] for stored in others if "rtstruct" in stored]
 
 
 @step(Stage.STORE, talks_to_orthanc=True)
-def _store(identity: str, request: JobRequest) -> Stored:
-    def work(_: Reporter) -> Stored:
-        # An upload into a study that was deleted meanwhile would bring an empty shell of it back.
-        if archive().get(f"/studies/{request.study}") is None:
-            raise GlioLoopError("STUDY_GONE", request.study)
-        stored = store(archive(), sorted(workspace(identity).objects.glob("*.dcm")))
-        audit().append("stored", identity, "worker", {"study": request.study, "objects": stored}, once="objects")
-        return Stored(stored=stored)
+def _store(job: Job, request: JobRequest) -> Stored:
+    def work(child: InChild) -> Stored:
+        stored = child(tasks.store, job.identity, request.study)
+        facts = {"study": request.study, "objects": stored.stored}
+        audit().append("stored", job.identity, "worker", facts, once="objects")
+        return stored
 
-    return run(identity, Stage.STORE, work)
+    return run(job, Stage.STORE, work)
 
 
 @step("tidy")
-def _tidy(identity: str, output: JobOutput) -> None:
-    case = workspace(identity)
-    case.write_json("result", (output.result or JobOutput(error=output.error)).as_json())
-    if not settings().keep_job_files:
-        case.tidy()
+def _tidy(job: Job, output: JobOutput) -> None:
+    InChild(job, "tidy")(tasks.tidy, job.identity, output)
 
 
-@DBOS.workflow(name=SEGMENT_WORKFLOW, max_recovery_attempts=5)
+@workflow(name=SEGMENT_WORKFLOW, max_recovery_attempts=5)
 def segment(stored_request: object) -> JobOutput:
     """Segment one case; ends ``done``, ``refused`` with its reason, or raises the failure."""
-    identity = str(DBOS.workflow_id)
-    request = JobRequest.model_validate(stored_request)
+    with computing().lend() as lent:
+        return _segment(Job(str(DBOS.workflow_id), lent), JobRequest.model_validate(stored_request))
+
+
+def _segment(job: Job, request: JobRequest) -> JobOutput:
+    identity = job.identity
     timings: dict[str, float] = {}
     try:
         with coded("between stages"), last_error():
-            request, outcomes = _run_stages(identity, request, timings)
+            request, outcomes = _run_stages(job, request, timings)
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             _record_failure(identity, request, error)
             raise
         output = JobOutput(state=JobState.REFUSED, error=ErrorRecord.of(error), timings_s=timings)
-        _tidy(identity, output)
+        _tidy(job, output)
         audit().append("ended", identity, "worker", {"study": request.study, "refused": error.code}, once=error.code)
         return output
     result = outcomes.result(request.model, _reference(request))
     output = JobOutput(state=JobState.DONE, result=result, timings_s=timings)
-    _tidy(identity, output)
+    _tidy(job, output)
     for destination in _destinations(request):
         resources = _resources(destination, result.stored, request)
         begin_delivery(DeliveryTry(job=identity, destination=destination.modality, resources=resources))
     return output
 
 
-def _run_stages(identity: str, request: JobRequest, timings: dict[str, float]) -> tuple[JobRequest, CaseOutcomes]:
+def _run_stages(job: Job, request: JobRequest, timings: dict[str, float]) -> tuple[JobRequest, CaseOutcomes]:
     """Run the stages up to the stored objects.
 
     Returns
@@ -259,17 +184,18 @@ def _run_stages(identity: str, request: JobRequest, timings: dict[str, float]) -
         timings[stage.value] = outcome.seconds
         return outcome
 
-    identified = ended(Stage.IDENTIFY, _identify(identity, request))
-    loaded = ended(Stage.LOAD, _load(identity, request))
+    identified = ended(Stage.IDENTIFY, _identify(job, request))
+    loaded = ended(Stage.LOAD, _load(job, request))
     if loaded.identification is not None:
         request = request.model_copy(update={"decision": loaded.identification})
-    aligned = ended(Stage.ALIGN, _align(identity, request))
-    inferred = ended(Stage.INFER, _infer(identity, request))
-    restored = ended(Stage.RESTORE, _restore(identity, request))
+    aligned = ended(Stage.ALIGN, _align(job, request))
+    inferred = ended(Stage.INFER, _infer(job, request))
+    restored = ended(Stage.RESTORE, _restore(job, request))
+    computing().start_ahead()  # for the job behind this one
     flags = all_flags((identified, loaded, aligned, inferred, restored))
     created = identified.created or datetime.now(UTC)
-    written = ended(Stage.WRITE, _write(identity, request, created, flags))
-    stored = ended(Stage.STORE, _store(identity, request))
+    written = ended(Stage.WRITE, _write(job, request, created, flags))
+    stored = ended(Stage.STORE, _store(job, request))
     return request, CaseOutcomes(identified, loaded, aligned, inferred, restored, written, stored)
 
 

@@ -1,23 +1,24 @@
 """A stage as a step whose outcome DBOS records: reported, timed, and every error with its code."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
-from typing import ParamSpec, TypeVar, get_type_hints
+from threading import Lock
+from typing import Final, ParamSpec, TypeVar, get_type_hints
 
 import structlog
 from dbos import DBOS
 from dbos import error as dbos_error
 from pydantic import TypeAdapter
 
-from pipeline.case import stages
-from pipeline.case.outcomes import StageOutcome
+from pipeline.case.outcomes import StageOutcome, timed
 from pipeline.errors import GlioLoopError
-from pipeline.errors.resources import exhausted, place_of, trace_of
-from pipeline.jobs.deadline import TRIES, WATCH
-from pipeline.jobs.workflows.resources import queue, settings
+from pipeline.errors.resources import coded
+from pipeline.jobs.workflows.children import InChild, Job
+from pipeline.jobs.workflows.resources import queue
 from pipeline.names import Stage
 
 _Given = ParamSpec("_Given")
@@ -68,6 +69,39 @@ def step(
     return typed
 
 
+#: Ids of the workflows that threads of this process are at work on; one that is resumed here, for a moment twice.
+_AT_WORK: Final[Counter[str]] = Counter()
+_LOCK: Final = Lock()
+
+
+def at_work() -> list[str]:
+    """Ids of the workflows that threads of this process are at work on."""
+    with _LOCK:
+        return list(+_AT_WORK)
+
+
+def workflow(
+    name: str, max_recovery_attempts: int = 100
+) -> Callable[[Callable[_Given, _Outcome]], Callable[_Given, _Outcome]]:
+    """Make a durable workflow that is known as at work while it is."""
+
+    def durable(function: Callable[_Given, _Outcome]) -> Callable[_Given, _Outcome]:
+        @wraps(function)
+        def called(*arguments: _Given.args, **named: _Given.kwargs) -> _Outcome:
+            identity = str(DBOS.workflow_id)
+            with _LOCK:
+                _AT_WORK[identity] += 1
+            try:
+                return function(*arguments, **named)
+            finally:
+                with _LOCK:
+                    _AT_WORK[identity] -= 1
+
+        return DBOS.workflow(name=name, max_recovery_attempts=max_recovery_attempts)(called)
+
+    return durable
+
+
 @contextmanager
 def last_error() -> Iterator[None]:
     """Let what a step ended with at its last try stand for all of them."""
@@ -75,12 +109,6 @@ def last_error() -> Iterator[None]:
         yield
     except dbos_error.DBOSMaxStepRetriesExceeded as error:
         raise error.errors[-1] from error
-
-
-def refuse_endless(identity: str, stage: str) -> None:
-    """Fail a job whose stage ran over its deadline at every try: a third would not end either."""
-    if queue().timeouts(identity, stage) >= TRIES:
-        raise GlioLoopError("STAGE_TIMEOUT", f"{stage}: {TRIES} times over {settings().stage_deadline_seconds:g} s")
 
 
 log = structlog.get_logger()
@@ -111,23 +139,14 @@ class Reporter:
             log.warning("progress not reported", job=self._identity, error=type(error).__name__)
 
 
-def run(identity: str, stage: Stage, work: Callable[[Reporter], _StageOutcome]) -> _StageOutcome:
+def run(job: Job, stage: Stage, work: Callable[[InChild], _StageOutcome]) -> _StageOutcome:
     """Run a stage: report it, time it, and give every unforeseen error its code."""
-    reporter = Reporter(identity, stage)
+    child = InChild(job, stage.value, Reporter(job.identity, stage))
     try:
-        refuse_endless(identity, stage)
-        with WATCH.at_work(identity, stage.value):
-            outcome = stages.timed(lambda: work(reporter))
+        with coded(stage.value):
+            outcome = timed(lambda: work(child))
     except GlioLoopError as error:
-        log.warning("stage ended", job=identity, stage=stage.value, code=error.code, detail=error.detail)
+        log.warning("stage ended", job=job.identity, stage=stage.value, code=error.code, detail=error.detail)
         raise
-    except Exception as error:
-        reason = exhausted(error, stage.value)
-        if reason is not None:
-            log.error("stage ended", job=identity, stage=stage.value, code=reason.code, detail=reason.detail)
-            raise reason from error
-        # Where, not what: the text of an exception may quote a patient's name.
-        log.error("stage failed", job=identity, stage=stage.value, where=trace_of(error))
-        raise GlioLoopError("INTERNAL", f"{stage.value}: {place_of(error)}") from error
-    log.info("stage done", job=identity, stage=stage.value, seconds=outcome.seconds)
+    log.info("stage done", job=job.identity, stage=stage.value, seconds=outcome.seconds)
     return outcome

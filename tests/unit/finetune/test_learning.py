@@ -13,7 +13,8 @@ from pipeline.database.engine import database_in
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.candidate import judge
 from pipeline.finetune.direct import plan_of, register, run_phases
-from pipeline.finetune.plan import SAMPLES, FinetunePlan, tidy
+from pipeline.finetune.phases import SAMPLES, tidy
+from pipeline.finetune.plan import FinetunePlan
 from pipeline.names import Region, silent
 from pipeline.registry import Registry
 from pipeline.settings import Settings

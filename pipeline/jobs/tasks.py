@@ -1,0 +1,285 @@
+"""What the workflows have a child do, each a function of plain and typed values: see :mod:`pipeline.child`.
+
+The worker imports this module to name the functions, and never runs them: what computes is imported where it is used,
+so that the worker stays small.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pipeline.archive.client import fetch_series
+from pipeline.archive.forward import check_destination, forward_once
+from pipeline.archive.store import store as upload
+from pipeline.archive.study import Study, find_study
+from pipeline.case.job import JobView
+from pipeline.case.lacking import may_lack_of
+from pipeline.case.outcomes import (
+    Aligned,
+    Identified,
+    Inferred,
+    JobOutput,
+    Loaded,
+    RestoredVolumes,
+    Stored,
+    Written,
+    told,
+)
+from pipeline.child.task import Report
+from pipeline.corrections.verdicts import Outcome
+from pipeline.errors import GlioLoopError
+from pipeline.errors.records import FlagRecord
+from pipeline.errors.resources import trace_of
+from pipeline.identify import Decision
+from pipeline.jobs.preparation import Prepared, prepare
+from pipeline.jobs.request import JobRequest, ProcessOptions
+from pipeline.jobs.resources import archive, settings
+from pipeline.names import MRSequence
+from pipeline.registry import InstalledModel, ModelCard
+
+if TYPE_CHECKING:
+    from pipeline.case.workspace import Workspace
+    from pipeline.finetune.direct import Registered
+    from pipeline.finetune.plan import FinetunePlan
+    from pipeline.jobs.finetuning import FinetuneOptions
+
+log = structlog.get_logger()
+
+
+def nothing(_report: Report) -> None:
+    """Have only this module imported."""
+
+
+def warm(_report: Report, model: InstalledModel | None) -> None:
+    """Import what computes and load the networks, so that no job waits for it."""
+    from pipeline.case import stages  # noqa: F401
+    from pipeline.dashboard import pictures  # noqa: F401
+    from pipeline.inference.provider import fallback
+    from pipeline.inference.session import load_network
+
+    reason = fallback()
+    if reason:
+        log.warning("network runs on the processor", reason=reason)
+    if model is not None:
+        for file in model.card.files:
+            load_network(model, file)
+
+
+def workspace(identity: str) -> "Workspace":
+    """Return the working folder of a job."""
+    from pipeline.case.workspace import Workspace
+
+    return Workspace(settings().jobs_folder / identity)
+
+
+# --- intake ---
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A study as it was found.
+
+    Attributes
+    ----------
+    study
+        The study.
+    prepared
+        What its job would be.
+    error
+        Why there is none.
+    """
+
+    study: Study
+    prepared: Prepared | None = None
+    error: GlioLoopError | None = None
+
+
+def look(_report: Report, study_id: str, origin: str, card: ModelCard | None) -> Looked:
+    """Look a study up and identify its series; without a network's card only the first.
+
+    Raises
+    ------
+    GlioLoopError
+        STUDY_UNKNOWN.
+    """
+    study = find_study(archive(), study_id)
+    if card is None:
+        return Looked(study)
+    options = ProcessOptions(destinations=() if study.is_test else None)
+    try:
+        return Looked(study, prepare(archive(), settings(), study, options, card, origin))
+    except GlioLoopError as error:
+        return Looked(study, error=error)
+
+
+# --- segmentation ---
+
+
+def identify(_report: Report, request: JobRequest) -> Identified:
+    """Refuse what cannot be done."""
+    flags = request.identification.require(request.may_lack)
+    for destination in request.destinations or ():
+        check_destination(archive(), destination)
+    # Recorded with this step: a later one that runs twice writes the same time into the objects.
+    return Identified(created=datetime.now(UTC), flags=told(flags))
+
+
+def load(report: Report, identity: str, request: JobRequest, reference: MRSequence) -> Loaded:
+    """Fetch the chosen series and read them as volumes."""
+    from pipeline.case import stages
+
+    case = workspace(identity)
+    decision = request.identification
+    most = settings().most_series_bytes
+    case.drop_sources()  # a try before this one may have let series change places
+    total = sum(len(request.instances[uid]) for uid in decision.chosen.values())
+    done = 0
+
+    def fetched() -> None:
+        nonlocal done
+        done += 1
+        report(min(0.5, 0.5 * done / total))
+
+    def fetch(sequence: MRSequence, uid: str) -> None:
+        _refuse_too_large(decision, uid, most)
+        fetch_series(archive(), request.instances[uid], case.source(sequence), most, fetched)
+
+    return stages.load_stage(case, decision, most, lambda done: report(0.5 + 0.5 * done), reference, fetch)
+
+
+def _refuse_too_large(decision: Decision, uid: str, most_bytes: int) -> None:
+    """Refuse a series that is too large before any of it is fetched."""
+    for verdict in decision.verdicts:
+        if verdict.series_instance_uid == uid and verdict.orthanc_id:
+            statistics = archive().get(f"/series/{verdict.orthanc_id}/statistics")
+            size = int(statistics["DiskSize"]) if statistics else 0
+            if size > most_bytes:
+                raise GlioLoopError("INPUT_TOO_LARGE", f"{size >> 20} MB in series {verdict.series_instance_uid}")
+            return
+
+
+def align(_report: Report, identity: str, request: JobRequest, reference: MRSequence) -> Aligned:
+    """Align every sequence to the reference."""
+    from pipeline.case import stages
+
+    return stages.align_stage(workspace(identity), reference, request.identification.named)
+
+
+def infer(report: Report, identity: str, model: InstalledModel, reference: MRSequence) -> Inferred:
+    """Run the networks."""
+    from pipeline.case import stages
+
+    may_lack = may_lack_of(settings(), model.card)
+    return stages.infer_stage(workspace(identity), reference, model, report, may_lack)
+
+
+def restore(_report: Report, identity: str, model: InstalledModel, reference: MRSequence) -> RestoredVolumes:
+    """Bring the result to the reference's slices."""
+    from pipeline.case import stages
+
+    return stages.restore_stage(workspace(identity), reference, model.card)
+
+
+def write(
+    _report: Report,
+    identity: str,
+    request: JobRequest,
+    model: InstalledModel,
+    reference: MRSequence,
+    flags: tuple[FlagRecord, ...],
+    created: datetime,
+    predecessors: list[str],
+) -> tuple[Written, dict[MRSequence, list[str]]]:
+    """Write the objects, and what the dashboard browses.
+
+    Parameters
+    ----------
+    predecessors
+        Orthanc's ids of structure sets, of which the first that is still there is replaced.
+
+    Returns
+    -------
+    tuple
+        The objects, and the SOP Instance UIDs of the slices that were read, per sequence.
+    """
+    import pydicom
+
+    from pipeline.case import stages
+    from pipeline.dashboard.pictures import write_pictures
+
+    case = workspace(identity)
+    path = case.path / "predecessor.dcm"
+    there = any(archive().download(f"/instances/{one}/file", path) for one in predecessors)
+    written = stages.write_stage(
+        case,
+        settings().model_copy(update={"reference": reference}),
+        model,
+        flags,
+        identity,
+        created,
+        pydicom.dcmread(path) if there else None,
+    )
+    try:
+        write_pictures(case, reference, settings().roi_names)
+    except Exception as error:  # contours go out also where this fails
+        log.error("slices not drawn", job=identity, where=trace_of(error))
+    return written, {sequence: case.instances(sequence) for sequence in request.identification.chosen}
+
+
+def store(_report: Report, identity: str, study: str) -> Stored:
+    """Upload the objects."""
+    # An upload into a study that was deleted meanwhile would bring an empty shell of it back.
+    if archive().get(f"/studies/{study}") is None:
+        raise GlioLoopError("STUDY_GONE", study)
+    return Stored(stored=upload(archive(), sorted(workspace(identity).objects.glob("*.dcm"))))
+
+
+def tidy(_report: Report, identity: str, output: JobOutput) -> None:
+    """Keep how a job ended beside its objects, and drop its working files."""
+    case = workspace(identity)
+    case.write_json("result", (output.result or JobOutput(error=output.error)).as_json())
+    if not settings().keep_job_files:
+        case.tidy()
+
+
+# --- delivery ---
+
+
+def forward(_report: Report, modality: str, resources: list[str], most_seconds: float) -> None:
+    """Send once."""
+    forward_once(archive(), modality, resources, most_seconds)
+
+
+# --- corrections ---
+
+
+def judge(
+    _report: Report, study: str, instance: str, done: list[JobView], requests: Mapping[str, JobRequest]
+) -> Outcome | None:
+    """Look at an object that lies in a processed study: see :class:`pipeline.corrections.judging.Judge`."""
+    from pipeline.corrections.judging import Judge
+
+    return Judge(archive(), settings(), study, instance, done, requests).judge()
+
+
+# --- learning ---
+
+
+def plan(_report: Report, identity: str, options: "FinetuneOptions") -> "FinetunePlan":
+    """Write the plan of a fine-tuning."""
+    from pipeline.finetune.direct import plan_of
+
+    asked = {key: value for key, value in (("steps", options.steps), ("learn_from", options.learn_from)) if value}
+    return plan_of(settings(), identity, options.model, asked)
+
+
+def register(_report: Report, folder: Path) -> "Registered":
+    """Install the candidate; put it to use only where the guard let it pass and the site wants that unasked."""
+    from pipeline.finetune.direct import register
+    from pipeline.finetune.plan import FinetunePlan
+
+    return register(FinetunePlan.read(folder), settings().finetune.automatic_promotion)
