@@ -61,5 +61,5 @@ def main(pipe: int) -> None:
         serve(Connection(pipe))
     except MemoryError:
         os._exit(STARVED_STATUS)
-    except BrokenPipeError:
+    except ConnectionError:
         pass  # the worker is gone

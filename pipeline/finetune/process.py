@@ -4,7 +4,6 @@
 hand and exits with a status that says so. It ends with the worker that started it.
 """
 
-import ctypes
 import json
 import os
 import resource
@@ -15,13 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from pipeline.child.parent import end_with_parent
 from pipeline.errors import GlioLoopError
 from pipeline.errors.resources import exhausted
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.supervise import EXHAUSTED, REFUSED, STOPPED
-
-_PR_SET_PDEATHSIG = 1
 
 
 class _StopAskedError(Exception):
@@ -36,7 +34,6 @@ class _Between:
         self._asked = False
         self._parent = os.getppid()
         signal.signal(signal.SIGTERM, self._ask)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def _ask(self, _signal: int, _frame: FrameType | None) -> None:
         self._asked = True
@@ -87,13 +84,8 @@ def _work(phase: Phase) -> Callable[[FinetunePlan, Callable[[float], None]], Non
     return work
 
 
-def _step_back(niceness: int) -> None:
-    """Take only what others leave of the processors, and end with the parent."""
-    os.nice(niceness)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 if __name__ == "__main__":
-    _step_back(FinetunePlan.read(Path(sys.argv[1])).niceness)
+    # Only what others leave of the processors.
+    os.nice(FinetunePlan.read(Path(sys.argv[1])).niceness)
+    end_with_parent()
     sys.exit(main(Path(sys.argv[1]), Phase(sys.argv[2])))

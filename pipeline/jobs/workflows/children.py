@@ -94,15 +94,18 @@ class InChild:
             What the function raises; STAGE_TIMEOUT, WORKER_DIED after so many tries; OUT_OF_MEMORY, DISK_FULL,
             INTERNAL.
         """
+        with coded(self.stage):
+            return self._tried(function, *arguments)
+
+    def _tried(self, function: Callable[[Report, *_Arguments], _Value], *arguments: *_Arguments) -> _Value:
         overruns = deaths = 0
         workflow = str(DBOS.workflow_id)
         seconds = settings().stage_deadline_seconds
         task = Task(self.job.identity, self.stage, function, arguments)
         while True:
             try:
-                with coded(self.stage):
-                    value: _Value = self.job.lent.run(task, seconds, self.report, lambda: _cancelled(workflow))
-                    return value
+                value: _Value = self.job.lent.run(task, seconds, self.report, lambda: _cancelled(workflow))
+                return value
             except OverdueError:
                 overruns += 1
                 reason = GlioLoopError("STAGE_TIMEOUT", f"{self.stage}: {overruns} times over {seconds:g} s")
