@@ -11,8 +11,9 @@ from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import Case, find_cases
 from pipeline.evaluation.evaluate import evaluate_case
 from pipeline.finetune.blend import BLENDED
-from pipeline.finetune.guard import Change, Decision, decide, scored
+from pipeline.finetune.guard import decide, scored
 from pipeline.finetune.plan import FinetunePlan
+from pipeline.finetune.verdict import Change, Decision
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import CARD, InstalledModel, Lineage, Metric, ModelCard, NetworkFile, TrainingSource
 from pipeline.training.checkpoints import averaged_network

@@ -6,33 +6,13 @@ from collections.abc import Callable, Mapping
 from pipeline.corrections.store import FeedbackStore
 from pipeline.database.engine import database_of
 from pipeline.errors import GlioLoopError
-from pipeline.finetune.guard import Decision
 from pipeline.finetune.phases import Phase, tidy
 from pipeline.finetune.plan import FinetunePlan, make_plan
 from pipeline.finetune.supervise import PhaseOutcome, run_phase
+from pipeline.finetune.verdict import Decision, Registered
 from pipeline.names import Progress
-from pipeline.records import StoredRecord
 from pipeline.registry import CARD, ModelCard, Registry
 from pipeline.settings import ROOT, Settings, load_settings
-
-
-class Registered(StoredRecord):
-    """The candidate.
-
-    Attributes
-    ----------
-    model, parent
-        ``name@version`` of it, and of what it started from.
-    promoted
-        Whether it is in use.
-    decision
-        Of the guard.
-    """
-
-    model: str
-    parent: str
-    promoted: bool
-    decision: Decision
 
 
 class Learnt(Registered):

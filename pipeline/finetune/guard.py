@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
-from pipeline.records import StoredRecord
+from pipeline.finetune.verdict import Change, Decision
 from pipeline.settings.finetune import FinetunePolicy
 
 _RESAMPLES: Final = 10_000
@@ -28,49 +28,6 @@ _SEED: Final = 20_180_201
 
 #: Dice per region of each case, by case.
 Scores = Mapping[str, Mapping[str, float]]
-
-
-class Change(StoredRecord):
-    """Mean score before and after, over the same cases.
-
-    Attributes
-    ----------
-    before, after, change
-        Mean Dice with the network in use, with the candidate, and their difference.
-    ci95
-        Bootstrap interval of the difference.
-    p
-        One-sided p value of a gain, by the exact paired test.
-    n
-        Number of cases.
-    """
-
-    before: float
-    after: float
-    change: float
-    ci95: tuple[float, float]
-    p: float
-    n: int
-
-
-class Decision(StoredRecord):
-    """What the guard found.
-
-    Attributes
-    ----------
-    passed
-        Whether the candidate may be put to use.
-    reason
-        Why, or why not, in words.
-    corrections, corrections_per_region, reference
-        The figures; on the corrections over the regions that were drawn.
-    """
-
-    passed: bool
-    reason: str
-    corrections: Change | None
-    corrections_per_region: dict[str, Change]
-    reference: dict[str, Change]
 
 
 def paired_change(before: list[float], after: list[float]) -> Change | None:

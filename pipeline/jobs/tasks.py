@@ -34,6 +34,7 @@ from pipeline.corrections.verdicts import Outcome
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import FlagRecord
 from pipeline.errors.resources import trace_of
+from pipeline.finetune.verdict import Registered
 from pipeline.identify import Decision
 from pipeline.jobs.preparation import Prepared, prepare
 from pipeline.jobs.request import JobRequest, ProcessOptions
@@ -43,7 +44,6 @@ from pipeline.registry import InstalledModel, ModelCard
 
 if TYPE_CHECKING:
     from pipeline.case.workspace import Workspace
-    from pipeline.finetune.direct import Registered
     from pipeline.finetune.plan import FinetunePlan
     from pipeline.jobs.finetuning import FinetuneOptions
 
@@ -277,7 +277,7 @@ def plan(_report: Report, identity: str, options: "FinetuneOptions") -> "Finetun
     return plan_of(settings(), identity, options.model, asked)
 
 
-def register(_report: Report, folder: Path) -> "Registered":
+def register(_report: Report, folder: Path) -> Registered:
     """Install the candidate; put it to use only where the guard let it pass and the site wants that unasked."""
     from pipeline.finetune.direct import register
     from pipeline.finetune.plan import FinetunePlan

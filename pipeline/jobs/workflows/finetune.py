@@ -9,9 +9,9 @@ from dbos import DBOS
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
-from pipeline.finetune.direct import Registered
 from pipeline.finetune.phases import Phase, tidy
 from pipeline.finetune.supervise import PhaseOutcome, run_phase
+from pipeline.finetune.verdict import Registered
 from pipeline.jobs import tasks
 from pipeline.jobs.finetuning import FinetuneOptions, FinetuneOutput, FinetuneResult, FinetuneRuns
 from pipeline.jobs.queues import FINETUNE_WORKFLOW
