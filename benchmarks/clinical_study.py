@@ -27,6 +27,7 @@ from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.restore import cleaning, restore
 from pipeline.volume import read_volume
+from pipeline.volume.boxes import whole
 from pipeline.volume.records import SourceVolume
 
 Masks = dict[Region, NDArray[np.bool_]]
@@ -82,7 +83,10 @@ def measure(model_name: str | None, out: Path | None) -> dict[str, object]:
     alignments = align(volumes, MRSequence.T1C)
     found = delineate(volumes, alignments, MRSequence.T1C, model)
     restored = restore(found.probabilities, reference, cleaning(model.card))
-    ours = {region: sitk.GetArrayFromImage(mask).astype(bool) for region, mask in restored.masks.items()}
+    ours = {
+        region: sitk.GetArrayFromImage(whole(mask, reference.image)).astype(bool)
+        for region, mask in restored.masks.items()
+    }
     peers = peers_on(reference.image, folder / "peer-segmentations")
     majority = majority_of(peers)
     spacing = reference.image.GetSpacing()[::-1]

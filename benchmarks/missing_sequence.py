@@ -34,6 +34,7 @@ from pipeline.registry import InstalledModel
 from pipeline.restore import cleaning, restore
 from pipeline.training.synthesis.heads import head_paths
 from pipeline.training.synthesis.tumour import TumourKind
+from pipeline.volume.boxes import whole
 from pipeline.volume.records import SourceVolume
 
 #: Of the rendered tumours, in turn.
@@ -89,7 +90,8 @@ def found_in(study: Study, left_out: MRSequence | None, model: InstalledModel) -
         print(f"{study.name} without {left_out}: {error}", file=sys.stderr)
         return None
     masks = restore(found.probabilities, volumes[reference], cleaning(model.card)).masks
-    return {region: sitk.GetArrayFromImage(masks[region]).astype(np.bool_) for region in TUMOUR_REGIONS}
+    grid = volumes[reference].image
+    return {region: sitk.GetArrayFromImage(whole(masks[region], grid)).astype(np.bool_) for region in TUMOUR_REGIONS}
 
 
 def scores_of(study: Study, model: InstalledModel) -> dict[str, dict[str, float]]:

@@ -26,6 +26,7 @@ from pipeline.case.outcomes import (
     Written,
     told,
 )
+from pipeline.case.taken import Taken
 from pipeline.case.workspace import Workspace
 from pipeline.confirm import Fetch, choose_repeats, contradiction, readable, settle
 from pipeline.database.engine import database_of
@@ -42,7 +43,7 @@ from pipeline.objects.source import repaired_attributes, require_references
 from pipeline.registry import InstalledModel, ModelCard
 from pipeline.restore import Restored, cleaning, restore
 from pipeline.settings import Settings
-from pipeline.volume import ReadSeries, SourceVolume, read_series
+from pipeline.volume import SourceVolume, read_series
 from pipeline.volume.limits import VolumeLimits
 
 Progress = Callable[[float], None]
@@ -58,6 +59,7 @@ def load_stage(
     progress: Progress,
     reference: MRSequence | None = None,
     fetch: Fetch | None = None,
+    fine: bool = False,
 ) -> Loaded:
     """Read the chosen series, or the chosen parts of them, as volumes.
 
@@ -66,6 +68,9 @@ def load_stage(
     Where the decision left a pair of sequences or two parts of a series open, the images settle it, and the outcome
     has the decision as ``identification``. Where a reference is named, it is one that objects can refer to, and what
     its header has to be repaired in for them is flagged.
+
+    What is finer than networks see is kept coarser; the reference is also kept as it is, for its slices, and
+    everything is where it is to be ``fine``.
 
     Parameters
     ----------
@@ -82,15 +87,15 @@ def load_stage(
     limits = VolumeLimits(total_bytes=most_bytes)
 
     @cache
-    def read(sequence: MRSequence, part: SeriesPart | None) -> ReadSeries:
-        return read_series(case.source_files(sequence), part, limits)
+    def read(sequence: MRSequence, part: SeriesPart | None) -> Taken:
+        return Taken.of(read_series(case.source_files(sequence), part, limits), fine)
 
     if fetch is None:
         whole = decision
     else:
         whole = readable(decision, fetch, lambda sequence, choice: read(sequence, choice.part))
     chosen = choose_repeats(whole, lambda sequence, part: read(sequence, part).volume)
-    found: dict[MRSequence, ReadSeries] = {}
+    found: dict[MRSequence, Taken] = {}
     for number, sequence in enumerate(chosen.chosen):
         found[sequence] = read(sequence, chosen.parts.get(sequence))
         progress((number + 1) / len(chosen.chosen))
@@ -100,25 +105,19 @@ def load_stage(
     case.rename_sources(moved)
     taken = {sequence: found[old] for sequence, old in moved.items()}
     case.write_volumes({sequence: one.volume for sequence, one in taken.items()})
+    if reference in taken and taken[reference].coarser:
+        case.write_reference(read_series(case.source_files(reference), settled.parts.get(reference), limits).volume)
     flags = [*settled.split_flags(), *_left_out(taken), *settled.flags[len(decision.flags) :]]
     if reference in taken:
         flags += _header_flags(case, reference, taken[reference].volume)
     loaded = Loaded(
-        volumes={
-            sequence: VolumeOutcome(size=one.volume.image.GetSize(), spacing_mm=_spacing(one.volume))
-            for sequence, one in taken.items()
-        },
+        volumes={sequence: VolumeOutcome(size=one.size, spacing_mm=one.spacing_mm) for sequence, one in taken.items()},
         flags=told(flags),
     )
     return loaded if settled is decision else loaded.model_copy(update={"identification": settled})
 
 
-def _spacing(volume: SourceVolume) -> tuple[float, float, float]:
-    along_columns, along_rows, between_slices = volume.image.GetSpacing()
-    return round(along_columns, 3), round(along_rows, 3), round(between_slices, 3)
-
-
-def _left_out(taken: Mapping[MRSequence, ReadSeries]) -> list[Flag]:
+def _left_out(taken: Mapping[MRSequence, Taken]) -> list[Flag]:
     return [
         Flag("FOREIGN_IMAGES_LEFT_OUT", f"{sequence.value}: {', '.join(one.left_out)}.")
         for sequence, one in taken.items()
@@ -205,7 +204,7 @@ def _fallback(provider: str) -> list[Flag]:
 
 def restore_stage(case: Workspace, reference: MRSequence, card: ModelCard) -> RestoredVolumes:
     """Bring the probabilities home to the reference series' slices."""
-    restored = restore(case.read_regions("probability"), case.read_volume(reference), cleaning(card))
+    restored = restore(case.read_regions("probability"), case.read_reference(reference), cleaning(card))
     case.write_regions("native", restored.probabilities)
     case.write_regions("mask", restored.masks)
     flags = [*restored.flags, *_suspicions(case, restored)]
@@ -247,7 +246,7 @@ def write_stage(
     """
     reference = settings.reference
     card = model.card
-    volume = case.read_volume(reference)
+    volume = case.read_reference(reference)
     objects = build_objects(
         source=_headers(case, reference, volume),
         volume=volume,

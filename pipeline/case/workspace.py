@@ -18,6 +18,9 @@ from pipeline.errors import GlioLoopError
 from pipeline.names import MRSequence, Region
 from pipeline.volume.records import SliceSource, SourceVolume
 
+#: Name of the reference series in its own resolution.
+_REFERENCE = "reference"
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -58,7 +61,18 @@ class Workspace:
 
     def write_volume(self, sequence: MRSequence, volume: SourceVolume) -> None:
         """Keep a series as a volume with the record of its slices."""
-        name = f"volume-{sequence.value}"
+        self._write_volume(f"volume-{sequence.value}", volume)
+
+    def write_reference(self, volume: SourceVolume) -> None:
+        """Keep the reference series in its own resolution, where its volume is a coarser copy."""
+        self._write_volume(_REFERENCE, volume)
+
+    def read_reference(self, sequence: MRSequence) -> SourceVolume:
+        """Return the reference series, which is this sequence, in its own resolution."""
+        name = _REFERENCE if (self.path / f"{_REFERENCE}.json").exists() else f"volume-{sequence.value}"
+        return self._read_volume(name)
+
+    def _write_volume(self, name: str, volume: SourceVolume) -> None:
         self.write_image(name, volume.image)
         if volume.valid is not None:
             self.write_image(f"{name}-valid", volume.valid)
@@ -68,7 +82,9 @@ class Workspace:
 
     def read_volume(self, sequence: MRSequence) -> SourceVolume:
         """Return what :meth:`write_volume` kept."""
-        name = f"volume-{sequence.value}"
+        return self._read_volume(f"volume-{sequence.value}")
+
+    def _read_volume(self, name: str) -> SourceVolume:
         record = self.read_json(name)
         slices = tuple(SliceSource(**{**one, "position": tuple(one["position"])}) for one in record["slices"])
         valid = self.read_image(f"{name}-valid") if record.get("valid") else None

@@ -153,7 +153,8 @@ class Judge:
         def fetch(sequence: MRSequence, uid: str) -> None:
             fetch_series(self.archive, request.instances[uid], case.source(sequence), most)
 
-        stages.load_stage(case, request.identification, most, lambda _fraction: None, fetch=fetch)
+        # Contours may lie on the slices of any of the series.
+        stages.load_stage(case, request.identification, most, lambda _fraction: None, fetch=fetch, fine=True)
 
 
 def _understood(judge: Callable[[], Outcome | None]) -> Outcome | None:

@@ -28,13 +28,14 @@ def write_pictures(case: Workspace, reference: MRSequence, roi_names: Mapping[Re
         ROI name of each region.
     """
     volumes = case.read_volumes()
+    slices = case.read_reference(reference)
     alignments = {MRSequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
     path = case.objects / "rtstruct.dcm"
     structure_set = pydicom.dcmread(path) if path.exists() else None
-    sheet, pictures = draw_sheets(volumes, {key: one.transform for key, one in alignments.items()}, reference)
+    sheet, pictures = draw_sheets(volumes, {key: one.transform for key, one in alignments.items()}, slices.image)
     for sequence, picture in pictures.items():
         case.write_bytes(f"{FOLDER}/{sequence.value}.jpg", picture)
-    content = contours_on_slices(structure_set, volumes[reference], roi_names).as_json() | {
+    content = contours_on_slices(structure_set, slices, roi_names).as_json() | {
         "reference": reference.value,
         "sheet": sheet.as_json(),
         "sequences": [sequence.value for sequence in MRSequence if sequence in pictures],

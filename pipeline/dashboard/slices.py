@@ -65,7 +65,7 @@ def sheet_of(reference: sitk.Image) -> Sheet:
 
 
 def draw_sheets(
-    volumes: Mapping[MRSequence, SourceVolume], transforms: Mapping[MRSequence, sitk.Transform], reference: MRSequence
+    volumes: Mapping[MRSequence, SourceVolume], transforms: Mapping[MRSequence, sitk.Transform], target: sitk.Image
 ) -> tuple[Sheet, dict[MRSequence, bytes]]:
     """Draw every sequence on the slices of the reference.
 
@@ -75,15 +75,14 @@ def draw_sheets(
         The sequences.
     transforms
         Map points of the reference's space (LPS, mm) to each sequence's.
-    reference
-        Whose slices are shown.
+    target
+        The reference series' slices, which are shown.
 
     Returns
     -------
     tuple
         The sheet, and a JPEG for each sequence.
     """
-    target = volumes[reference].image
     sheet = sheet_of(target)
     grid = _reduced(target, sheet)
     pictures = {}

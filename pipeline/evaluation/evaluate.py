@@ -22,6 +22,7 @@ from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Progress, Region, silent
 from pipeline.registry import InstalledModel
 from pipeline.restore import cleaning, restore
+from pipeline.volume.boxes import whole
 from pipeline.volume.records import SourceVolume
 from pipeline.volume.validity import without_background
 
@@ -54,7 +55,8 @@ def segment_case(images: dict[MRSequence, sitk.Image], model: InstalledModel) ->
     reference = MRSequence.T1C if MRSequence.T1C in volumes else next(iter(volumes))
     found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), reference, model)
     restored = restore(found.probabilities, volumes[reference], cleaning(model.card))
-    masks = {r: sitk.GetArrayFromImage(mask).astype(bool) for r, mask in restored.masks.items()}
+    grid = volumes[reference].image
+    masks = {r: sitk.GetArrayFromImage(whole(mask, grid)).astype(bool) for r, mask in restored.masks.items()}
     return masks, found.uncertainty, found.brain_ml
 
 

@@ -30,6 +30,7 @@ from pipeline.training.learner import has_bfloat16, mean_of, tensors
 from pipeline.training.network import HalfResolutionUNet
 from pipeline.training.samples import Sample
 from pipeline.training.weights import mix, networks_of
+from pipeline.volume.boxes import whole
 
 BLENDED: Final = "blended.pt"
 REPORT: Final = "blend.json"
@@ -135,7 +136,7 @@ def _dice(networks: tuple[HalfResolutionUNet, ...], samples: list[Sample], card:
         masks = restore(images_of, as_source(images_of[Region.WT], "grid"), cleaning(card)).masks
         row = []
         for region in TUMOUR_REGIONS:
-            mask = sitk.GetArrayViewFromImage(masks[region]) > 0
+            mask = sitk.GetArrayFromImage(whole(masks[region], images_of[region])) > 0
             truth = sample.regions[channels[region]] > 0
             row.append(_score(mask, truth, region))
         rows.append(row)

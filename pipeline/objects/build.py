@@ -82,9 +82,10 @@ def build_objects(
     volume
         The reference series as a volume.
     probabilities
-        Probability of each region, 3D float, on the volume's grid. Regions other than WT, TC and ET are ignored.
+        Probability of each region, 3D float, on the volume's grid or a box of it. Regions other than WT, TC and
+        ET are ignored.
     masks
-        The regions after post-processing, 3D integer, on the volume's grid; they decide which voxels are inside.
+        The regions after post-processing, 3D integer, on the same grid; they decide which voxels are inside.
     thresholds
         Probability on which each contour runs; 0.5 where absent.
     provenance

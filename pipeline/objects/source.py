@@ -122,8 +122,8 @@ class ReferenceSeries:
         """Distance between the centres of neighbouring slices, mm."""
         return float(self.volume.image.GetSpacing()[2])
 
-    def slice_images(self) -> list[Dataset]:
-        """Return a header of a single-frame image for each slice, in their order, with the volume's geometry.
+    def slice_images(self, span: slice = slice(None)) -> list[Dataset]:
+        """Return a header of a single-frame image for each slice of a span, in order, with the volume's geometry.
 
         highdicom reads patient and study off the first, and wants one orientation for all slices, to the last digit,
         and a slice thickness. Real series round each slice's cosines differently, leave the thickness out, or keep
@@ -133,8 +133,9 @@ class ReferenceSeries:
         across, down, _ = self.volume.image.GetSpacing()
         plane = self.planes[0]
         cosines = [*(plane.column_step / plane.spacing[0]), *(plane.row_step / plane.spacing[1])]
-        images = [deepcopy(self.first), *(Dataset() for _ in self.planes[1:])]
-        for image, item in zip(images, self.volume.slices, strict=True):
+        slices = self.volume.slices[span]
+        images = [deepcopy(self.first), *(Dataset() for _ in slices[1:])]
+        for image, item in zip(images, slices, strict=True):
             image.SOPClassUID, image.SOPInstanceUID = item.sop_class_uid, item.sop_instance_uid
             image.StudyInstanceUID = self.volume.study_instance_uid
             image.SeriesInstanceUID = self.volume.series_instance_uid

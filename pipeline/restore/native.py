@@ -4,7 +4,8 @@ Probabilities are resampled, not labels, and once: a label resampled twice loses
 border and small regions altogether.
 """
 
-from dataclasses import dataclass, field
+import itertools
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,11 +15,14 @@ from scipy import ndimage
 from pipeline.errors import Flag
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import ModelCard
+from pipeline.volume.boxes import Box, first_of, placed
 from pipeline.volume.records import SourceVolume
 
 _ML_PER_MM3 = 1e-3
 #: Percentile of a part's probabilities that is its certainty.
 _CERTAIN = 95
+#: Voxels between the tumour and the border of what is restored.
+_MARGIN = 2
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,13 @@ def cleaning(card: ModelCard) -> Cleaning:
 class Restored:
     """The result on the reference series' own slices.
 
+    Its images cover the box of the reference grid that holds the tumour, all the same
+    (:func:`pipeline.volume.boxes.whole` fills them up).
+
     Attributes
     ----------
     probabilities
-        float32 per tumour region on the reference grid; the region is where it reaches the threshold.
+        float32 per tumour region; the region is where it reaches the threshold.
         Nested, and below the threshold wherever a part was dropped, so that iso-contours of it are the
         borders of ``masks``.
     masks
@@ -92,9 +99,11 @@ def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, ru
     Returns
     -------
     Restored
-        Nested, cleaned regions on ``reference.image``'s grid.
+        Nested, cleaned regions on a box of ``reference.image``'s grid.
     """
-    voxel_ml = float(np.prod(reference.image.GetSpacing())) * _ML_PER_MM3
+    grid = reference.image
+    box = _box_of_tumour(probabilities[Region.WT], rules.thresholds[Region.WT], grid)
+    voxel_ml = float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
     images: dict[Region, sitk.Image] = {}
     masks: dict[Region, sitk.Image] = {}
     volumes: dict[Region, float] = {}
@@ -103,31 +112,49 @@ def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, ru
     outer_threshold = 0.0
     for region in TUMOUR_REGIONS:
         threshold = rules.thresholds[region]
-        native = sitk.GetArrayFromImage(_onto(probabilities[region], reference.image))
+        native = sitk.GetArrayFromImage(_onto(probabilities[region], grid, box))
         if outer is not None:
             # Scaled, so that both thresholds fall on the same border where the regions coincide.
             native = np.minimum(native, outer * (threshold / outer_threshold))
         native, dropped = _clean(native, threshold, rules, region, voxel_ml)
-        doubtful += dropped
+        doubtful += [replace(one, slice_number=one.slice_number + box[0].start) for one in dropped]
         outer, outer_threshold = native, threshold
         mask = native >= threshold
-        images[region] = _like(native, reference.image)
-        masks[region] = _like(mask.astype(np.uint8), reference.image)
+        images[region] = placed(native, grid, box)
+        masks[region] = placed(mask.astype(np.uint8), grid, box)
         volumes[region] = float(mask.sum()) * voxel_ml
-    flags = _flags(sitk.GetArrayViewFromImage(masks[Region.WT]).astype(bool))
+    flags = _flags(sitk.GetArrayViewFromImage(masks[Region.WT]).astype(bool), box, grid)
     if doubtful:
         flags = (*flags, Flag("DOUBTFUL_PART_LEFT_OUT", "; ".join(map(str, doubtful))))
     return Restored(images, masks, volumes, flags)
 
 
-def _onto(image: sitk.Image, grid: sitk.Image) -> sitk.Image:
-    return sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+def _box_of_tumour(probability: sitk.Image, threshold: float, grid: sitk.Image) -> Box:
+    """Return the box of a grid outside of which a probability, interpolated linearly, stays below a threshold.
+
+    It is wider than that by some voxels, so that nothing at its border meets a contour; of one voxel where there is
+    no tumour.
+    """
+    found = np.argwhere(sitk.GetArrayViewFromImage(probability) >= threshold)
+    if not len(found):
+        return slice(0, 1), slice(0, 1), slice(0, 1)
+    # Beyond the neighbours of what reaches the threshold nothing does.
+    sides = zip(found.min(axis=0)[::-1] - 1.0, found.max(axis=0)[::-1] + 1.0, strict=True)
+    points = [probability.TransformContinuousIndexToPhysicalPoint(corner) for corner in itertools.product(*sides)]
+    corners = np.array([grid.TransformPhysicalPointToContinuousIndex(point) for point in points])
+    size = np.array(grid.GetSize())
+    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - _MARGIN, 0, size - 1)
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + _MARGIN + 1, low + 1, size)
+    i, j, k = (slice(int(one), int(other)) for one, other in zip(low, high, strict=True))
+    return k, j, i
 
 
-def _like(array: NDArray[np.float32] | NDArray[np.uint8], grid: sitk.Image) -> sitk.Image:
-    image = sitk.GetImageFromArray(array)
-    image.CopyInformation(grid)
-    return image
+def _onto(image: sitk.Image, grid: sitk.Image, box: Box) -> sitk.Image:
+    size = [one.stop - one.start for one in box[::-1]]
+    return sitk.Resample(
+        image, size, sitk.Transform(), sitk.sitkLinear, first_of(grid, box), grid.GetSpacing(), grid.GetDirection(),
+        0.0, sitk.sitkFloat32,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -171,15 +198,17 @@ def _clean(
     return native, doubtful
 
 
-def _flags(mask: NDArray[np.bool_]) -> tuple[Flag, ...]:
+def _flags(mask: NDArray[np.bool_], box: Box, grid: sitk.Image) -> tuple[Flag, ...]:
     if not mask.any():
         return (Flag("NO_TUMOUR_FOUND"),)
-    edges = {
-        "first slice": mask[0],
-        "last slice": mask[-1],
-        "image border": np.concatenate(
-            [mask[:, 0].ravel(), mask[:, -1].ravel(), mask[:, :, 0].ravel(), mask[:, :, -1].ravel()]
-        ),
-    }
-    touched = [name for name, edge in edges.items() if edge.any()]
+    columns, rows, slices = grid.GetSize()
+    borders = (
+        ("first slice", box[0].start == 0, mask[0]),
+        ("last slice", box[0].stop == slices, mask[-1]),
+        ("image border", box[1].start == 0, mask[:, 0]),
+        ("image border", box[1].stop == rows, mask[:, -1]),
+        ("image border", box[2].start == 0, mask[:, :, 0]),
+        ("image border", box[2].stop == columns, mask[:, :, -1]),
+    )
+    touched = dict.fromkeys(name for name, at_border, edge in borders if at_border and edge.any())
     return (Flag("TUMOUR_AT_EDGE", ", ".join(touched)),) if touched else ()

@@ -25,6 +25,7 @@ from pipeline.objects.rtstruct.keyhole import keyholed
 from pipeline.objects.rtstruct.rounding import rounds_inside
 from pipeline.objects.rtstruct.simplify import crossing_polygons, simplify
 from pipeline.objects.source import ReferenceSeries, SlicePlane
+from pipeline.volume.boxes import Box, box_of
 from pipeline.volume.records import SliceSource
 
 #: Largest distance, mm, of a contour point that was dropped from the contour that is written. Dropping points
@@ -54,7 +55,8 @@ class RegionOfInterest:
     name
         ROIName, at most 64 characters, unique in the structure set (AAPM TG-263 style).
     image
-        3D, on the grid of the reference volume: probabilities (float) or a mask (integer, 0 and 1).
+        3D, on the grid of the reference volume or a box of it with all of the region and a border around it, or up
+        to the grid's own: probabilities (float) or a mask (integer, 0 and 1).
     threshold
         Probability on which the contour runs; 0.5 for a mask.
     mask
@@ -118,17 +120,31 @@ def region_contours(region: RegionOfInterest, series: ReferenceSeries, holes: Ho
     GlioLoopError
         OBJECT_INVALID where the region is not on the reference volume's grid or a contour crosses another.
     """
-    if region.image.GetSize() != series.volume.image.GetSize():
+    box = box_of(region.image, series.volume.image)
+    if box is None:
         raise GlioLoopError("OBJECT_INVALID", f"ROI {region.name} is not on the grid of the reference series")
     scale = series.planes[0].spacing
     margin = (min(0.2, _CENTRE_MARGIN_MM / scale[0]), min(0.2, _CENTRE_MARGIN_MM / scale[1]))
     tolerance = min(SIMPLIFICATION_MM, 0.1 * min(scale))
     field = field_of(region)
-    traced = iso_contours(field, margin)
-    contours = simplify(traced, scale, tolerance, rounds_inside(traced, field >= 0))
+    inside = field >= 0
+    if _cut(inside, box, series.shape):
+        raise GlioLoopError("OBJECT_INVALID", f"ROI {region.name} goes on beyond the part of the grid that is given")
+    first = (box[0].start, box[1].start, box[2].start)
+    traced = iso_contours(field, margin, first)
+    contours = simplify(traced, scale, tolerance, rounds_inside(traced, inside, first))
     if crossing_polygons(contours).any():
         raise GlioLoopError("OBJECT_INVALID", f"ROI {region.name}: contours cross each other")
     return keyholed(contours, scale) if holes is HoleEncodings.KEYHOLE else contours
+
+
+def _cut(inside: NDArray[np.bool_], box: Box, shape: tuple[int, int, int]) -> bool:
+    """Return whether a region touches a border of its box that is no border of the grid."""
+    for axis, (one, size) in enumerate(zip(box, shape, strict=True)):
+        planes = np.moveaxis(inside, axis, 0)
+        if (one.start > 0 and planes[0].any()) or (one.stop < size and planes[-1].any()):
+            return True
+    return False
 
 
 def volume_ml(contours: Contours, series: ReferenceSeries) -> float:

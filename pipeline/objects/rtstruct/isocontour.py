@@ -63,7 +63,9 @@ def successors(starts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return following
 
 
-def iso_contours(field: NDArray[np.float32], margin: tuple[float, float] = (0.0, 0.0)) -> Contours:
+def iso_contours(
+    field: NDArray[np.float32], margin: tuple[float, float] = (0.0, 0.0), first: tuple[int, int, int] = (0, 0, 0)
+) -> Contours:
     """Trace the zero level of a field on every slice.
 
     Parameters
@@ -74,6 +76,8 @@ def iso_contours(field: NDArray[np.float32], margin: tuple[float, float] = (0.0,
     margin
         Least distance of a contour from the centres of pixels along columns' and rows' direction, in pixels,
         below 0.5. It keeps every pixel's centre on its side when the contour is simplified or rounded later.
+    first
+        Slice, row and column that the field begins with.
 
     Returns
     -------
@@ -90,8 +94,8 @@ def iso_contours(field: NDArray[np.float32], margin: tuple[float, float] = (0.0,
     begin, end = begin[order], end[order]
     cycle, starts = _cycles(np.searchsorted(begin, end))
     points, slices = _crossings(padded, begin, margin)
-    offset = np.array([box[2].start - 1, box[1].start - 1])
-    return Contours(points[cycle] + offset, starts, slices[cycle[starts]] + box[0].start)
+    offset = np.array([first[2] + box[2].start - 1, first[1] + box[1].start - 1])
+    return Contours(points[cycle] + offset, starts, slices[cycle[starts]] + first[0] + box[0].start)
 
 
 def _bounding_box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:

@@ -14,10 +14,14 @@ from pipeline.objects.rtstruct.isocontour import Contours
 _CLEAR = 0.49
 
 
-def rounds_inside(contours: Contours, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return (n,) which points round to a pixel inside; ``inside`` is (slices, rows, columns)."""
+def rounds_inside(
+    contours: Contours, inside: NDArray[np.bool_], first: tuple[int, int, int] = (0, 0, 0)
+) -> NDArray[np.bool_]:
+    """Return (n,) which points round to a pixel inside; ``inside`` begins with slice, row and column ``first``."""
     nearest = np.round(contours.points).astype(np.int64)
-    column, row = np.clip(nearest, 0, np.array(inside.shape[:0:-1]) - 1).T
+    low = np.array(first[:0:-1])
+    column, row = np.clip(nearest, low, low + np.array(inside.shape[:0:-1]) - 1).T
     clear = (np.abs(contours.points - nearest) <= _CLEAR).all(axis=1)
     clear &= (nearest[:, 0] == column) & (nearest[:, 1] == row)
-    return np.asarray(clear & inside[np.repeat(contours.slices, contours.lengths), row, column])
+    slices = np.repeat(contours.slices, contours.lengths) - first[0]
+    return np.asarray(clear & inside[slices, row - first[1], column - first[2]])

@@ -14,10 +14,10 @@ from pipeline.objects.source import ReferenceSeries
 _STAND_IN = "2.25.9"  # never leaves this module: followed by the number of the slice
 
 
-def stand_ins(series: ReferenceSeries) -> list[Dataset]:
-    """Return a single-frame image for each slice, in their order, under a UID that tells which."""
-    images = series.slice_images()
-    for number, image in enumerate(images):
+def stand_ins(series: ReferenceSeries, span: slice) -> list[Dataset]:
+    """Return a single-frame image for each slice of a span, in their order, under a UID that tells which."""
+    images = series.slice_images(span)
+    for number, image in enumerate(images, span.start):
         image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, UID(f"{_STAND_IN}.{number}")
     return images
 

@@ -18,6 +18,7 @@ from pipeline.objects.seg.content import segment_description
 from pipeline.objects.seg.enum import SegmentationKinds
 from pipeline.objects.seg.frames import name_sources, stand_ins
 from pipeline.objects.source import ReferenceSeries, reference_series
+from pipeline.volume.boxes import Box, box_of
 from pipeline.volume.records import SourceVolume
 
 
@@ -44,7 +45,8 @@ class TumourSegmentation(Segmentation):
         volume
             The same series as a volume.
         regions
-            On the volume's grid: masks (integer) for BINARY, probabilities (float, 0 to 1) for FRACTIONAL.
+            On the volume's grid or a box of it: masks (integer) for BINARY, probabilities (float, 0 to 1) for
+            FRACTIONAL.
         provenance
             Network, software, installation and time.
         kind
@@ -65,10 +67,13 @@ class TumourSegmentation(Segmentation):
         provenance = on_clock_of(series, provenance)
         uids = UidSource(uid_seed)
         binary = kind is SegmentationKinds.BINARY
+        boxes = _boxes(series, regions)
+        # Slices without any region would only be left out again.
+        span = slice(min(box[0].start for box in boxes.values()), max(box[0].stop for box in boxes.values()))
         try:
             super().__init__(
-                source_images=stand_ins(series),
-                pixel_array=_pixels(series, regions, binary),
+                source_images=stand_ins(series, span),
+                pixel_array=_pixels(series, regions, boxes, span, binary),
                 segmentation_type=SegmentationTypeValues(kind.value),
                 segment_descriptions=[
                     segment_description(region, number, provenance, (names or {}).get(region, region.value), uids)
@@ -91,16 +96,30 @@ class TumourSegmentation(Segmentation):
         set_clock(self, provenance)
 
 
-def _pixels(
-    series: ReferenceSeries, regions: Mapping[Region, sitk.Image], binary: bool
-) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Return (slices, rows, columns, segments)."""
+def _boxes(series: ReferenceSeries, regions: Mapping[Region, sitk.Image]) -> dict[Region, Box]:
+    """Return which box of the reference grid each region's image covers."""
     if not regions:
         raise GlioLoopError("OBJECT_INVALID", "a segmentation needs at least one region")
-    planes = []
-    for region, image in regions.items():
-        if image.GetSize() != series.volume.image.GetSize():
-            raise GlioLoopError("OBJECT_INVALID", f"region {region} is not on the grid of the reference series")
+    boxes = {region: box_of(image, series.volume.image) for region, image in regions.items()}
+    lost = [region for region, box in boxes.items() if box is None]
+    if lost:
+        raise GlioLoopError("OBJECT_INVALID", f"region {lost[0]} is not on the grid of the reference series")
+    return {region: box for region, box in boxes.items() if box is not None}
+
+
+def _pixels(
+    series: ReferenceSeries,
+    regions: Mapping[Region, sitk.Image],
+    boxes: Mapping[Region, Box],
+    span: slice,
+    binary: bool,
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Return (slices, rows, columns, segments) of a span of slices."""
+    shape = (span.stop - span.start, *series.shape[1:], len(regions))
+    pixels = np.zeros(shape, dtype=np.uint8 if binary else np.float32)
+    for number, (region, image) in enumerate(regions.items()):
+        slices, rows, columns = boxes[region]
         values = sitk.GetArrayViewFromImage(image)
-        planes.append((values > 0).astype(np.uint8) if binary else np.clip(values, 0, 1).astype(np.float32))
-    return np.stack(planes, axis=-1)
+        within = slice(slices.start - span.start, slices.stop - span.start)
+        pixels[within, rows, columns, number] = values > 0 if binary else np.clip(values, 0, 1)
+    return pixels

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.restore import Cleaning, restore
+from pipeline.volume.boxes import whole
 from pipeline.volume.records import SliceSource, SourceVolume
 
 CLEANING = Cleaning(
@@ -61,7 +62,7 @@ def test_a_ball_comes_home(angles: tuple[float, float, float], spacing: tuple[fl
     centre, radius = (4.0, -3.0, 5.0), 18.0
     image = sphere(radius, centre)
     restored = restore(dict.fromkeys(TUMOUR_REGIONS, image), volume, CLEANING)
-    mask = sitk.GetArrayFromImage(restored.masks[Region.WT]).astype(bool)
+    mask = sitk.GetArrayFromImage(whole(restored.masks[Region.WT], volume.image)).astype(bool)
     indices = np.argwhere(mask)[:, ::-1].mean(axis=0)
     found = np.array(volume.image.TransformContinuousIndexToPhysicalPoint(indices.tolist()))
     assert np.linalg.norm(found - centre) < 0.2
@@ -73,7 +74,9 @@ def test_regions_are_nested() -> None:
     volume = reference(np.eye(3), (1.0, 1.0, 1.0), (80, 80, 80))
     given_wrong = {Region.WT: sphere(10), Region.TC: sphere(14), Region.ET: sphere(18)}
     restored = restore(given_wrong, volume, CLEANING)
-    wt, tc, et = (sitk.GetArrayFromImage(restored.masks[region]).astype(bool) for region in TUMOUR_REGIONS)
+    wt, tc, et = (
+        sitk.GetArrayFromImage(whole(restored.masks[region], volume.image)).astype(bool) for region in TUMOUR_REGIONS
+    )
     assert wt.any()
     assert not (tc & ~wt).any() and not (et & ~tc).any()
 
@@ -87,12 +90,12 @@ def test_small_parts_go_and_holes_are_filled() -> None:
     shell.CopyInformation(speck)
     both = sitk.Maximum(shell, speck)
     restored = restore(dict.fromkeys(TUMOUR_REGIONS, both), volume, CLEANING)
-    wt = sitk.GetArrayFromImage(restored.masks[Region.WT])
-    et = sitk.GetArrayFromImage(restored.masks[Region.ET])
+    wt = sitk.GetArrayFromImage(whole(restored.masks[Region.WT], volume.image))
+    et = sitk.GetArrayFromImage(whole(restored.masks[Region.ET], volume.image))
     assert wt[50, 50, 50] == 1  # filled
     assert et[50, 50, 50] == 0  # necrosis inside enhancing tumour is not enhancing tumour
     assert not wt[:, :, 80:].any()  # the speck, 0.04 ml
-    probability = sitk.GetArrayFromImage(restored.probabilities[Region.WT])
+    probability = sitk.GetArrayFromImage(whole(restored.probabilities[Region.WT], volume.image))
     assert ((probability >= 0.5) == wt.astype(bool)).all()
 
 
@@ -118,7 +121,7 @@ def test_a_part_that_is_nowhere_certain_is_left_out_and_said() -> None:
     assert flag.detail.startswith("WT 3.")  # a ball of 10 mm, less its unsure rim
     assert flag.detail.endswith("slice 31")  # 10 mm above the middle of slices 2 mm apart
     for region in TUMOUR_REGIONS:
-        mask = sitk.GetArrayFromImage(restored.masks[region])
+        mask = sitk.GetArrayFromImage(whole(restored.masks[region], volume.image))
         assert not mask[:, :, 60:].any()
         assert restored.volumes_ml[region] == pytest.approx(4 / 3 * np.pi * 12**3 / 1000, rel=0.05)
     assert len(restore(dict.fromkeys(TUMOUR_REGIONS, both), volume, CLEANING).flags) == 0

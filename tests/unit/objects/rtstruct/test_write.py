@@ -330,7 +330,7 @@ def test_inconsistent_series_are_refused(spoil: object, code: str) -> None:
 
 def test_invalid_regions_are_refused() -> None:
     headers, volume = phantom_series()
-    _, other = phantom_series(shape=(9, 32, 40))
+    _, other = phantom_series(shape=(99, 32, 40))
     nan = signed_distance(volume).astype(np.float32)
     nan[3, 3, 3] = np.nan
     good = ball(volume)
@@ -341,6 +341,7 @@ def test_invalid_regions_are_refused() -> None:
         [ball(volume, name="x" * 65)],
         [ball(volume, number=0)],
         [ball(other)],
+        [RegionOfInterest(1, "GTV_WT", good.image[20:, :, :])],  # a box that cuts the region
         [RegionOfInterest(1, "GTV_WT", image_like(nan, volume))],
         [RegionOfInterest(1, "GTV_WT", good.image, threshold=1.5)],
         [RegionOfInterest(1, "GTV_WT", good.image, colour=(300, 0, 0))],

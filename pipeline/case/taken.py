@@ -1,0 +1,38 @@
+"""A series as the stages after loading see it."""
+
+from dataclasses import dataclass
+
+from pipeline.volume import ReadSeries, SourceVolume
+from pipeline.volume.coarse import coarse
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A series that was read, no finer than what is computed on it.
+
+    Attributes
+    ----------
+    volume
+        Its volume, or a coarser copy.
+    coarser
+        Whether it is one.
+    size, spacing_mm
+        Of the series itself: columns, rows, slices.
+    left_out
+        As of :class:`ReadSeries`.
+    """
+
+    volume: SourceVolume
+    coarser: bool
+    size: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def of(cls, series: ReadSeries, fine: bool = False) -> "Taken":
+        """Take a series, as it is where it is to be ``fine``."""
+        own = series.volume
+        volume = own if fine else coarse(own)
+        columns, rows, slices = own.image.GetSize()
+        x, y, z = (round(one, 3) for one in own.image.GetSpacing())
+        return cls(volume, volume is not own, (columns, rows, slices), (x, y, z), series.left_out)
