@@ -48,8 +48,8 @@ def _segment(study: Path, out: Path) -> dict[str, object]:
         "seconds": round(marks[-1][1] - marks[0][1], 1),
         "processor_s": round(marks[-1][2] - marks[0][2], 1),
         "peak_mib": round(marks[-1][3]),
-        "volumes_ml": result["volumes_ml"],
-        "flags": [flag["code"] for flag in result["flags"]],
+        "volumes_ml": {region.value: volume for region, volume in result.volumes_ml.items()},
+        "flags": [flag.code for flag in result.flags],
     }
 
 
