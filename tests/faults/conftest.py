@@ -4,11 +4,8 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import pydicom
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian
 
 from tests.faults import table
 from tests.faults.campaign import ROWS, STAGES, NotApplicable
@@ -48,20 +45,3 @@ def record_cell() -> Callable[[str, str], contextlib.AbstractContextManager[Call
         note(said[-1])
 
     return cell
-
-
-@pytest.fixture(scope="session")
-def small_study(tmp_path_factory: pytest.TempPathFactory, sample_study: Path) -> Path:
-    """The sample study with every fourth pixel of every second slice: seconds instead of half a minute a job."""
-    target = tmp_path_factory.mktemp("small")
-    for path in (path for series in sample_study.glob("*/") for path in sorted(series.glob("*.dcm"))[::2]):
-        dataset = pydicom.dcmread(path)
-        pixels = dataset.pixel_array[::4, ::4].copy()
-        dataset.PixelData = pixels.tobytes()
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.Rows, dataset.Columns = pixels.shape
-        dataset.PixelSpacing = [4 * float(one) for one in dataset.PixelSpacing]
-        dataset.SpacingBetweenSlices *= 2
-        (target / path.parent.name).mkdir(exist_ok=True)
-        dataset.save_as(target / path.parent.name / path.name, enforce_file_format=True)
-    return target

@@ -68,9 +68,9 @@ def test_study_without_images(shared_pair: Pair, tmp_path: Path) -> None:
     assert images(shared_pair, uid) == 1
 
 
-def test_the_node_goes_on(shared_pair: Pair, sample_study: Path) -> None:
+def test_the_node_goes_on(shared_pair: Pair, small_study: Path) -> None:
     """After all of that a good study is done."""
-    uid = send(shared_pair, sample_study)
+    uid = send(shared_pair, small_study)
     job = shared_pair.wait_job("done", "failed", "refused", study=uid)
     assert job["state"] == "done", job["error"]
 

@@ -28,7 +28,7 @@ def test_worker_killed_during_inference(pair: Pair, real_study: Path) -> None:
     assert worker["last_exit"] == -signal.SIGKILL
 
 
-def test_restart_within_stable_age(tmp_path: Path, sample_study: Path) -> None:
+def test_restart_within_stable_age(tmp_path: Path, small_study: Path) -> None:
     """Orthanc restarts before the study is stable, and so never tells that it is: it is found all the same."""
     pair = make_pair(tmp_path, GraceSeconds=600)
     with pair.workstation:
@@ -36,7 +36,7 @@ def test_restart_within_stable_age(tmp_path: Path, sample_study: Path) -> None:
             pair.wait_ready()
             # The first start takes note of where Orthanc's log of changes ends.
             wait_for(lambda: pair.cursor() is not None, 30, "the first scan")
-            send(pair, sample_study)
+            send(pair, small_study)
         with OrthancProcess(pair.node.configuration) as again:
             pair.node = again
             job = pair.wait_job("done", "failed", "refused")
@@ -44,14 +44,14 @@ def test_restart_within_stable_age(tmp_path: Path, sample_study: Path) -> None:
             assert len(pair.workstation_structure_sets()) == 1
 
 
-def test_orthanc_killed_during_work(tmp_path: Path, sample_study: Path) -> None:
+def test_orthanc_killed_during_work(tmp_path: Path, small_study: Path) -> None:
     """Kill -9 of Orthanc takes the worker along; the next start finishes the job."""
     # On a machine so busy that images come further apart than the stable age, half a study is not refused meanwhile.
     pair = make_pair(tmp_path, GraceSeconds=600)
     with pair.workstation:
         with pair.node:
             pair.wait_ready()
-            send(pair, sample_study)
+            send(pair, small_study)
             wait_for(lambda: bool(pair.get("/glioloop/jobs")), 60, "a job")
             (worker,) = pair.get("/glioloop/health")["workers"]
             pair.node.kill()
@@ -73,12 +73,12 @@ def _runs(pid: int) -> bool:
     return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
 
 
-def test_workstation_down_for_the_first_tries(tmp_path: Path, sample_study: Path) -> None:
+def test_workstation_down_for_the_first_tries(tmp_path: Path, small_study: Path) -> None:
     """A destination that is down is tried again, and gets the result exactly once."""
     pair = make_pair(tmp_path, ForwardRetrySeconds=[1, 1, 60])
     with pair.node:
         pair.wait_ready()
-        send(pair, sample_study)
+        send(pair, small_study)
 
         def tried_twice() -> bool:
             jobs = pair.get("/glioloop/jobs")
@@ -93,12 +93,12 @@ def test_workstation_down_for_the_first_tries(tmp_path: Path, sample_study: Path
             assert len(pair.workstation_structure_sets()) == 1
 
 
-def test_delivery_fails_then_is_retried_by_rest(tmp_path: Path, sample_study: Path) -> None:
+def test_delivery_fails_then_is_retried_by_rest(tmp_path: Path, small_study: Path) -> None:
     """After the last try the job fails with its reason; retry sends again and does not segment again."""
     pair = make_pair(tmp_path, ForwardRetrySeconds=[1])
     with pair.node:
         pair.wait_ready()
-        send(pair, sample_study)
+        send(pair, small_study)
         job = pair.wait_job("failed", "done")
         assert job["error"]["code"] == "FORWARD_FAILED"
         assert len(pair.node_structure_sets()) == 1

@@ -39,9 +39,9 @@ def apart(tmp_path: Path) -> Iterator[Pair]:
             worker.wait(30)
 
 
-def test_a_worker_of_its_own_takes_up_what_the_node_queues(apart: Pair, tmp_path: Path, sample_study: Path) -> None:
+def test_a_worker_of_its_own_takes_up_what_the_node_queues(apart: Pair, tmp_path: Path, small_study: Path) -> None:
     assert apart.get("/glioloop/health")["workers"] == []
-    shutil.copytree(sample_study / "t1", tmp_path / "study")
+    shutil.copytree(small_study / "t1", tmp_path / "study")
     study = send(apart, tmp_path / "study")
     job = apart.wait_job("refused", study=study, seconds=60)
     assert job["error"]["code"] == "SEQUENCE_MISSING"

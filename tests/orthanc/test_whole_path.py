@@ -95,11 +95,11 @@ def test_real_study(pair: Pair, real_study: Path) -> None:
     assert job["result"]["volumes_ml"]["WT"] > 0
 
 
-def test_resent_and_reprocessed(pair: Pair, sample_study: Path) -> None:
+def test_resent_and_reprocessed(pair: Pair, small_study: Path) -> None:
     """A re-sent study changes nothing; REST finds the same job, and with force makes a new one."""
-    study = send(pair, sample_study)
+    study = send(pair, small_study)
     job = pair.wait_job("done")
-    send(pair, sample_study)
+    send(pair, small_study)
     pair.settle()
     assert [one["id"] for one in pair.get("/glioloop/jobs")] == [job["id"]]
     assert len(pair.node_structure_sets()) == 1
@@ -119,7 +119,7 @@ def test_resent_and_reprocessed(pair: Pair, sample_study: Path) -> None:
                 newer = tags
     (predecessor,) = newer["PredecessorStructureSetSequence"]
     assert predecessor["ReferencedSOPInstanceUID"] == job["result"]["rtstruct"]["sop_instance_uid"]
-    check_trail(pair, study, sample_study, unasked=job["id"], asked=forced.json()["id"])
+    check_trail(pair, study, small_study, unasked=job["id"], asked=forced.json()["id"])
 
 
 def check_trail(pair: Pair, study: str, folder: Path, unasked: str, asked: str) -> None:
@@ -148,9 +148,9 @@ def check_trail(pair: Pair, study: str, folder: Path, unasked: str, asked: str) 
     assert name and name not in trail.file.read_text()
 
 
-def test_missing_sequences_then_complete(pair: Pair, sample_study: Path, tmp_path: Path) -> None:
+def test_missing_sequences_then_complete(pair: Pair, small_study: Path, tmp_path: Path) -> None:
     """Two sequences are refused with reasons; when the others arrive, the study is done."""
-    study = copy_study(sample_study, tmp_path / "study", "t1", "t1c", "t2", "flair")
+    study = copy_study(small_study, tmp_path / "study", "t1", "t1c", "t2", "flair")
     later = tmp_path / "later"
     later.mkdir()
     for name in ("t2", "flair"):
