@@ -455,7 +455,7 @@ REASONS: dict[str, Reason] = {
     "QUEUE_DAMAGED": Reason(
         Kind.FAILURE,
         "The node's list of jobs is damaged; images and results in the archive are not touched.",
-        "Stop Orthanc, move queue.sqlite* in the state folder aside, start; then reprocess (docs/faults.md).",
+        "Stop Orthanc, put backup/queue.sqlite in the place of queue.sqlite*, start; then reprocess (docs/faults.md).",
     ),
     "COMMAND_FAILED": Reason(
         Kind.FAILURE,

@@ -17,10 +17,11 @@ import structlog
 from dbos import DBOS, SetWorkflowID
 
 from pipeline.audit import AuditTrail
+from pipeline.database.backup import back_up
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import RETENTION_WORKFLOW
 from pipeline.jobs.resources import settings
-from pipeline.jobs.workflows.resources import audit, queue
+from pipeline.jobs.workflows.resources import audit, database, queue
 from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.settings import Retention, Settings
 
@@ -112,10 +113,16 @@ def _clean() -> dict[str, int]:
     return clean(settings(), queue(), audit(), time.time())
 
 
+@step("backup")
+def _back_up() -> None:
+    back_up(database(), settings().state_folder)
+
+
 @workflow(name=RETENTION_WORKFLOW)
 def retention(_at: datetime, _context: Any) -> None:
-    """Let go of what the policy does not keep."""
+    """Let go of what the policy does not keep, and copy what the node remembers."""
     log.info("retention", **_clean())
+    _back_up()
 
 
 def schedule_retention(executor: str) -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import structlog
 from dbos import DBOS
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.case.outcomes import (
     Aligned,
@@ -204,8 +205,8 @@ def _record_failure(identity: str, request: JobRequest, error: GlioLoopError) ->
     facts = {"study": request.study, "failed": error.code}
     try:
         audit().append("ended", identity, "worker", facts, once=error.code)
-    except OSError as reason:
-        log.error("failure not in the audit trail", job=identity, code=error.code, reason=reason.strerror)
+    except SQLAlchemyError as reason:
+        log.error("failure not in the audit trail", job=identity, code=error.code, reason=type(reason).__name__)
 
 
 def _reference(request: JobRequest) -> MRSequence:

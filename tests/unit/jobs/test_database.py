@@ -3,8 +3,10 @@
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,14 +15,17 @@ import sqlalchemy
 
 from pipeline.audit import AuditTrail
 from pipeline.case.identity import content_of, job_id
-from pipeline.database.engine import database_in
-from pipeline.database.tables import MIGRATED, MIGRATIONS
+from pipeline.corrections.store import FeedbackStore
+from pipeline.database.engine import database_in, database_of
+from pipeline.database.tables import MIGRATED, MIGRATIONS, TAKEN_OVER
 from pipeline.jobs.changes import ChangeCursor, read_cursor
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.request import DeliveryTry, JobRequest
 from pipeline.jobs.workflows.retention import clean
 from pipeline.node import LOOPBACK, free_port
+from pipeline.registry import Registry
 from pipeline.settings import load_settings
+from tests.unit.database.former import FACTS, unpack
 
 _POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -63,13 +68,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'queue.sqlite'}"
-    server: str = request.getfixturevalue("postgres")
-    everything = sqlalchemy.make_url(server).set(drivername="postgresql+psycopg", database="postgres")
+    server = sqlalchemy.make_url(request.getfixturevalue("postgres"))
+    everything = server.set(drivername="postgresql+psycopg", database="postgres")
     administration = sqlalchemy.create_engine(everything, isolation_level="AUTOCOMMIT")
+    name = f"glioloop_{uuid.uuid4().hex}"
     with administration.connect() as connection:
-        connection.execute(sqlalchemy.text("CREATE DATABASE glioloop"))
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
     administration.dispose()
-    return server
+    return server.set(database=name).render_as_string()
 
 
 def _request(images: list[str], model: str = "net@1") -> JobRequest:
@@ -126,3 +132,59 @@ def test_workers_that_start_at_once_and_what_they_then_share(url: str, tmp_path:
     assert queue.same_input(_request(["a", "b"], "net@3")) == identity
     for each in queues:
         each.close()
+
+
+#: What a process on a host writes: events of its own, events that only one host may write, a network put to use.
+_HOST = """
+import sys
+from pathlib import Path
+from pipeline.audit import AuditTrail
+from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.database.engine import database_of
+from pipeline.database.installation import installation_id
+from pipeline.registry import Registry
+from pipeline.registry import Registry
+from pipeline.settings import load_settings
+from tests.unit.database.former import FACTS, unpack
+settings = load_settings()
+database = database_of(settings)
+trail = AuditTrail(database)
+for number in range(20):
+    trail.append("asked", f"{settings.state_folder.name}-{number}", "host")
+    trail.append("ended", f"shared-{number}", "host", once="x")
+print(Pseudonyms.of_installation(database).patient("GLIOLOOP-SAMPLE"), installation_id(database))
+"""
+
+
+def test_hosts_that_share_nothing_but_the_database(url: str, tmp_path: Path) -> None:
+    """Two hosts begin at once; the first had an earlier version, and so had the other."""
+    folders = [unpack(tmp_path / name) for name in ("a", "b")]
+    for other in ("audit/trail.jsonl", "audit/head.json", "feedback/pseudonym.key"):
+        (folders[1] / other).unlink()
+    AuditTrail(database_in(tmp_path / "c")).append("asked", "elsewhere", "node")
+    (folders[1] / "audit" / "trail.jsonl").write_text("\n".join(AuditTrail(database_in(tmp_path / "c")).lines()) + "\n")
+    (folders[1] / "models" / "current.json").write_text('[{"model": "other@1", "at": "2026-01-01T00:00:00+00:00"}]')
+    settings = [load_settings({"StateFolder": str(folder), "DatabaseUrl": url}) for folder in folders]
+    database_of(settings[0])
+    hosts = [
+        subprocess.Popen(
+            [sys.executable, "-c", _HOST],
+            env=os.environ | {"GLIOLOOP_STATE_FOLDER": str(folder), "GLIOLOOP_DATABASE_URL": url},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for folder in folders
+    ]
+    said = [host.communicate()[0] for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0]
+    assert said[0] == said[1] and said[0].startswith(FACTS["pseudonym_of"]["patient"])
+    for one in settings:
+        engine = database_of(one)
+        trail = AuditTrail(engine)
+        assert trail.verify() == []
+        assert len(list(trail.entries())) == FACTS["audit_lines"] + 2 * 20 + 20
+        assert Registry(one.models_folder, one.state_folder, engine).get(None).card.identity == FACTS["current"]
+        assert len(FeedbackStore(one.feedback_folder, engine).cases()) == len(FACTS["cases"])
+    with engine.connect() as connection:
+        left = [row.file for row in connection.execute(sqlalchemy.select(TAKEN_OVER)) if "left" in row.what]
+    assert sorted(left) == ["audit/trail.jsonl", "models/current.json"]
