@@ -2,13 +2,17 @@
 
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import httpx
 
+from pipeline.audit import AuditTrail
+from pipeline.database.engine import database_in
 from pipeline.node import OrthancProcess
 from tests.orthanc.conftest import STABLE_AGE, Pair, make_pair, send
 from tests.patience import FairClock, wait_for
+from tests.unit.database.former import FACTS, unpack
 
 
 def test_worker_killed_during_inference(pair: Pair, real_study: Path) -> None:
@@ -129,3 +133,30 @@ def test_orthanc_answers_while_a_job_runs(pair: Pair, sample_study: Path) -> Non
         wait_for(ended, 240, "the end of the job")
     # Far below any time-out of a scanner, with room for a machine that computes on every core.
     assert slowest < STABLE_AGE
+
+
+def test_a_node_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """Its worker was killed at work, and Orthanc's storage and the working files are lost: every job says so."""
+    unpack(tmp_path / "node")
+    pair = make_pair(tmp_path)
+    with pair.workstation, pair.node:
+        pair.wait_ready()
+        (current,) = [one for one in pair.get("/glioloop/models") if one["current"]]
+        assert f"{current['name']}@{current['version']}" == FACTS["current"]
+        kept = pair.get("/glioloop/feedback")
+        assert [one["id"] for one in kept["cases"]] == [one["id"] for one in FACTS["cases"]]
+        assert [one["id"] for one in kept["dropped"]] == [one["id"] for one in FACTS["ledger"]]
+        former = {job["id"] for job in pair.get("/glioloop/jobs")}
+
+        def over() -> bool:
+            return all(job["state"] not in ("queued", "running") for job in pair.get("/glioloop/jobs"))
+
+        wait_for(over, 120, "the end of what was at work")
+        jobs = [job for job in pair.get("/glioloop/jobs") if job["id"] in former]
+        assert Counter(job["state"] for job in jobs)["done"] == 1
+        reasons = {job["error"]["code"] for job in jobs if job["error"]}
+        assert reasons <= {"SEQUENCE_MISSING", "CASE_LOST", "STUDY_GONE", "IMAGE_MISSING"}, reasons
+        assert pair.post("/glioloop/models/rollback").json()["current"] == FACTS["promotions"][-2]
+        trail = AuditTrail(database_in(pair.node.configuration.state_folder))
+        assert trail.verify() == []
+        assert next(one.digest for one in trail.entries() if one.number == FACTS["audit_lines"]) == FACTS["audit_head"]
