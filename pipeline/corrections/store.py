@@ -19,17 +19,16 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
+from pipeline.corrections import rows
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CASE_ID, CaseRecord, Role
 from pipeline.corrections.verdicts import Seen, Verdict
-from pipeline.database.tables import CASES, GONE, ROLES, SEEN
+from pipeline.database.tables import CASES, GONE, ROLES
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
 from pipeline.files.synced import digest_and_sync, sync_folder
@@ -39,22 +38,6 @@ from pipeline.settings.corrections import FeedbackPolicy
 _COPYING: Final = "copying-"
 #: How long a process may take to copy a case's files before what it left is taken for that of one that died.
 _COPYING_SECONDS: Final = 86_400.0
-
-
-@dataclass(frozen=True)
-class Gone:
-    """A case that was dropped or deleted.
-
-    Attributes
-    ----------
-    id, at, why, fingerprint
-        The case; when, UTC; ``dropped`` or ``deleted``; which correction it was.
-    """
-
-    id: str
-    at: str
-    why: str
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -91,7 +74,7 @@ class FeedbackStore:
         pseudonyms = Pseudonyms.of_installation(self.database)
         found = self._records(CASES.c.study == pseudonyms.study(orthanc_id))
         former = self._records(CASES.c.study == pseudonyms.study(study_instance_uid))
-        return _newest_first([*found, *(one for one in former if of_same_study(one.job, orthanc_id))])
+        return rows.newest_first([*found, *(one for one in former if of_same_study(one.job, orthanc_id))])
 
     def study_key(self, pseudonyms: Pseudonyms, orthanc_id: str, study_instance_uid: str) -> str:
         """Pseudonym that a study's next case is kept under.
@@ -105,17 +88,16 @@ class FeedbackStore:
 
     def _records(self, *which: ColumnElement[bool]) -> list[CaseRecord]:
         with self.database.connect() as connection:
-            texts = connection.execute(select(CASES.c.record).where(*which)).scalars().all()
-        return _newest_first(map(_parsed, texts))
+            return rows.records(connection, *which)
 
     def versions(self) -> dict[str, list[str]]:
         """Ids of the cases of each study, by its pseudonym, newest version first; no case is read."""
         with self.database.connect() as connection:
-            rows = connection.execute(select(CASES.c.study, CASES.c.id)).all()
+            named = connection.execute(select(CASES.c.study, CASES.c.id)).all()
         found: dict[str, list[str]] = {}
-        for study, identity in rows:
+        for study, identity in named:
             found.setdefault(study, []).append(identity)
-        return {study: sorted(names, key=_version, reverse=True) for study, names in found.items()}
+        return {study: sorted(names, key=rows.version_of, reverse=True) for study, names in found.items()}
 
     def case(self, identity: str) -> CaseRecord:
         """One case.
@@ -164,20 +146,18 @@ class FeedbackStore:
 
     def was_deleted(self, fingerprint: str) -> bool:
         """Whether a correction was kept once and then deleted on purpose."""
-        query = select(GONE.c.id).where(GONE.c.fingerprint == fingerprint, GONE.c.why == "deleted")
         with self.database.connect() as connection:
-            return connection.execute(query).first() is not None
+            return bool(rows.all_gone(connection, GONE.c.fingerprint == fingerprint, GONE.c.why == "deleted"))
 
-    def gone(self) -> list[Gone]:
+    def gone(self) -> list[rows.Gone]:
         """What was dropped or deleted, oldest first."""
-        query = select(GONE.c.id, GONE.c.at, GONE.c.why, GONE.c.fingerprint).order_by(GONE.c.number)
         with self.database.connect() as connection:
-            return [Gone(*row) for row in connection.execute(query)]
+            return rows.all_gone(connection)
 
     def size_bytes(self) -> int:
         """Size of all cases."""
         with self.database.connect() as connection:
-            return _size(connection)
+            return rows.size_of_all(connection)
 
     # --- writing ---
 
@@ -186,13 +166,16 @@ class FeedbackStore:
         """Write beside no other; what a process left on this disk that died in the middle is put right before."""
         with writing(self.database, Tables.CASES) as connection:
             for folder in self.cases_folder.glob(".*"):
-                identity = folder.stem.removeprefix(".")
-                copying = identity.startswith(_COPYING) and folder.stat().st_mtime > time.time() - _COPYING_SECONDS
-                if re.fullmatch(CASE_ID, identity) and _is_there(connection, identity):
-                    folder.rename(self.path(identity))
-                elif not copying:
-                    shutil.rmtree(folder)
+                with suppress(FileNotFoundError):  # who left it lives, and has just finished
+                    self._put_right(connection, folder)
             yield connection
+
+    def _put_right(self, connection: Connection, folder: Path) -> None:
+        identity = folder.stem.removeprefix(".")
+        if re.fullmatch(CASE_ID, identity) and rows.is_there(connection, identity):
+            folder.rename(self.path(identity))
+        elif not identity.startswith(_COPYING) or folder.stat().st_mtime < time.time() - _COPYING_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, record: CaseRecord, files: Path) -> CaseRecord:
         """Put a case into the store, once, and drop the oldest beyond the bounds.
@@ -209,20 +192,13 @@ class FeedbackStore:
         CaseRecord
             As it was kept; where the same correction was kept before, that one.
         """
-        # Before the transaction: others write meanwhile.
-        copied = self.cases_folder / f".{_COPYING}{uuid.uuid4().hex}.part"
-        copied.mkdir(parents=True)
-        digests, size = {}, 0
-        for path in sorted(files.iterdir()):
-            shutil.copyfile(path, copied / path.name)
-            digests[path.name] = digest_and_sync(copied / path.name)
-            size += path.stat().st_size
+        copied, digests, size = self._copy(files)  # before the transaction: others write meanwhile
         share = Pseudonyms.of_installation(self.database).share(record.patient)
         with self._writing() as connection:
-            text = connection.execute(select(CASES.c.record).where(CASES.c.fingerprint == record.fingerprint)).scalar()
-            if text is not None:
+            known = rows.records(connection, CASES.c.fingerprint == record.fingerprint)
+            if known:
                 shutil.rmtree(copied)
-                return _parsed(text)
+                return known[0]
             identity = f"{record.study}-v{self._next_version(connection, record.study)}"
             for name in digests:
                 (copied / name).rename(copied / f"{identity}_{name}")
@@ -235,21 +211,27 @@ class FeedbackStore:
             )
             part = copied.rename(self.cases_folder / f".{identity}.part")
             sync_folder(self.cases_folder)
-            connection.execute(
-                insert(CASES).values(
-                    id=identity,
-                    patient=whole.patient,
-                    study=whole.study,
-                    fingerprint=whole.fingerprint,
-                    bytes=size,
-                    record=whole.model_dump_json(),
-                )
-            )
+            rows.write_case(connection, whole, size)
             doomed = self._prune(connection, keep=identity)
         with suppress(FileNotFoundError):  # done by another process, which found the row
             part.rename(self.path(identity))
         _clear(doomed)
         return whole
+
+    def _copy(self, files: Path) -> tuple[Path, dict[str, str], int]:
+        """Bring files to this disk; returns their folder, the digest of each and their size."""
+        copied = self.cases_folder / f".{_COPYING}{uuid.uuid4().hex}.part"
+        copied.mkdir(parents=True)
+        digests, size = {}, 0
+        try:
+            for path in sorted(files.iterdir()):
+                shutil.copyfile(path, copied / path.name)
+                digests[path.name] = digest_and_sync(copied / path.name)
+                size += path.stat().st_size
+        except BaseException:
+            shutil.rmtree(copied, ignore_errors=True)
+            raise
+        return copied, digests, size
 
     def trust(self, identity: str) -> CaseRecord:
         """Mark a case as one to learn from, although the object did not say that it was approved.
@@ -281,19 +263,14 @@ class FeedbackStore:
     def delete_patient(self, patient: str) -> list[CaseRecord]:
         """Take out every case of a patient, given by pseudonym."""
         with self._writing() as connection:
-            texts = connection.execute(select(CASES.c.record).where(CASES.c.patient == patient)).scalars()
-            found = _newest_first(map(_parsed, texts))
+            found = rows.records(connection, CASES.c.patient == patient)
             doomed = [self._remove(connection, record, "deleted") for record in found]
         _clear(doomed)
         return found
 
     def _remove(self, connection: Connection, record: CaseRecord, why: str) -> Path:
         """Take a case out, once the transaction ends; its folder is cleared after that, and put back otherwise."""
-        number = int(connection.execute(select(func.max(GONE.c.number))).scalar() or 0) + 1
-        connection.execute(delete(CASES).where(CASES.c.id == record.id))
-        connection.execute(
-            insert(GONE).values(number=number, id=record.id, at=_now(), why=why, fingerprint=record.fingerprint)
-        )
+        rows.move_to_gone(connection, record, why)
         doomed = self.cases_folder / f".{record.id}.gone"
         with suppress(FileNotFoundError):  # on another host's disk
             self.path(record.id).rename(doomed)
@@ -307,14 +284,15 @@ class FeedbackStore:
             *connection.execute(select(GONE.c.id).where(GONE.c.id.startswith(f"{study}-v", autoescape=True))).scalars(),
             *(path.name for path in self.cases_folder.glob(f"{study}-v*")),
         ]
-        return max(map(_version, names), default=0) + 1
+        return max(map(rows.version_of, names), default=0) + 1
 
     def _prune(self, connection: Connection, keep: str) -> list[Path]:
-        texts = connection.execute(select(CASES.c.record).where(CASES.c.id != keep)).scalars().all()
-        oldest_first = _newest_first(map(_parsed, texts))[::-1]
+        oldest_first = rows.records(connection, CASES.c.id != keep)[::-1]
         most_bytes = self.policy.most_gigabytes * 1e9
         doomed = []
-        while oldest_first and (len(oldest_first) + 1 > self.policy.most_cases or _size(connection) > most_bytes):
+        while oldest_first and (
+            len(oldest_first) + 1 > self.policy.most_cases or rows.size_of_all(connection) > most_bytes
+        ):
             doomed.append(self._remove(connection, oldest_first.pop(0), "dropped"))
         return doomed
 
@@ -335,25 +313,15 @@ class FeedbackStore:
 
     def note(self, instance: str, digest: str, verdict: Verdict, case: str | None = None, detail: str = "") -> Seen:
         """Remember what was decided about an object, so that it is not read again at every event."""
-        seen = Seen(instance, digest, verdict, case, detail, _now())
+        seen = Seen(instance, digest, verdict, case, detail, rows.now())
         with writing(self.database, Tables.CASES) as connection:
-            connection.execute(delete(SEEN).where(SEEN.c.instance == instance, SEEN.c.digest == digest))
-            connection.execute(
-                insert(SEEN).values(
-                    instance=instance, digest=digest, verdict=verdict.value, case_id=case, detail=detail, at=seen.at
-                )
-            )
+            rows.write_seen(connection, seen)
         return seen
 
     def seen(self) -> dict[tuple[str, str], Seen]:
         """The last decision about each object and content."""
-        columns = (SEEN.c.instance, SEEN.c.digest, SEEN.c.verdict, SEEN.c.case_id, SEEN.c.detail, SEEN.c.at)
         with self.database.connect() as connection:
-            rows = connection.execute(select(*columns).order_by(SEEN.c.at)).all()
-        return {
-            (instance, digest): Seen(instance, digest, Verdict(verdict), case, detail, at)
-            for instance, digest, verdict, case, detail, at in rows
-        }
+            return {(one.instance, one.digest): one for one in rows.all_seen(connection)}
 
 
 def of_same_study(job: str, orthanc_id: str) -> bool:
@@ -362,39 +330,12 @@ def of_same_study(job: str, orthanc_id: str) -> bool:
     return job.startswith(hashlib.sha256(orthanc_id.encode()).hexdigest()[:8])
 
 
-def _case(connection: Connection, identity: str) -> CaseRecord:
-    text = connection.execute(select(CASES.c.record).where(CASES.c.id == identity)).scalar()
-    if text is None:
-        raise GlioLoopError("FEEDBACK_UNKNOWN", identity[:64])
-    return _parsed(text)
-
-
-def _is_there(connection: Connection, identity: str) -> bool:
-    return connection.execute(select(CASES.c.id).where(CASES.c.id == identity)).first() is not None
-
-
-def _size(connection: Connection) -> int:
-    return int(connection.execute(select(func.sum(CASES.c.bytes))).scalar() or 0)
-
-
-def _version(identity: str) -> int:
-    return int(identity.rpartition("-v")[2])
-
-
-def _newest_first(records: Iterable[CaseRecord]) -> list[CaseRecord]:
-    return sorted(records, key=lambda one: (one.received, one.id), reverse=True)
-
-
 def _clear(folders: Iterable[Path]) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@lru_cache(maxsize=2048)
-def _parsed(text: str) -> CaseRecord:
-    """Read a record once: lists are asked for every few seconds."""
-    return CaseRecord.model_validate_json(text)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _case(connection: Connection, identity: str) -> CaseRecord:
+    for record in rows.records(connection, CASES.c.id == identity):
+        return record
+    raise GlioLoopError("FEEDBACK_UNKNOWN", identity[:64])
