@@ -14,7 +14,6 @@ from pipeline.case.job import JobView
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CaseRecord, ShownCase
 from pipeline.corrections.store import FeedbackStore
-from pipeline.errors import GlioLoopError
 from pipeline.names import TUMOUR_REGIONS
 from pipeline.records import Record
 
@@ -151,7 +150,7 @@ def review_of(store: FeedbackStore, orthanc_id: str, study_instance_uid: str, jo
     return Review(state=ReviewState.NONE, since=None, model=None, trusted=None, feedback=cases)
 
 
-def reviews_of(store: FeedbackStore, jobs: Iterable[JobView]) -> dict[str, ReviewMark]:
+def reviews_of(store: FeedbackStore, jobs: Ordered[JobView]) -> dict[str, ReviewMark]:
     """Derive how far the contours of each of many jobs have come, for lists.
 
     Parameters
@@ -166,31 +165,21 @@ def reviews_of(store: FeedbackStore, jobs: Iterable[JobView]) -> dict[str, Revie
     dict
         By job id. A correction counts for the job that drew what it corrects.
     """
-    versions = store.versions()
-    pseudonyms = Pseudonyms.of_installation(store.database) if versions else None
-    found: dict[str, ReviewMark] = {}
-    for job in jobs:
-        if not job.has_objects:
-            found[job.id] = ReviewMark(state=ReviewState.NONE, trusted=None)
-            continue
-        found[job.id] = ReviewMark(state=ReviewState.SENT if job.delivered else ReviewState.AUTOMATIC, trusted=None)
-        names = (str(job.study), str(job.study_instance_uid))
-        keys = {pseudonyms.study(name) for name in names} if pseudonyms else ()
-        case = _correction(store, [one for key in keys for one in versions.get(key, ())], job.id)
-        if case is not None:
-            found[job.id] = ReviewMark(state=ReviewState(case.kind), trusted=case.trusted)
-    return found
+    drawn = {job.id: job for job in jobs if job.has_objects}
+    pseudonyms = Pseudonyms.of_installation(store.database)
+    names = {name for job in drawn.values() for name in (str(job.study), str(job.study_instance_uid))}
+    corrections: dict[str, CaseRecord] = {}
+    for case in store.of_studies(map(pseudonyms.study, names)):
+        corrections.setdefault(case.job, case)
+    return {job.id: _mark(job, corrections.get(job.id)) for job in jobs}
 
 
-def _correction(store: FeedbackStore, identities: Iterable[str], job: str) -> CaseRecord | None:
-    for identity in identities:
-        try:
-            case = store.case(identity)
-        except (GlioLoopError, OSError, ValueError):
-            continue  # deleted a moment ago, or damaged: the list of jobs goes on without it
-        if case.job == job:
-            return case
-    return None
+def _mark(job: JobView, correction: CaseRecord | None) -> ReviewMark:
+    if not job.has_objects:
+        return ReviewMark(state=ReviewState.NONE, trusted=None)
+    if correction is None:
+        return ReviewMark(state=ReviewState.SENT if job.delivered else ReviewState.AUTOMATIC, trusted=None)
+    return ReviewMark(state=ReviewState(correction.kind), trusted=correction.trusted)
 
 
 def _after(one: str, other: str) -> bool:

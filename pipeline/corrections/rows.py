@@ -1,15 +1,21 @@
 """The rows of the store of corrections, read and written within somebody's transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from pipeline.corrections.record import CaseRecord
 from pipeline.corrections.verdicts import Seen, Verdict
 from pipeline.database.tables import CASES, GONE, SEEN
+
+#: Names that one question asks for: databases take no more than some thousand.
+_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,22 @@ class Gone:
 def records(connection: Connection, *which: ColumnElement[bool]) -> list[CaseRecord]:
     """The records of cases, newest first."""
     return newest_first(map(_parsed, connection.execute(select(CASES.c.record).where(*which)).scalars()))
+
+
+def of_studies(connection: Connection, keys: Iterable[str]) -> dict[str, CaseRecord]:
+    """The records of some studies' cases by id, without those that are damaged."""
+    found: dict[str, CaseRecord] = {}
+    for some in _batches(keys):
+        for identity, text in connection.execute(select(CASES.c.id, CASES.c.record).where(CASES.c.study.in_(some))):
+            with suppress(ValueError):
+                found[identity] = _parsed(text)
+    return found
+
+
+def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(keys)
+    while some := list(islice(left, _AT_ONCE)):
+        yield some
 
 
 def newest_first(cases: Iterable[CaseRecord]) -> list[CaseRecord]:

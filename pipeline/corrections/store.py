@@ -90,14 +90,11 @@ class FeedbackStore:
         with self.database.connect() as connection:
             return rows.records(connection, *which)
 
-    def versions(self) -> dict[str, list[str]]:
-        """Ids of the cases of each study, by its pseudonym, newest version first; no case is read."""
+    def of_studies(self, keys: Iterable[str]) -> Iterator[CaseRecord]:
+        """The cases of studies by their pseudonyms, the newest version first; one that is damaged is left out."""
         with self.database.connect() as connection:
-            named = connection.execute(select(CASES.c.study, CASES.c.id)).all()
-        found: dict[str, list[str]] = {}
-        for study, identity in named:
-            found.setdefault(study, []).append(identity)
-        return {study: sorted(names, key=rows.version_of, reverse=True) for study, names in found.items()}
+            found = rows.of_studies(connection, keys)
+        return (record for _, record in sorted(found.items(), key=lambda one: rows.version_of(one[0]), reverse=True))
 
     def case(self, identity: str) -> CaseRecord:
         """One case.

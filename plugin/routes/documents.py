@@ -8,7 +8,7 @@ from pipeline.case.job import JobView
 from pipeline.case.outcomes import StoredDecision
 from pipeline.corrections.record import ShownCase
 from pipeline.corrections.review import Review, ReviewMark
-from pipeline.corrections.store import Gone
+from pipeline.corrections.rows import Gone
 from pipeline.corrections.verdicts import Seen
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.checks import CheckState

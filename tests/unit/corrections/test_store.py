@@ -306,7 +306,7 @@ def test_review_of_every_job_in_a_list(store: FeedbackStore, tmp_path: Path) -> 
     assert found["0" * 32].as_json() == {"state": "corrected", "trusted": False}
     assert found["1" * 32].as_json() == {"state": "accepted", "trusted": True}
     assert found["2" * 32].as_json() == {"state": "automatic", "trusted": None}
-    assert store.versions()[pseudonym] == [f"{pseudonym}-v2", f"{pseudonym}-v1"]
+    assert [one.id for one in store.of_studies([pseudonym])] == [f"{pseudonym}-v2", f"{pseudonym}-v1"]
     with store.database.begin() as connection:
         connection.execute(update(CASES).where(CASES.c.id == f"{pseudonym}-v2").values(record="{"))
     assert reviews_of(store, jobs)["1" * 32].state == "sent"

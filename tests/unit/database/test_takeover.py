@@ -52,7 +52,7 @@ def _check(engine: Engine, state: Path) -> None:
     assert sorted((one.as_json() for one in store.seen().values()), key=str) == sorted(FACTS["seen"], key=str)
     pseudonyms = Pseudonyms.of_installation(engine)
     assert pseudonyms.patient("GLIOLOOP-SAMPLE") == FACTS["pseudonym_of"]["patient"]
-    assert store.versions()[FACTS["pseudonym_of"]["study"]]
+    assert list(store.of_studies([FACTS["pseudonym_of"]["study"]]))
 
 
 def test_nothing_is_lost(state: Path) -> None:
@@ -77,7 +77,7 @@ def test_nothing_is_lost(state: Path) -> None:
 def test_jobs_of_the_earlier_version_are_listed(state: Path) -> None:
     queue = JobQueue(f"sqlite:///{state / 'queue.sqlite'}")
     queue.make_tables()
-    found = {job["state"]: job for job in queue.jobs()}
+    found = {job["state"]: job for job in (one.as_json() for one in queue.jobs())}
     assert sorted(found) == ["done", "queued", "refused", "running"]
     assert found["done"]["result"]["objects"]["rtstruct"]["sop_instance_uid"]
     assert found["done"]["deliveries"]["workstation"]["state"] == "done"
