@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from pipeline.child.child import Child
 from pipeline.child.task import Report, Task
+
+#: So many that nobody uses are kept: two looks and a delivery at once are usual.
+_MOST_KEPT: Final = 3
 
 
 class Children:
@@ -67,7 +70,7 @@ class Children:
         """Give back a child, or say that it is no more."""
         with self._lock:
             self._at_work -= 1
-            if child is not None and len(self._ready) <= self._ahead and child.megabytes <= self._kept_megabytes:
+            if child is not None and len(self._ready) < _MOST_KEPT and child.megabytes <= self._kept_megabytes:
                 kept: Future[Child] = Future()
                 kept.set_result(child)
                 self._ready.append(kept)
