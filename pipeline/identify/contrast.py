@@ -4,14 +4,13 @@ None of these decides alone: of two T1, one before and one after contrast, :func
 agree, and so what is asked of the images.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pipeline.identify.facts import Facts
-from pipeline.identify.vocabulary import NO_AGENT, STUDY_CONTRAST, first_match
-from pipeline.identify.wording import Wording, contrast_wording
+from pipeline.identify.vocabulary import NO_AGENT, STUDY_CONTRAST, UNKNOWN_AGENT, first_match
+from pipeline.identify.wording import Wording, contrast_wording, normalise
 from pipeline.settings.identification import IdentificationRules
 
 LEAST_WAIT_S = 60.0  # a second T1 sooner than this after the first is hardly one after an injection
@@ -100,9 +99,11 @@ def _wording(facts: Facts, rules: IdentificationRules) -> Wording:
 
 
 def _has_agent(facts: Facts) -> bool | None:
-    agent = re.sub(r"[^a-z0-9]+", " ", facts.agent.lower()).strip()
-    if agent:
-        return first_match(NO_AGENT, agent) is None
+    agent = normalise(facts.agent)
+    if first_match(NO_AGENT, agent) or contrast_wording(agent).native:
+        return False
+    if agent and not first_match(UNKNOWN_AGENT, agent):
+        return True
     return True if facts.agent_volume else None
 
 

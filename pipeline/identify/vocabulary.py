@@ -31,9 +31,11 @@ BOTH = (
     r" ?(?:contr\w*|kontr\w*|km|gd|gad\w*|mdc|inj\w*)?",
 )
 NO_AGENT = (
-    r"^(?:0+|n|no|non|none|nil|na|n a|nein|kein\w*|nee|geen|aucun\w*|ninguno|nessuno|sin|without|false|null|x)$",
-    r"\bno contrast\b|\bnot? (?:given|used)\b|^without\b|^ohne\b|^sans\b|^sin\b|^senza\b|^zonder\b",
+    r"^(?:0+(?: 0+)?(?: ?(?:ml|cc))?|n|non|nil|na|n a|n v t|nan|nein|kein\w*|nee|geen|aucun\w*|ninguno|nessuno|nenhum"
+    r"|sem|ingen|inget|intet|brak|ei|yok|zadn\w*|pre|false|null|x|нет|не|なし|无|無|없음)$",
+    r"^(?:no|none|not|nicht|kein\w*|without|wo|ohne|sans|sin|sem|senza|zonder|bez|без|uten|uden|utan|plain)\b",
 )
+UNKNOWN_AGENT = (r"^(?:unk\w*|unbekannt|descono\w*|desconhe\w*|inconnu\w*|onbekend|ignoto|okand|ukjent|other|n n)$",)
 STUDY_CONTRAST = (
     r"\bwith and without|\bwithout (?:and|then|followed by) with|\bwo (?:and )?w\b|\bw wo\b|\bwith without",
     r"\b(?:with|mit|met|avec|con|inkl) (?:i v |iv )?(?:contr\w*|kontr\w*|km|gad\w*|inj\w*|mdc)\b",

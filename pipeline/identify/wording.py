@@ -19,19 +19,20 @@ _AGENT = (
     r"|dotarem|prohance|magnevist|multihance|clariscan|omniscan|vueway|elucirem|artirem|dotagraf|primovist"
     r"|контраст\w*|гадолин\w*|гд|ку|кв|σκιαγρ\w*|γαδολιν\w*|造影剂|造影剤|造影劑|造影|增强|増強|增強|強化|强化|조영제|조영|증강|조영증강"
 )
-_LETTER = "c|k|pc|iv|к"
+_LETTER = "c|k|pc|iv|cm|pdc|к"
 _IS_AGENT = re.compile(_AGENT)
 _IS_LETTER = re.compile(_LETTER)
 _BETWEEN = (
     "i v iv the le la el l de del di da du des der die das dem den d an of au al et produit mezzo medio media medium "
-    "agent agente agents dye substance substanta subst administration в 剂 剤 劑 注射 投与 주입"
+    "agent agente agents dye substance substanta subst administration do dos della dello ve w v inj veinoso "
+    "injekce injektion podani podania введения введение введением внутривенного внутривенное в 剂 剤 劑 注射 投与 주입"
 )
 _FILLERS = frozenset(_BETWEEN.split())
 _WITHOUT = (
     "without wo no non not sans ohne o zonder sin sem senza fara bez uten uden ilman minus neg negative nelkul yok "
-    "без нет χωρις ανευ 無 无 無し 无し 未 なし 非 不 비 미 없음"
+    "без нет χωρις ανευ 無 无 無し 无し 未 なし 非 不 비 미 무 없음"
 )
-_BEFORE = "pre vor voor avant before antes ante prima przed pred prior ennen elott oncesi fore до перед πριν 前 전"
+_BEFORE = "pre vor voor for avant before antes ante prima przed pred prior ennen elott oncesi fore до перед πριν 前 전"
 _WITH = "with w mit m met avec con com cu med z plus + со с με 有 あり 加"
 _AFTER = "post nach na n apres ap after dopo despues tras apos pos efter etter po jalkeen sonrasi после μετα 後 后 후"
 # Swedish "utan kontrast" is without it, Hungarian "kontraszt után" after it
@@ -39,8 +40,9 @@ _LEFT = dict.fromkeys(f"{_WITHOUT} {_BEFORE} utan".split(), False) | dict.fromke
 _RIGHT = dict.fromkeys(f"{_WITHOUT} {_BEFORE}".split(), False) | dict.fromkeys(
     f"{_AFTER} plus + utan あり".split(), True
 )
+_RIGHT |= dict.fromkeys(("siz", "suz"), False)
 _NATIVE = re.compile(
-    r"nativ\w*|natif|natief|unenhanced|nonenhanced|noncontr\w*|precontr\w*|blan[ck]o|basale|basal|vuoto|plain"
+    r"nat[iy]v\w*|natyw\w*|natif|natief|unenhanced|nonenhanced|noncontr\w*|precontr\w*|blan[ck]o|dirett[ao]|basale|basal|vuoto|plain"
     r"|нативн\w*|бесконтраст\w*|безконтраст\w*|平扫|平掃|单纯|単純"
 )
 _ALONE = {"pre": False, "vorher": False, "without": False, "post": True, "apos": True, "nachher": True}
@@ -50,14 +52,14 @@ _SOMETHING_ELSE = re.compile(
 )
 _PREFIXED = re.compile(
     r"(pre|post|pos|apos|non|ohne|nach|mit|sin|sem|con|after|before|without|with|sans|apres|bez|без)"
-    r"(gd|gad\w+|km|kl|[ck]ontrast\w*|inj\w*|mdc|ce|c|контраст\w*)"
+    r"(gd|gad\w+|km|kl|[ck]ontrast\w*|in[jy]\w*|mdc|ce|c|контраст\w*)"
 )
 _SUFFIXED = re.compile(r"(t1w?|mprage|bravo|vibe|spgr|tfe|c|gd|km|ce|kontrast)(ce|c|gd|km|plus|minus|neg|siz|li)")
 _TURKISH = {"siz": "minus", "li": "plus"}
 _T1 = re.compile(r"(?:\w*t1w?|mprage|bravo|\w*spgr|vibe|tfe|space|cube|vista|se|tse|fse|3d)")
 _EAST = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af]+")
 _EAST_WORDS = re.compile(
-    r"造影|增强|増強|增強|強化|强化|平扫|平掃|单纯|単純|なし|あり|無し|无し|注射|投与|조영|증강|주입|없음|[前後后無无未非有加剂剤劑不전후비미]"
+    r"造影|增强|増強|增強|強化|强化|平扫|平掃|单纯|単純|なし|あり|無し|无し|注射|投与|조영|증강|주입|없음|[前後后無无未非有加剂剤劑不전후비미무]"
 )
 _LETTERS = {ord(one): other for one, other in zip("øłđı−–—‐‑⁻", "oldi------", strict=True)} | {
     ord("ß"): "ss",
@@ -66,6 +68,8 @@ _LETTERS = {ord(one): other for one, other in zip("øłđı−–—‐‑⁻", 
 }
 _MINUS_AFTER = re.compile(rf"((?:(?<![^\W_])|(?<=t1)|(?<=t1w))(?:{_AGENT}|{_LETTER}))\s?(?:\(\s?-\s?\)|-(?![^\W_]))")
 _MINUS_BEFORE = re.compile(rf"(?<![^\W_])-(?=(?:{_AGENT}|{_LETTER})(?![^\W_]))")
+#: "senza" and "con mezzo di contrasto", as Italians shorten them
+_SHORTENED = re.compile(r"\b([sc])\W?m\W?d\W?c\b")
 _SLASHED = re.compile(rf"\b([sc]) ?/ ?(?=(?:{_AGENT}|{_LETTER})(?![^\W_]))")
 
 
@@ -81,6 +85,7 @@ def normalise(text: str) -> str:
     text = re.sub(r"\+ ?/? ?-", " with without ", text)
     text = re.sub(r"\bw ?/ ?o\b", " without ", text)
     text = re.sub(r"\bw ?/", " with ", text)
+    text = _SHORTENED.sub(r"\1/mdc", text)
     text = _SLASHED.sub(lambda found: " without " if found[1] == "s" else " with ", text)
     text = _MINUS_AFTER.sub(r"\1 minus ", text)
     text = _MINUS_BEFORE.sub(" minus ", text)
@@ -172,6 +177,8 @@ def _modifier(tokens: list[str], agent: int) -> tuple[int, bool] | None:
     left = agent - 1
     while left >= 0 and (tokens[left] in _FILLERS or _IS_AGENT.fullmatch(tokens[left])):
         left -= 1
+    if left > 0 and tokens[left] == "o" and tokens[left - 1] in _LEFT:
+        left -= 1  # the Portuguese article, not the German "ohne"
     if left >= 0 and tokens[left] in _LEFT:
         return left, _LEFT[tokens[left]]
     while right < len(tokens) and (tokens[right] in _FILLERS or _IS_AGENT.fullmatch(tokens[right])):

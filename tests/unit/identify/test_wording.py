@@ -12,7 +12,9 @@ NATIVE = (
     "T1 без КУ|T1 до контраста|T1 πριν σκιαγραφικο|造影前T1|T1造影前|造影なし T1|T1 平扫|조영 전 T1|비조영 T1|"
     "non-contrast T1|T1 pre Gd|T1 w/o contrast|T1 w/o|T1 non enhanced|T1 unenhanced|T1 precontrast|"
     "3D T1 avant injection|T1 vor KM-Gabe|AX T1 NO GAD|T1 antes de contraste|T1 prima del mdc|T1 basale|"
-    "T1 without IV contrast|T1 przed kontrastem|T1 pred k.l.|T1 Gd neg|MPRAGE_pre"
+    "T1 without IV contrast|T1 przed kontrastem|T1 pred k.l.|T1 Gd neg|MPRAGE_pre|T1 antes do contraste|"
+    "T1 s.m.d.c.|T1 smdc|T1 İVKM'siz|T1 без введения контраста|T1 до введения КВ|T1 før kontrast|T1 무조영|"
+    "T1 ZONDER CM|T1 sans PDC|T1 preinyección|T1 natywne|T1 diretta|T1 sans injection de PDC|T1 bez podání k.l."
 )
 ENHANCED = (
     "T1 +C|T1 C+|T1+C|T1 +IV|T1 C plus|MPRAGE+Gd|T1 post|T1 après injection|T1 m. KM|T1 post gad|T1 nach KM|"
@@ -20,7 +22,8 @@ ENHANCED = (
     "T1 po kontraście|T1 po k.l.|T1 kontraszt után|Kontrastlı T1|T1 efter kontrast|T1 tehosteen jälkeen|"
     "T1 cu contrast|T1 с контрастом|T1 после КУ|T1 μετά σκιαγραφικό|T1造影後|造影後T1|T1 增强|조영 후 T1|"
     "T1 조영증강|T1 pós-contraste|POST-CONTRAST T1|T1 post-op +C|T1 Gd|t1gd|T1C|T1CE|T1 KM|T1 Gd-DTPA|"
-    "T1 contrast-enhanced|T1 after contrast|postGd T1"
+    "T1 contrast-enhanced|T1 after contrast|postGd T1|T1 c.m.d.c.|T1 cmdc|"
+    "T1 MET CM|T1 apres PDC|T1 после введения контраста|T1 med kontrast|T1 İVKM'li|T1 após o contraste"
 )
 NOTHING = (
     "T1 SE AX|T1 pre op|T1 post-op|T1 post RT|MPRAGE with and without contrast|T1 +/- C|"
