@@ -4,9 +4,9 @@ import ctypes
 import json
 import threading
 from pathlib import Path
-from typing import Any
 
 import orthanc
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,6 +16,25 @@ from pipeline.jobs.queue import JobQueue
 from pipeline.settings import ROOT, SECTION_VARIABLE, Settings, load_settings
 from plugin.events import EventIntake
 from plugin.supervisor import Supervisor
+
+
+class OrthancConfiguration(BaseModel):
+    """What the plugin reads of Orthanc's configuration.
+
+    Attributes
+    ----------
+    section
+        ``GlioLoop``, as :func:`pipeline.settings.load_settings` takes it.
+    ssl_enabled, ssl_certificate, http_port
+        How Orthanc is reached.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    section: dict[str, JsonValue] = Field(validation_alias="GlioLoop", default_factory=dict)
+    ssl_enabled: bool = Field(validation_alias="SslEnabled", default=False)
+    ssl_certificate: Path = Field(validation_alias="SslCertificate", default=Path("certificate.pem"))
+    http_port: int = Field(validation_alias="HttpPort", default=8042)
 
 
 class Node:
@@ -28,9 +47,8 @@ class Node:
     """
 
     def __init__(self) -> None:
-        configuration: dict[str, Any] = json.loads(orthanc.GetConfiguration())
-        section: dict[str, Any] = configuration.get("GlioLoop", {})
-        self.settings: Settings = load_settings(section)
+        configuration = OrthancConfiguration.model_validate_json(orthanc.GetConfiguration())
+        self.settings: Settings = load_settings(configuration.section)
         self.settings.state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.settings.database_url:
             # Whoever connects first makes the file, with the rights of Orthanc's own umask.
@@ -40,7 +58,7 @@ class Node:
         self.supervisor = Supervisor(
             command=[str(self._interpreter()), "-m", "pipeline.worker"],
             environment={
-                SECTION_VARIABLE: json.dumps(section),
+                SECTION_VARIABLE: json.dumps(configuration.section),
                 "GLIOLOOP_ORTHANC_URL": self.settings.orthanc_url or _own_url(configuration),
                 # Valid as long as this Orthanc runs; the worker needs no user of its own.
                 "GLIOLOOP_TOKEN": orthanc.GenerateRestApiAuthorizationToken(),
@@ -110,13 +128,13 @@ class Node:
         return self.settings.interpreter or ROOT / ".venv" / "bin" / "python"
 
 
-def _trust(configuration: dict[str, Any], settings: Settings) -> dict[str, str]:
+def _trust(configuration: OrthancConfiguration, settings: Settings) -> dict[str, str]:
     """The certificate that the worker is to find at Orthanc's HTTPS: its own, unless another is named."""
-    if not configuration.get("SslEnabled") or settings.orthanc_certificate is not None:
+    if not configuration.ssl_enabled or settings.orthanc_certificate is not None:
         return {}
-    return {"GLIOLOOP_ORTHANC_CERTIFICATE": str(Path(configuration["SslCertificate"]).resolve())}
+    return {"GLIOLOOP_ORTHANC_CERTIFICATE": str(configuration.ssl_certificate.resolve())}
 
 
-def _own_url(configuration: dict[str, Any]) -> str:
-    scheme = "https" if configuration.get("SslEnabled") else "http"
-    return f"{scheme}://127.0.0.1:{configuration.get('HttpPort', 8042)}"
+def _own_url(configuration: OrthancConfiguration) -> str:
+    scheme = "https" if configuration.ssl_enabled else "http"
+    return f"{scheme}://127.0.0.1:{configuration.http_port}"

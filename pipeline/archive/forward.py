@@ -6,8 +6,8 @@ one call here is one try, awaited to its end; the waits between tries are the du
 
 import json
 import time
-from typing import Any
 
+from pipeline.archive.orthanc import SendJob
 from pipeline.archive.protocol import Archive
 from pipeline.errors import GlioLoopError
 
@@ -53,18 +53,19 @@ def forward_once(archive: Archive, modality: str, resources: list[str], timeout_
             raise GlioLoopError("STUDY_GONE", f"{len(gone)} of {len(resources)} objects to send were deleted")
         raise GlioLoopError("FORWARD_FAILED", f"{modality}: Orthanc does not know it")
     job = _await(archive, str(answer["ID"]), time.monotonic() + timeout_seconds)
-    if job["State"] != "Success" or job["Content"].get("FailedInstancesCount", 0):
-        reason = job.get("ErrorDetails") or job.get("ErrorDescription") or job["State"]
+    if job.state != "Success" or job.content.failed:
+        reason = job.details or job.description or job.state
         raise GlioLoopError("FORWARD_FAILED", f"{modality}: {reason}")
 
 
-def _await(archive: Archive, job_id: str, deadline: float) -> dict[str, Any]:
+def _await(archive: Archive, job_id: str, deadline: float) -> SendJob:
     while True:
-        job = archive.get(f"/jobs/{job_id}")
-        if job is None:
+        found = archive.get(f"/jobs/{job_id}")
+        if found is None:
             raise GlioLoopError("FORWARD_FAILED", "Orthanc was restarted while it sent")
-        if job["State"] in _ENDED:
-            return dict(job)
+        job = SendJob.model_validate(found)
+        if job.state in _ENDED:
+            return job
         if time.monotonic() > deadline:
             archive.post(f"/jobs/{job_id}/cancel", "")
             raise GlioLoopError("FORWARD_FAILED", "the destination took too long")

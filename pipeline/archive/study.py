@@ -2,8 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
+from pipeline.archive.orthanc import SeriesRecord, StudyRecord
 from pipeline.archive.protocol import Archive
 from pipeline.errors import GlioLoopError
 from pipeline.names import TEST_PATIENT_ID
@@ -32,8 +32,13 @@ class Study:
     orthanc_id: str
     study_instance_uid: str
     stable: bool
-    series: dict[str, dict[str, Any]]
+    series: dict[str, SeriesRecord]
     patient_id: str = ""
+
+    @property
+    def instance_count(self) -> int:
+        """Number of instances of all series."""
+        return sum(len(one.instances) for one in self.series.values())
 
     @property
     def is_test(self) -> bool:
@@ -57,18 +62,19 @@ def find_study(archive: Archive, study: str) -> Study:
         STUDY_UNKNOWN; STUDY_AMBIGUOUS where the UID names the studies of several patients.
     """
     orthanc_id = study if _ORTHANC_ID.fullmatch(study) else _lookup(archive, study)
-    record = archive.get(f"/studies/{orthanc_id}") if orthanc_id else None
-    if record is None:
+    found = archive.get(f"/studies/{orthanc_id}") if orthanc_id else None
+    if found is None:
         raise GlioLoopError("STUDY_UNKNOWN", study[:_MAX_UID])
+    record = StudyRecord.model_validate(found)
     series = archive.get(f"/studies/{orthanc_id}/series")
     if series is None:
         raise GlioLoopError("STUDY_UNKNOWN", study[:_MAX_UID])
     return Study(
-        orthanc_id=record["ID"],
-        study_instance_uid=record["MainDicomTags"]["StudyInstanceUID"],
-        stable=bool(record["IsStable"]),
-        series={one["ID"]: one for one in series},
-        patient_id=record.get("PatientMainDicomTags", {}).get("PatientID", ""),
+        orthanc_id=record.id,
+        study_instance_uid=record.tags["StudyInstanceUID"],
+        stable=record.stable,
+        series={one.id: one for one in map(SeriesRecord.model_validate, series)},
+        patient_id=record.patient_tags.get("PatientID", ""),
     )
 
 

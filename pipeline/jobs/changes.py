@@ -6,10 +6,11 @@ everything since the last one.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Engine, delete, insert, select, update
 
+from pipeline.archive.orthanc import Change, Changes
 from pipeline.archive.protocol import Archive
 from pipeline.database.tables import CURSOR, LOOKS
 
@@ -39,7 +40,7 @@ class ChangeCursor:
 
     def end(self) -> int:
         """The log's last sequence number, of now."""
-        return int(self._archive.get("/changes?last")["Last"])
+        return Changes.model_validate(self._archive.get("/changes?last")).last
 
     def read(self) -> int | None:
         """Where the cursor stands; None before the node's first start."""
@@ -65,11 +66,11 @@ class ChangeCursor:
         studies = _Studies(self._archive)
         reached = cursor
         for change in self._changes(cursor, until):
-            if change["ChangeType"] in _ARRIVALS:
+            if change.kind in _ARRIVALS:
                 parent = studies.of(change)
-                if parent is not None and looks.get(parent, 0) < change["Seq"]:
+                if parent is not None and looks.get(parent, 0) < change.sequence:
                     break
-            reached = int(change["Seq"])
+            reached = change.sequence
         if reached > cursor:
             self.move(reached)
 
@@ -83,11 +84,11 @@ class ChangeCursor:
             return [], end
         with self._engine.connect() as connection:
             looks = {row.study: row.sequence for row in connection.execute(select(LOOKS))}
-        arrivals = [change for change in self._changes(cursor, end) if change["ChangeType"] in _ARRIVALS]
-        named = [one for one in arrivals if one["ChangeType"] == "NewStudy"]
-        asked = [one for one in arrivals if one["ChangeType"] != "NewStudy"][-_MOST_ASKED:]
+        arrivals = [change for change in self._changes(cursor, end) if change.kind in _ARRIVALS]
+        named = [one for one in arrivals if one.kind == "NewStudy"]
+        asked = [one for one in arrivals if one.kind != "NewStudy"][-_MOST_ASKED:]
         studies = _Studies(self._archive)
-        found = {parent for one in named + asked if looks.get(parent := studies.of(one) or "", 0) < one["Seq"]}
+        found = {parent for one in named + asked if looks.get(parent := studies.of(one) or "", 0) < one.sequence}
         return sorted(found - {""}), end
 
     def move(self, sequence: int) -> None:
@@ -98,16 +99,16 @@ class ChangeCursor:
                 connection.execute(insert(CURSOR).values(log=_LOG, sequence=sequence))
             connection.execute(delete(LOOKS).where(LOOKS.c.sequence <= sequence))
 
-    def _changes(self, since: int, until: int) -> Iterator[dict[str, Any]]:
+    def _changes(self, since: int, until: int) -> Iterator[Change]:
         while since < until:
-            page = self._archive.get(f"/changes?since={since}&limit={_PAGE}")
-            for change in page["Changes"]:
-                if change["Seq"] > until:
+            page = Changes.model_validate(self._archive.get(f"/changes?since={since}&limit={_PAGE}"))
+            for change in page.changes:
+                if change.sequence > until:
                     return
                 yield change
-            if page["Done"] or int(page["Last"]) <= since:
+            if page.done or page.last <= since:
                 return
-            since = int(page["Last"])
+            since = page.last
 
 
 def read_cursor(engine: Engine) -> int | None:
@@ -123,14 +124,13 @@ class _Studies:
         self._archive = archive
         self._known: dict[str, str | None] = {}
 
-    def of(self, change: dict[str, Any]) -> str | None:
+    def of(self, change: Change) -> str | None:
         """Orthanc's id of the study; None where it is gone."""
-        resource = str(change["ID"])
-        if change["ChangeType"] == "NewStudy":
-            return resource
-        if resource not in self._known:
-            self._learn(resource, change["ChangeType"])
-        return self._known[resource]
+        if change.kind == "NewStudy":
+            return change.resource
+        if change.resource not in self._known:
+            self._learn(change.resource, change.kind)
+        return self._known[change.resource]
 
     def _learn(self, resource: str, kind: str) -> None:
         path, parent = _PARENT[kind]

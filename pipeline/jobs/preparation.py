@@ -7,10 +7,10 @@ they can't decide differently.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 from pydicom import Dataset
 
+from pipeline.archive.orthanc import InstanceRecord, SeriesRecord
 from pipeline.archive.protocol import Archive
 from pipeline.archive.study import Study
 from pipeline.case.identity import content_of, fresh_nonce, job_id
@@ -60,34 +60,34 @@ def decide(archive: Archive, study: Study, settings: Settings, override: Mapping
         STUDY_EMPTY, NO_MR, SERIES_UNKNOWN, INPUT_TOO_LARGE; IMAGE_WITHHELD where the archive lists a series and hands
         out none of its images.
     """
-    count = sum(len(one["Instances"]) for one in study.series.values())
+    count = study.instance_count
     if count > settings.most_instances:
         raise GlioLoopError("INPUT_TOO_LARGE", f"{count} instances, {settings.most_instances} allowed")
-    headers = [header for one in study.series.values() if one["Instances"] for header in _headers(archive, one)]
+    headers = [header for one in study.series.values() if one.instances for header in _headers(archive, one)]
     return identify(headers, settings.identification, override)
 
 
-def _headers(archive: Archive, series: Mapping[str, Any]) -> list[SeriesHeader]:
+def _headers(archive: Archive, series: SeriesRecord) -> list[SeriesHeader]:
     """The headers of a series, one of every part of it."""
-    listed = archive.get(f"/series/{series['ID']}/instances") or []
+    listed = archive.get(f"/series/{series.id}/instances") or []
     found = headers_of_series(
-        series["MainDicomTags"]["SeriesInstanceUID"],
-        [_listed(one) for one in listed],
+        series.uid,
+        [_listed(InstanceRecord.model_validate(one)) for one in listed],
         lambda instance: _header_of(archive, instance),
-        series["ID"],
+        series.id,
     )
     if not found:
         # Left out, the series would count as missing, and the study be refused for it.
-        raise GlioLoopError("IMAGE_WITHHELD", f"series {series['ID']}")
+        raise GlioLoopError("IMAGE_WITHHELD", f"series {series.id}")
     return found
 
 
-def _listed(instance: Mapping[str, Any]) -> ListedInstance:
-    tags: Mapping[str, str] = instance["MainDicomTags"]
+def _listed(instance: InstanceRecord) -> ListedInstance:
+    tags = instance.tags
     cosines = tags.get("ImageOrientationPatient", "").split("\\")
     row, column = triple_of(cosines[:3]), triple_of(cosines[3:])
     return ListedInstance(
-        key=instance["ID"],
+        key=instance.id,
         number=int(number_of(tags.get("InstanceNumber")) or 0),
         frames=int(number_of(tags.get("NumberOfFrames")) or 0),
         position=triple_of(tags.get("ImagePositionPatient", "").split("\\")),
@@ -118,16 +118,16 @@ def prepare(
         STUDY_EMPTY, NO_MR, SERIES_UNKNOWN, IMAGE_WITHHELD. A missing sequence is no error here: ``decision`` tells.
     """
     decision = decide(archive, study, settings, options.series)
-    by_uid = {one["MainDicomTags"]["SeriesInstanceUID"]: one for one in study.series.values()}
+    by_uid = {one.uid: one for one in study.series.values()}
     may_lack = may_lack_of(settings, card)
     suffices = decision.suffices(may_lack)
     # What we made of a study ourselves is no new content of it.
-    images = [uid for uid, one in by_uid.items() if one["MainDicomTags"].get("Modality") == "MR"]
+    images = [uid for uid, one in by_uid.items() if one.modality == "MR"]
     taken = list(decision.chosen.values()) if suffices else images
-    instances = {uid: sorted(by_uid[uid]["Instances"]) for uid in taken}
+    instances = {uid: sorted(by_uid[uid].instances) for uid in taken}
     # What may stand in for a damaged series travels along, but is not what the job is known by.
     second = {one.series_instance_uid for choices in decision.others.values() for one in choices}
-    spare = {uid: sorted(by_uid[uid]["Instances"]) for uid in sorted(second)}
+    spare = {uid: sorted(by_uid[uid].instances) for uid in sorted(second)}
     request = JobRequest(
         study=study.orthanc_id,
         study_instance_uid=study.study_instance_uid,
@@ -158,7 +158,7 @@ def prepare(
 
 def refused(study: Study, error: GlioLoopError, model: str, origin: str) -> tuple[str, JobRequest]:
     """Make the job that records why a study is not segmented: nothing disappears without a reason."""
-    content = sorted(instance for one in study.series.values() for instance in one["Instances"])
+    content = sorted(instance for one in study.series.values() for instance in one.instances)
     request = JobRequest(
         study=study.orthanc_id,
         study_instance_uid=study.study_instance_uid,
@@ -173,16 +173,11 @@ def refused(study: Study, error: GlioLoopError, model: str, origin: str) -> tupl
 
 
 def _sop_instance_uids(archive: Archive, study: Study, series_uids: list[str]) -> list[str]:
-    wanted = {
-        instance
-        for one in study.series.values()
-        if one["MainDicomTags"]["SeriesInstanceUID"] in series_uids
-        for instance in one["Instances"]
-    }
+    wanted = {instance for one in study.series.values() if one.uid in series_uids for instance in one.instances}
     listed = archive.get(f"/studies/{study.orthanc_id}/instances")
     if listed is None:
         raise GlioLoopError("STUDY_UNKNOWN", study.orthanc_id)
-    found = {one["ID"]: one["MainDicomTags"]["SOPInstanceUID"] for one in listed}
+    found = {one.id: one.tags["SOPInstanceUID"] for one in map(InstanceRecord.model_validate, listed)}
     if not wanted <= found.keys():
         # Between the two listings the study changed: the job's identity would be that of neither content.
         raise GlioLoopError("IMAGE_WITHHELD", f"{len(wanted - found.keys())} images of study {study.orthanc_id}")

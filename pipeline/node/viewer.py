@@ -12,8 +12,10 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
+
+from pydantic import JsonValue
 
 from pipeline.errors import GlioLoopError
 
@@ -74,12 +76,12 @@ def prepare_ohif(state_folder: Path) -> Path:
     return folder
 
 
-def serve_folders_configuration(folder: Path) -> dict[str, Any]:
+def serve_folders_configuration(folder: Path) -> dict[str, JsonValue]:
     """Return section ``ServeFolders`` of the Orthanc that serves the viewer; the folder may be filled later."""
     # Up to Orthanc 1.10 at least, the plugin takes what follows the last dot of the whole path for the
     # extension, also where that dot is in a folder's name.
     _, _, extension = f"{folder}/{_PAGE}".rpartition(".") if "." in str(folder) else ("", "", "")
-    extensions = {"": "text/html", extension: "text/html"}
+    extensions: dict[str, JsonValue] = {"": "text/html", extension: "text/html"}
     return {
         "ServeFolders": {
             "AllowCache": True,

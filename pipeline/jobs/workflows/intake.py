@@ -64,7 +64,7 @@ def _looked(child: InChild, study_id: str, origin: str) -> dict[str, Any]:
         {
             "study_instance_uid": study.study_instance_uid,
             "series": len(study.series),
-            "instances": sum(len(one["Instances"]) for one in study.series.values()),
+            "instances": study.instance_count,
         },
         once=str(DBOS.workflow_id),
     )
