@@ -8,7 +8,7 @@ import typer
 from pipeline.cli.console import AsJson, answer, live_progress
 
 if TYPE_CHECKING:
-    from pipeline.node.demo.loop import Outcome
+    from pipeline.node.demo.outcome import Outcome
 
 SAMPLE_STUDY = Path(__file__).resolve().parents[2] / "samples" / "synthetic-study"
 

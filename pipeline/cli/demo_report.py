@@ -11,7 +11,8 @@ from rich.table import Table
 
 from pipeline.cli.console import LiveProgress, stderr
 from pipeline.errors import GlioLoopError
-from pipeline.node.demo.loop import Loop, Outcome
+from pipeline.node.demo.loop import Loop
+from pipeline.node.demo.outcome import Outcome
 from pipeline.node.viewer import ohif_folder, prepare_ohif
 
 _console = stderr()

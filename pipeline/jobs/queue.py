@@ -4,9 +4,7 @@ A job is a DBOS workflow. What people see of it (stage, progress, destinations) 
 attributes; the outcome is its result. Nothing here imports numpy or SimpleITK: the plugin uses it inside Orthanc.
 """
 
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy
@@ -16,6 +14,7 @@ from pipeline import PIPELINE_VERSION
 from pipeline.case.identity import study_prefix
 from pipeline.case.job import Delivery, JobView
 from pipeline.database.tables import ANSWERED, migrate, require_migrated
+from pipeline.jobs.backlog import Backlog, backlog_by_queue
 from pipeline.jobs.queues import (
     APPLICATION,
     DEFAULT_PRIORITY,
@@ -26,7 +25,6 @@ from pipeline.jobs.queues import (
     INTAKE_QUEUE,
     INTAKE_WORKFLOW,
     JOBS_QUEUE,
-    QUEUES,
     RESCAN_WORKFLOW,
     RETENTION_WORKFLOW,
     SEGMENT_WORKFLOW,
@@ -41,24 +39,6 @@ DAMAGED_STATUS: Final = 65
 _LOOKS: Final = (INTAKE_WORKFLOW, RESCAN_WORKFLOW, FEEDBACK_WORKFLOW, RETENTION_WORKFLOW)
 #: Rows that one statement deletes.
 _AT_ONCE: Final = 200
-
-
-@dataclass(frozen=True)
-class Backlog:
-    """How far a queue is behind.
-
-    Attributes
-    ----------
-    waiting, running
-        Number of workflows queued, and at work. Looks put off until a study's grace time or forced end are over
-        do not count: nothing is late.
-    oldest_seconds
-        How long ago the longest waiting one was queued; 0 where none waits.
-    """
-
-    waiting: int = 0
-    running: int = 0
-    oldest_seconds: float = 0.0
 
 
 class JobQueue:
@@ -246,19 +226,7 @@ class JobQueue:
     def backlog(self) -> dict[str, Backlog]:
         """How far each queue is behind, by its name."""
         found = self._client.list_workflows(status=["ENQUEUED", "PENDING"], load_input=False, load_output=False)
-        now = time.time() * 1000
-        backlog = dict.fromkeys(QUEUES, Backlog())
-        for one in found:
-            if one.queue_name not in backlog:
-                continue
-            so_far = backlog[one.queue_name]
-            if one.status == "PENDING":
-                backlog[one.queue_name] = replace(so_far, running=so_far.running + 1)
-            else:
-                since = one.delay_until_epoch_ms or one.created_at or now
-                oldest = max(so_far.oldest_seconds, (now - since) / 1000)
-                backlog[one.queue_name] = replace(so_far, waiting=so_far.waiting + 1, oldest_seconds=oldest)
-        return backlog
+        return backlog_by_queue(found)
 
     def cancel(self, identity: str) -> None:
         """Stop a job, and its deliveries, too."""

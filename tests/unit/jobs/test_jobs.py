@@ -10,7 +10,8 @@ from dbos import WorkflowStatus, error
 
 from pipeline.case.identity import fresh_nonce, job_id
 from pipeline.errors import GlioLoopError
-from pipeline.jobs.queue import Backlog, JobQueue
+from pipeline.jobs.backlog import Backlog
+from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import INTAKE_QUEUE, JOBS_QUEUE
 from pipeline.jobs.request import JobRequest, ProcessOptions
 from pipeline.jobs.serializer import JsonSerializer
