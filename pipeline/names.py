@@ -9,12 +9,16 @@ from enum import StrEnum
 
 
 class MRSequence(StrEnum):
-    """The four MR sequences the node works on."""
+    """The MR sequences the node works on."""
 
     T1 = "t1"
     T1C = "t1c"
     T2 = "t2"
     FLAIR = "flair"
+
+
+#: What a study must have to be segmented, in the order of the enumeration; others are looked for.
+REQUIRED_SEQUENCES: tuple[MRSequence, ...] = (MRSequence.T1, MRSequence.T1C, MRSequence.T2, MRSequence.FLAIR)
 
 
 class Region(StrEnum):

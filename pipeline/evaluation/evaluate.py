@@ -19,7 +19,7 @@ from pipeline.evaluation.report import write_report
 from pipeline.evaluation.summary import CaseResult, Refused, summarise
 from pipeline.evaluation.volumes import draw_volumes
 from pipeline.inference import delineate
-from pipeline.names import TUMOUR_REGIONS, MRSequence, Progress, Region, silent
+from pipeline.names import REQUIRED_SEQUENCES, TUMOUR_REGIONS, MRSequence, Progress, Region, silent
 from pipeline.registry import InstalledModel
 from pipeline.restore import cleaning, restore
 from pipeline.volume.boxes import whole
@@ -91,7 +91,7 @@ def evaluate_case(
     scores = {r: score_region(masks[r], truth[r], (spacing[0], spacing[1], spacing[2])) for r in TUMOUR_REGIONS}
     if picture is not None:
         draw_case({s: sitk.GetArrayFromImage(i) for s, i in images.items()}, masks, truth, picture, case.name)
-    missing = tuple(s for s in MRSequence if s not in images)
+    missing = tuple(s for s in REQUIRED_SEQUENCES if s not in images)
     return CaseResult(case.name, scores, missing, seconds, uncertainty, brain_ml)
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, PlainSerializer, PlainValidator, TypeAdap
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.identify.exclude import Exclusion
 from pipeline.identify.parts import SeriesPart
-from pipeline.names import MRSequence
+from pipeline.names import REQUIRED_SEQUENCES, MRSequence
 
 #: Where one of these lacks, the series taken for the other is it if the header was misread.
 _LOOKALIKE = {
@@ -157,8 +157,8 @@ class Decision:
 
     @property
     def missing(self) -> tuple[MRSequence, ...]:
-        """Sequences for which no series was found."""
-        return tuple(sequence for sequence in MRSequence if sequence not in self.chosen)
+        """Required sequences for which no series was found."""
+        return tuple(sequence for sequence in REQUIRED_SEQUENCES if sequence not in self.chosen)
 
     def as_json(self) -> dict[str, JsonValue]:
         """The decision as jobs store it and REST shows it."""

@@ -101,7 +101,7 @@ def _with_sequence(item: Judged, contrast: ContrastEvidence | None, blanket: boo
     if item.weighting is None or contrast is None:
         return item
     if item.weighting is not Weighting.T1:
-        sequence = MRSequence.T2 if item.weighting is Weighting.T2 else MRSequence.FLAIR
+        sequence = MRSequence[item.weighting.name]
         enhanced = contrast.contrast is Contrast.ENHANCED
         told = enhanced and not contrast.by_time and not (contrast.by_agent and blanket)
         return replace(item, sequence=sequence, told_enhanced=told, after_injection=enhanced)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
 ObjectKind = Literal["rtstruct", "seg", "sr", "preview"]
-ForwardKind = Literal["rtstruct", "seg", "sr", "preview", "reference", "inputs"]
+ForwardKind = Literal[ObjectKind, "reference", "inputs"]
 
 
 class Destination(BaseModel):

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from pipeline.evaluation.cases import Case, LabelScheme, find_cases
 from pipeline.inference.grids import sample
-from pipeline.names import MRSequence
+from pipeline.names import REQUIRED_SEQUENCES, MRSequence
 
 STORED_MM: Final = 1.5
 """Voxels of a case in memory: finer than a network's grid, so that turning and scaling loses little."""
@@ -122,7 +122,7 @@ def fields_of(case: Case) -> npt.NDArray[np.float16]:
     grid = _grid(labels)
     identity = sitk.Transform(3, sitk.sitkIdentity)
     empty = np.zeros(grid.GetSize()[::-1], np.float32)
-    stack = [sample(images[s], identity, grid) if s in images else empty for s in MRSequence]
+    stack = [sample(images[s], identity, grid) if s in images else empty for s in REQUIRED_SEQUENCES]
     truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))
     regions = []
     for region in truth:

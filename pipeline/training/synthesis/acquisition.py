@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from pipeline.names import MRSequence
+from pipeline.names import REQUIRED_SEQUENCES, MRSequence
 from pipeline.training.synthesis.anatomy import apply_affine, coordinates, random_affine, sample
 from pipeline.training.synthesis.noise import Array, smooth_noise
 from pipeline.training.synthesis.tissues import BRAIN_TISSUES, RELAXATION, Tissue
@@ -123,7 +123,7 @@ def render(rng: np.random.Generator, fractions: Array, signals: dict[MRSequence,
     float32, shape (4, z, y, x), in the order of ``Sequence``; brain tissue about 1.
     """
     shape = fractions.shape[1:]
-    table = np.stack([signals[s] for s in MRSequence]).astype(np.float32)
+    table = np.stack([signals[s] for s in REQUIRED_SEQUENCES]).astype(np.float32)
     clean = np.tensordot(table, fractions, 1)
     textures = smooth_noise(rng, shape, rng.uniform(5, 14) / spacing_mm, 2)
     tumour = fractions[Tissue.OEDEMA : Tissue.CAVITY].sum(0)
