@@ -4,13 +4,15 @@ An automatic look never repeats work: where a job of the same images is there al
 made it. Only a person asks for a study a second time.
 """
 
-from typing import Any, Final
+from enum import StrEnum
+from typing import Final
 
 import structlog
 from dbos import DBOS, EnqueueOptions, SetWorkflowID
 
 from pipeline.archive.study import find_study
 from pipeline.errors import GlioLoopError, Kind
+from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
 from pipeline.jobs import tasks
 from pipeline.jobs.changes import ChangeCursor
@@ -21,6 +23,8 @@ from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, talking
 from pipeline.jobs.workflows.resources import audit, queue, registry
 from pipeline.jobs.workflows.steps import last_error, step, workflow
+from pipeline.names import MRSequence
+from pipeline.records import StoredRecord
 
 log = structlog.get_logger()
 
@@ -31,19 +35,62 @@ def _cursor() -> ChangeCursor:
     return ChangeCursor(queue().engine, archive())
 
 
+class Finding(StrEnum):
+    """What came of a look at a study."""
+
+    GONE = "gone"
+    STILL_ARRIVING = "still arriving"
+    INCOMPLETE = "incomplete"
+    KNOWN = "known"
+    QUEUED = "queued"
+    GIVEN_UP = "given up"
+
+
+class Look(StoredRecord):
+    """A look at a study.
+
+    Attributes
+    ----------
+    outcome
+        What came of it.
+    code
+        Why nothing came of it, or why the study is refused.
+    missing
+        Sequences that are waited for.
+    job
+        The job of the study's images.
+    until
+        End of Orthanc's log of changes when the look began; of a look that counts as one.
+    test
+        Whether it is the node's own test study.
+    """
+
+    outcome: Finding
+    code: str = ""
+    missing: tuple[MRSequence, ...] = ()
+    job: str = ""
+    until: int | None = None
+    test: bool = False
+
+
+class Changed(StoredRecord):
+    """Studies for which something arrived that no look has seen, and the end of the log of changes."""
+
+    studies: tuple[str, ...]
+    last: int
+
+
 # Here there is no job yet that could say why nothing came of a study.
 @step("look", talks_to_orthanc=True, waits_for=("DISK_FULL", "OUT_OF_MEMORY"))
-def _look(study_id: str, origin: str) -> dict[str, Any]:
+def _look(study_id: str, origin: str) -> Look:
     """Look at a study and queue what follows: a job, a second look after the grace time, or nothing."""
     with coded("look"), talking().lend() as lent:
         end = _cursor().end()
         outcome = _looked(InChild(Job(str(DBOS.workflow_id), lent), _STAGE), study_id, origin)
-        if outcome["outcome"] != "still arriving":
-            outcome["until"] = end
-        return outcome
+        return outcome if outcome.outcome is Finding.STILL_ARRIVING else outcome.model_copy(update={"until": end})
 
 
-def _looked(child: InChild, study_id: str, origin: str) -> dict[str, Any]:
+def _looked(child: InChild, study_id: str, origin: str) -> Look:
     card = unknown = None
     try:
         # A registry that is being put right is waited for like a sequence that lacks.
@@ -55,7 +102,7 @@ def _looked(child: InChild, study_id: str, origin: str) -> dict[str, Any]:
     except GlioLoopError as error:
         if error.code != "STUDY_UNKNOWN":
             raise
-        return {"outcome": "gone", "code": error.code}
+        return Look(outcome=Finding.GONE, code=error.code)
     study = looked.study
     audit().append(
         "received",
@@ -69,7 +116,7 @@ def _looked(child: InChild, study_id: str, origin: str) -> dict[str, Any]:
         once=str(DBOS.workflow_id),
     )
     if origin in ("grace", "rescan") and not study.stable:
-        return {"outcome": "still arriving"}  # its own stable event follows
+        return Look(outcome=Finding.STILL_ARRIVING)  # its own stable event follows
     reason = unknown or looked.error
     if reason is not None and reason.reason.kind is not Kind.REFUSAL:
         raise reason
@@ -77,43 +124,43 @@ def _looked(child: InChild, study_id: str, origin: str) -> dict[str, Any]:
     if looked.prepared is None:
         assert reason is not None
         if first:
-            return {"outcome": "incomplete", "code": reason.code}
+            return Look(outcome=Finding.INCOMPLETE, code=reason.code)
         identity, request = refused(study, reason, card.identity if card else "", origin)
     else:
         identity, request = looked.prepared.identity, looked.prepared.request
         missing = looked.prepared.decision.missing
         if missing and first and not queue().same_input(request):
-            return {"outcome": "incomplete", "missing": [one.value for one in missing]}
-    return _queue_once(identity, request) | ({"test": True} if study.is_test else {})
+            return Look(outcome=Finding.INCOMPLETE, missing=missing)
+    outcome = _queue_once(identity, request)
+    return outcome.model_copy(update={"test": True}) if study.is_test else outcome
 
 
-def _queue_once(identity: str, request: JobRequest) -> dict[str, Any]:
+def _queue_once(identity: str, request: JobRequest) -> Look:
     """Queue a job unless there is one of the same images: by another network, by an earlier version, or waiting."""
     known = queue().same_input(request)
     if known is not None:
-        return {"outcome": "known", "job": known}
+        return Look(outcome=Finding.KNOWN, job=known)
     queue().enqueue_job(identity, request)
-    return {"outcome": "queued", "job": identity}
+    return Look(outcome=Finding.QUEUED, job=identity)
 
 
 @step("give-up", talks_to_orthanc=True)
-def _give_up(study_id: str, origin: str, failure: dict[str, Any]) -> dict[str, Any]:
+def _give_up(study_id: str, origin: str, failure: ErrorRecord) -> Look:
     """Queue a job that says why a study could not even be looked at: none disappears without a reason."""
-    error = GlioLoopError(failure["code"], failure["detail"])
+    error = failure.error
     study = find_study(archive(), study_id)
     identity, request = refused(study, error, settings().model or "", origin)
-    return _queue_once(identity, request) | {"outcome": "given up", "code": error.code}
+    queued = _queue_once(identity, request)
+    return queued.model_copy(update={"outcome": Finding.GIVEN_UP, "code": error.code})
 
 
-def _look_or_give_up(study_id: str, origin: str) -> dict[str, Any]:
-    outcome: dict[str, Any]
+def _look_or_give_up(study_id: str, origin: str) -> Look:
     try:
         with last_error():
-            outcome = _look(study_id, origin)
+            return _look(study_id, origin)
     except GlioLoopError as error:
         log.error("study not looked at", study=study_id, origin=origin, code=error.code, detail=error.detail)
-        outcome = _give_up(study_id, origin, error.as_json())
-    return outcome
+        return _give_up(study_id, origin, ErrorRecord.of(error))
 
 
 @step("look-noted", talks_to_orthanc=True)
@@ -122,10 +169,10 @@ def _note_look(study_id: str, until: int) -> None:
 
 
 @workflow(name=INTAKE_WORKFLOW)
-def take_in(study_id: str, origin: str) -> dict[str, Any]:
+def take_in(study_id: str, origin: str) -> Look:
     """Look at a study; where sequences lack, look again after the grace time and then decide."""
     outcome = _look_or_give_up(study_id, origin)
-    if outcome["outcome"] == "incomplete":
+    if outcome.outcome is Finding.INCOMPLETE:
         DBOS.enqueue_workflow_with_options(
             EnqueueOptions(
                 workflow_name=INTAKE_WORKFLOW,
@@ -136,8 +183,8 @@ def take_in(study_id: str, origin: str) -> dict[str, Any]:
             study_id,
             "grace",
         )
-    learns = settings().feedback.enabled and "test" not in outcome
-    if learns and origin in ("stable", "rescan") and outcome["outcome"] != "gone":
+    learns = settings().feedback.enabled and not outcome.test
+    if learns and origin in ("stable", "rescan") and outcome.outcome is not Finding.GONE:
         DBOS.enqueue_workflow_with_options(
             EnqueueOptions(
                 workflow_name=FEEDBACK_WORKFLOW,
@@ -147,16 +194,16 @@ def take_in(study_id: str, origin: str) -> dict[str, Any]:
             study_id,
         )
     # Only now: what follows of the look is queued, and a start need not find the study again.
-    if "until" in outcome:
-        _note_look(study_id, outcome["until"])
-    log.info("study looked at", study=study_id, origin=origin, **outcome)
+    if outcome.until is not None:
+        _note_look(study_id, outcome.until)
+    log.info("study looked at", study=study_id, origin=origin, **outcome.as_json())
     return outcome
 
 
 @step("changed-studies", talks_to_orthanc=True)
-def _unseen() -> dict[str, Any]:
+def _unseen() -> Changed:
     studies, end = _cursor().unseen()
-    return {"studies": studies, "last": end}
+    return Changed(studies=tuple(studies), last=end)
 
 
 @step("changes-seen")
@@ -167,11 +214,11 @@ def _move_cursor(sequence: int) -> None:
 @workflow(name=RESCAN_WORKFLOW)
 def rescan() -> int:
     """Look at every study for which something arrived that no look has seen."""
-    changed: dict[str, Any] = _unseen()
-    for study in changed["studies"]:
+    changed = _unseen()
+    for study in changed.studies:
         with SetWorkflowID(f"{DBOS.workflow_id}-{study}"):
             DBOS.enqueue_workflow(INTAKE_QUEUE, take_in, study, "rescan")
     # Only now: a worker that dies before looks at all of them again, and none is lost.
-    _move_cursor(changed["last"])
-    log.info("rescan", studies=len(changed["studies"]))
-    return len(changed["studies"])
+    _move_cursor(changed.last)
+    log.info("rescan", studies=len(changed.studies))
+    return len(changed.studies)
