@@ -28,7 +28,7 @@ from benchmarks.environment import shared_data
 from pipeline.cli.console import live_progress
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CaseRecord, RegionDifference
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_in, database_of
 from pipeline.evaluation.cases import find_cases
 from pipeline.evaluation.evaluate import evaluate_case
@@ -38,7 +38,7 @@ from pipeline.finetune.reference import write_study
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import Registry
 from pipeline.settings import Settings
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.training.synthesis.heads import head_paths, load_head
 from pipeline.training.synthesis.render import RenderedStudy, draw_study
@@ -121,7 +121,7 @@ def _grown(study: RenderedStudy) -> np.ndarray:
     return np.stack([regions[0], (distance <= GROWTH_MM) & regions[0], *regions[2:]])
 
 
-def fill(store: FeedbackStore, studies: list[RenderedStudy], drawn: frozenset[str], work: Path) -> None:
+def fill(store: CorrectionStore, studies: list[RenderedStudy], drawn: frozenset[str], work: Path) -> None:
     """Keep the cases as corrections, every second one held back."""
     for number, study in enumerate(studies):
         target = work / f"case-{number}"
@@ -131,7 +131,7 @@ def fill(store: FeedbackStore, studies: list[RenderedStudy], drawn: frozenset[st
         store.keep(_record(number, _patient(store, number), drawn), target)
 
 
-def _patient(store: FeedbackStore, number: int) -> str:
+def _patient(store: CorrectionStore, number: int) -> str:
     """Pseudonym of a patient whom this store's key holds back if the number is odd, and lets be learnt from if even."""
     pseudonyms = Pseudonyms.of_installation(store.database)
     drawn_by_lot = (f"{number * 1000 + one:016x}" for one in range(1000))
@@ -167,13 +167,13 @@ def measure(options: argparse.Namespace, studies: list[RenderedStudy], run: str,
     settings = Settings(
         state_folder=folder / "state",
         models_folder=options.models.resolve(),
-        feedback=FeedbackPolicy(held_back_share=0.5),
+        feedback=CorrectionPolicy(held_back_share=0.5),
         finetune=FinetunePolicy(head_label_maps=options.heads.resolve(), **chosen),
     )
     kept = folder / "state" / "finetune"
     kept.mkdir(parents=True)
     (kept / "heads").symlink_to(options.cache.resolve())
-    store = FeedbackStore(settings.feedback_folder, database_of(settings), settings.feedback)
+    store = CorrectionStore(settings.feedback_folder, database_of(settings), settings.feedback)
     drawn = DRAWN.get(run, frozenset(region.value for region in TUMOUR_REGIONS))
     fill(store, corrected(studies, run), drawn, folder)
     plan = plan_of(settings, "finetune-0000000000aa", options.model or None, {})

@@ -46,7 +46,7 @@ class Alignment:
     ----------
     transform
         Rigid; maps a point of the reference's space (LPS, mm) to the moving series' space, as
-        :func:`SimpleITK.Resample` wants it. Its inverse brings contours home to the moving series.
+        :func:`SimpleITK.Resample` wants it. Its inverse maps contours to the moving series.
     metric
         Mattes mutual information over the reference's head at the result (nats, larger is better).
     overlap

@@ -13,7 +13,7 @@ import pydicom
 
 from pipeline.case import stages
 from pipeline.case.identity import job_id
-from pipeline.case.lacking import may_lack_of
+from pipeline.case.optional import optional_sequences
 from pipeline.case.outcomes import CaseOutcomes, CaseResult, Identified, StageOutcome, all_flags, timed, told
 from pipeline.case.workspace import Workspace
 from pipeline.database.engine import database_of
@@ -66,12 +66,12 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
         files = study_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
         fetch = partial(_copy, case, files.paths)
         reference, most = settings.reference, settings.most_series_bytes
-        may_lack = may_lack_of(settings, installed.card)
+        optional = optional_sequences(settings, installed.card)
         decision = identify(files.headers, settings.identification)
-        identified = run(Stage.IDENTIFY, lambda _: _identified(decision, files, may_lack))
+        identified = run(Stage.IDENTIFY, lambda _: _identified(decision, files, optional))
         loaded = run(Stage.LOAD, lambda report: stages.load_stage(case, decision, most, report, reference, fetch))
         aligned = run(Stage.ALIGN, lambda _: stages.align_stage(case, reference, decision.named))
-        inferred = run(Stage.INFER, lambda report: stages.infer_stage(case, reference, installed, report, may_lack))
+        inferred = run(Stage.INFER, lambda report: stages.infer_stage(case, reference, installed, report, optional))
         restored = run(Stage.RESTORE, lambda _: stages.restore_stage(case, reference, installed.card))
         flags = all_flags((identified, loaded, aligned, inferred, restored))
         identity = _identity(case, reference, installed.card)
@@ -90,9 +90,9 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
     return result
 
 
-def _identified(decision: Decision, files: StudyFiles, may_lack: Collection[MRSequence]) -> Identified:
+def _identified(decision: Decision, files: StudyFiles, optional: Collection[MRSequence]) -> Identified:
     """Refuse a study that cannot be done; note what is to be looked at."""
-    flags = decision.require(may_lack)
+    flags = decision.require(optional)
     if files.damaged:
         flags = (*flags, Flag("FILES_DAMAGED", f"{len(files.damaged)} files."))
     return Identified(identification=decision, flags=told(flags))

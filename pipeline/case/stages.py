@@ -175,9 +175,9 @@ def infer_stage(
     reference: MRSequence,
     model: InstalledModel,
     progress: Progress,
-    may_lack: Collection[MRSequence] = (),
+    optional: Collection[MRSequence] = (),
 ) -> Inferred:
-    """Run the network; ``may_lack`` names sequences of which one is left out where it shows too little.
+    """Run the network; one of the ``optional`` sequences is left out where it shows too little of brain or tumour.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def infer_stage(
         BRAIN_NOT_FOUND, COVERAGE_INCOMPLETE, MODEL_DAMAGED.
     """
     alignments = {MRSequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
-    found = delineate(case.read_volumes(), alignments, reference, model, progress, may_lack)
+    found = delineate(case.read_volumes(), alignments, reference, model, progress, optional)
     case.write_regions("probability", found.probabilities)
     if found.suspicious is not None:
         case.write_image(_SUSPICIOUS, found.suspicious)
@@ -203,7 +203,7 @@ def _fallback(provider: str) -> list[Flag]:
 
 
 def restore_stage(case: Workspace, reference: MRSequence, card: ModelCard) -> RestoredVolumes:
-    """Bring the probabilities home to the reference series' slices."""
+    """Resample the probabilities onto the reference series' slices, clean up, and measure the volumes."""
     restored = restore(case.read_regions("probability"), case.read_reference(reference), cleaning(card))
     case.write_regions("native", restored.probabilities)
     case.write_regions("mask", restored.masks)

@@ -8,17 +8,17 @@ import typer
 from pipeline.cli.console import AsJson, answer, live_progress
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CaseRecord
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 
 app = typer.Typer(no_args_is_help=True)
 
 
-def _store() -> FeedbackStore:
+def _store() -> CorrectionStore:
     from pipeline.database.engine import database_of  # noqa: PLC0415 - see below
     from pipeline.settings import load_settings  # noqa: PLC0415 - half a second that `--help` should not pay
 
     settings = load_settings()
-    return FeedbackStore(settings.feedback_folder, database_of(settings), settings.feedback)
+    return CorrectionStore(settings.feedback_folder, database_of(settings), settings.feedback)
 
 
 @app.command("list")

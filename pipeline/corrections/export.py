@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from pipeline.corrections.record import CaseRecord
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.errors import GlioLoopError
 
 _RECORD = "case.json"
@@ -15,7 +15,7 @@ _RECORD = "case.json"
 _STAYS = ("_auto.nii.gz", "_contours.json")
 
 
-def export_cases(store: FeedbackStore, out: Path, every: bool = False) -> list[str]:
+def export_cases(store: CorrectionStore, out: Path, every: bool = False) -> list[str]:
     """Copy cases, each into a folder of its own.
 
     Parameters
@@ -58,7 +58,7 @@ def export_cases(store: FeedbackStore, out: Path, every: bool = False) -> list[s
     return exported
 
 
-def export_archive(store: FeedbackStore, case: CaseRecord) -> bytes:
+def export_archive(store: CorrectionStore, case: CaseRecord) -> bytes:
     """Return a case as a ZIP file with the same content as its folder in :func:`export_cases`.
 
     Raises
@@ -75,7 +75,7 @@ def export_archive(store: FeedbackStore, case: CaseRecord) -> bytes:
     return content.getvalue()
 
 
-def _files(store: FeedbackStore, case: CaseRecord) -> list[Path]:
+def _files(store: CorrectionStore, case: CaseRecord) -> list[Path]:
     folder = store.check(case)
     return [folder / name for name in case.files if not name.endswith(_STAYS)]
 

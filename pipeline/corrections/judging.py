@@ -15,7 +15,7 @@ from pipeline.case.job import JobView
 from pipeline.case.workspace import Workspace
 from pipeline.corrections.recognise import OwnObject, content_hash, read_object, referenced_images
 from pipeline.corrections.regions import RegionNames
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.corrections.take import ProcessedStudy, judge_early, load_study, take
 from pipeline.corrections.verdicts import Outcome, Verdict
 from pipeline.database.engine import database_of
@@ -82,7 +82,7 @@ class Judge:
         processed = self._processed(path, work)
         if processed is None:
             return None
-        store = FeedbackStore(self.settings.feedback_folder, database_of(self.settings), self.settings.feedback)
+        store = CorrectionStore(self.settings.feedback_folder, database_of(self.settings), self.settings.feedback)
         early = _understood(lambda: judge_early(path, processed, store))
         if early is not None:
             return early

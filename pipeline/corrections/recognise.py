@@ -17,7 +17,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.errors.resources import raise_if_exhausted
 from pipeline.names import MANUFACTURER, MRSequence
 from pipeline.objects.rtstruct.parse import InvalidAttributeError, items_of, text_of
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 
 ObjectKind = Literal["rtstruct", "seg"]
 
@@ -180,7 +180,7 @@ def own_copy(sop_instance_uid: str, content: str, own: Mapping[str, OwnObject]) 
     return known is not None and known.content == content
 
 
-def trust_of(dataset: Dataset, policy: FeedbackPolicy) -> Trust:
+def trust_of(dataset: Dataset, policy: CorrectionPolicy) -> Trust:
     """Read who stands behind an object (PS3.3, C.8.8.16 Approval Module).
 
     The reviewer's name alone does not make it trusted: a workstation may put its user there unasked. It

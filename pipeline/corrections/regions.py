@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.names import TUMOUR_REGIONS, Region
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 
 #: Characters of a name that are looked at: ROIName and SegmentLabel hold 64 (PS3.5, LO).
 LONGEST_NAME: Final = 64
@@ -83,7 +83,7 @@ class RegionNames:
     """
 
     written: Mapping[Region, str]
-    policy: FeedbackPolicy
+    policy: CorrectionPolicy
 
     def region(self, name: str) -> Region | None:
         """Region that a name means; the site's own patterns come first, then this node's names, then usual ones.

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from pipeline.case.job import JobView
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CaseRecord, ShownCase
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.names import TUMOUR_REGIONS
 from pipeline.records import Record
 
@@ -121,7 +121,7 @@ class Agreement(Record):
     summary: tuple[AgreementSummary, ...]
 
 
-def review_of(store: FeedbackStore, orthanc_id: str, study_instance_uid: str, jobs: Ordered[JobView]) -> Review:
+def review_of(store: CorrectionStore, orthanc_id: str, study_instance_uid: str, jobs: Ordered[JobView]) -> Review:
     """Derive the review state of a study.
 
     Parameters
@@ -150,7 +150,7 @@ def review_of(store: FeedbackStore, orthanc_id: str, study_instance_uid: str, jo
     return Review(state=ReviewState.NONE, since=None, model=None, trusted=None, feedback=cases)
 
 
-def reviews_of(store: FeedbackStore, jobs: Ordered[JobView]) -> dict[str, ReviewMark]:
+def reviews_of(store: CorrectionStore, jobs: Ordered[JobView]) -> dict[str, ReviewMark]:
     """Derive how far the contours of each of many jobs have come, for lists.
 
     Parameters
@@ -239,7 +239,7 @@ def _summary(points: list[AgreementPoint]) -> tuple[AgreementSummary, ...]:
     return tuple(rows)
 
 
-def collect_metrics(store: FeedbackStore, registry: CollectorRegistry) -> None:
+def collect_metrics(store: CorrectionStore, registry: CollectorRegistry) -> None:
     """Add the loop's figures to Prometheus metrics."""
     cases = store.cases()
     kept = Gauge("glioloop_feedback_cases", "Cases in the store of corrections", ["kind"], registry=registry)

@@ -32,7 +32,7 @@ from pipeline.database.tables import CASES, GONE, ROLES
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
 from pipeline.files.synced import digest_and_sync, sync_folder
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 
 #: Begins the name of a folder that files are copied to.
 _COPYING: Final = "copying-"
@@ -41,7 +41,7 @@ _COPYING_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True)
-class FeedbackStore:
+class CorrectionStore:
     """The store of one node.
 
     Attributes
@@ -56,7 +56,7 @@ class FeedbackStore:
 
     folder: Path
     database: Engine
-    policy: FeedbackPolicy = field(default_factory=FeedbackPolicy)
+    policy: CorrectionPolicy = field(default_factory=CorrectionPolicy)
 
     @property
     def cases_folder(self) -> Path:

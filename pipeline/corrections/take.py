@@ -32,7 +32,7 @@ from pipeline.corrections.recognise import (
 )
 from pipeline.corrections.record import CaseRecord, RegionDifference
 from pipeline.corrections.regions import RegionNames
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.corrections.study import Mask, Study
 from pipeline.corrections.verdicts import Outcome, Verdict
 from pipeline.errors import GlioLoopError
@@ -69,7 +69,7 @@ class ProcessedStudy:
     objects: Path
 
 
-def judge_early(path: Path, study: ProcessedStudy, store: FeedbackStore) -> Outcome | None:
+def judge_early(path: Path, study: ProcessedStudy, store: CorrectionStore) -> Outcome | None:
     """Decide what can be decided without the images; None where they are needed.
 
     Parameters
@@ -122,7 +122,7 @@ def load_study(case: Workspace, kept: Workspace, reference: MRSequence) -> Study
 
 
 def take(
-    path: Path, processed: ProcessedStudy, study: Study, names: RegionNames, store: FeedbackStore, work: Path
+    path: Path, processed: ProcessedStudy, study: Study, names: RegionNames, store: CorrectionStore, work: Path
 ) -> Outcome:
     """Compare an object with the automatic contours and keep it, where it says something.
 
@@ -225,7 +225,7 @@ def _record(
     trust: Trust,
     regions: dict[str, RegionDifference],
     changed: bool,
-    store: FeedbackStore,
+    store: CorrectionStore,
     pseudonyms: Pseudonyms,
 ) -> CaseRecord:
     dataset = read_object(path)

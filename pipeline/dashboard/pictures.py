@@ -1,4 +1,4 @@
-"""Writes what the dashboard browses into a job's folder: ``browse/contours.json`` and a picture a sequence."""
+"""Writes what the dashboard shows into a job's folder: ``browse/contours.json`` and a picture a sequence."""
 
 import json
 from collections.abc import Mapping

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_of
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.phases import Phase, tidy
@@ -51,7 +51,7 @@ def plan_of(settings: Settings, identity: str, model: str | None, asked: Mapping
         identity,
         registry.get(model or settings.model or None),
         settings.finetune.model_copy(update=dict(asked)),
-        FeedbackStore(settings.feedback_folder, database_of(settings), settings.feedback),
+        CorrectionStore(settings.feedback_folder, database_of(settings), settings.feedback),
         registry,
         settings.models_folder,
         settings.state_folder,

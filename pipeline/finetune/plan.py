@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Engine
 
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_of
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
@@ -73,9 +73,9 @@ class FinetunePlan(BaseModel):
         """The registry that holds the parent."""
         return Registry(self.models_folder, self.state_folder, self.database())
 
-    def store(self) -> FeedbackStore:
+    def store(self) -> CorrectionStore:
         """The store that holds the cases."""
-        return FeedbackStore(self.feedback_folder, self.database())
+        return CorrectionStore(self.feedback_folder, self.database())
 
     def parent_model(self) -> InstalledModel:
         """The network that it starts from."""
@@ -105,7 +105,7 @@ class FinetunePlan(BaseModel):
 
 
 def make_plan(
-    identity: str, parent: InstalledModel, policy: FinetunePolicy, store: FeedbackStore, registry: Registry,
+    identity: str, parent: InstalledModel, policy: FinetunePolicy, store: CorrectionStore, registry: Registry,
     models_folder: Path, state_folder: Path, shipped: Path, database_url: str = "",
 ) -> FinetunePlan:  # fmt: skip
     """Choose what to learn from and what to judge by.

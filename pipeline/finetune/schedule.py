@@ -3,16 +3,16 @@
 from datetime import datetime
 
 from pipeline.corrections.record import CaseRecord
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.settings.finetune import FinetunePolicy
 
 
-def usable(policy: FinetunePolicy, store: FeedbackStore) -> list[CaseRecord]:
+def usable(policy: FinetunePolicy, store: CorrectionStore) -> list[CaseRecord]:
     """Cases that may be learnt from or judged by: the newest version of each study, oldest first."""
     return [case for case in store.newest() if case.trusted or policy.learn_from == "all"]
 
 
-def due(policy: FinetunePolicy, store: FeedbackStore, since: datetime | None) -> bool:
+def due(policy: FinetunePolicy, store: CorrectionStore, since: datetime | None) -> bool:
     """Whether enough new corrections came since the last fine-tuning was queued; None where there never was one."""
     if not policy.after_corrections:
         return False

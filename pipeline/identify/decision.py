@@ -250,26 +250,26 @@ class Decision:
         where = "" if number is None else f" in series {number}"
         return f"{sequence.value}: {part} taken{where} ({why}), not {others}"
 
-    def suffices(self, may_lack: Collection[MRSequence] = ()) -> bool:
-        """Whether the study can be done: all four sequences, or all but one that may lack.
+    def suffices(self, optional: Collection[MRSequence] = ()) -> bool:
+        """Whether the study can be done: all four sequences, or all but an optional one.
 
         Parameters
         ----------
-        may_lack
-            Sequences of which one may lack.
+        optional
+            Sequences of which one may be absent.
         """
         if not self.missing:
             return True
         lacking = self.missing[0]
-        return len(self.missing) == 1 and lacking in may_lack and _LOOKALIKE[lacking] not in self.unsure
+        return len(self.missing) == 1 and lacking in optional and _LOOKALIKE[lacking] not in self.unsure
 
-    def require(self, may_lack: Collection[MRSequence] = ()) -> tuple[Flag, ...]:
+    def require(self, optional: Collection[MRSequence] = ()) -> tuple[Flag, ...]:
         """Refuse a study that cannot be done.
 
         Parameters
         ----------
-        may_lack
-            Sequences of which one may lack.
+        optional
+            Sequences of which one may be absent.
 
         Returns
         -------
@@ -283,7 +283,7 @@ class Decision:
             verdict of every series in ``data``.
         """
         names = ", ".join(sequence.value for sequence in self.missing)
-        if self.suffices(may_lack):
+        if self.suffices(optional):
             return ((Flag("SEQUENCE_LACKING", f"Missing: {names}."),) if names else ()) + self.flags
         mr = [v for v in self.verdicts if "NOT_MR" not in {exclusion.code for exclusion in v.exclusions}]
         elsewhere = bool(mr) and all("NOT_HEAD" in {exclusion.code for exclusion in v.exclusions} for v in mr)

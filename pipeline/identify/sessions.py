@@ -27,11 +27,11 @@ def sessions_of(study: Sequence[Facts]) -> list[list[Facts]]:
     of_days: dict[str, list[Facts]] = {}
     for facts in study:
         if facts.moment is None and facts.day:
-            home = next((group for group in reversed(groups) if _at_work(group, facts.day)), None)
-            if home is None:
+            same_day = next((group for group in reversed(groups) if _at_work(group, facts.day)), None)
+            if same_day is None:
                 of_days.setdefault(facts.day, []).append(facts)
             else:
-                home.append(facts)
+                same_day.append(facts)
     groups = sorted([*groups, *of_days.values()], key=_start)
     unknown = [facts for facts in study if facts.moment is None and not facts.day]
     if len(groups) == 1:
@@ -58,13 +58,13 @@ def require_one_patient(study: Sequence[Facts]) -> None:
     """
     groups: list[list[Facts]] = []
     for facts in study:
-        home = next(
+        same_patient = next(
             (group for group in groups if not any(facts.patient.is_another_than(o.patient) for o in group)), None
         )
-        if home is None:
+        if same_patient is None:
             groups.append([facts])
         else:
-            home.append(facts)
+            same_patient.append(facts)
     if len(groups) > 1:
         listed = [_listed(group) for group in groups]
         raise GlioLoopError("PATIENTS_MIXED", f"{len(groups)} patients: {'; '.join(listed)}.", {"patients": [*listed]})

@@ -80,14 +80,14 @@ def without_rim(mask: Mask) -> Mask:
     return np.asarray(ndimage.binary_erosion(mask, iterations=_RIM))
 
 
-def to_leave_out(found: Collection[Gap], may_lack: Collection[MRSequence]) -> set[MRSequence]:
+def to_leave_out(found: Collection[Gap], optional: Collection[MRSequence]) -> set[MRSequence]:
     """Sequences that show too little to be used.
 
     Parameters
     ----------
     found
         Every gap.
-    may_lack
+    optional
         Sequences of which one may be left out.
 
     Raises
@@ -97,7 +97,7 @@ def to_leave_out(found: Collection[Gap], may_lack: Collection[MRSequence]) -> se
     """
     too_large = [gap for gap in found if gap.share > UNUSABLE]
     left_out = {gap.sequence for gap in too_large}
-    if not left_out <= set(may_lack) or len(left_out) > 1:
+    if not left_out <= set(optional) or len(left_out) > 1:
         shares: dict[str, object] = {gap.sequence.value: round(gap.share, 3) for gap in too_large}
         raise GlioLoopError("COVERAGE_INCOMPLETE", f"{'; '.join(map(str, too_large))}.", shares)
     return left_out

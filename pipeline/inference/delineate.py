@@ -92,7 +92,7 @@ def delineate(
     reference: MRSequence,
     model: InstalledModel,
     progress: Progress = lambda fraction: None,
-    may_lack: Collection[MRSequence] = (),
+    optional: Collection[MRSequence] = (),
 ) -> Delineation:
     """Find brain and tumour.
 
@@ -108,7 +108,7 @@ def delineate(
         The network.
     progress
         Called with the fraction done.
-    may_lack
+    optional
         Sequences of which one may be left out where it shows too little of brain or tumour.
 
     Raises
@@ -139,7 +139,7 @@ def delineate(
         found = _regions(_channels(_normalise(left, mask, card.grid), network, card, progress), mask, card)
         return found if brain is None else _drop_outside(found, brain, grid, card)
 
-    allowed = may_lack if all(sequence in volumes for sequence in card.grid.order) else ()
+    allowed = optional if all(sequence in volumes for sequence in card.grid.order) else ()
     left_out = to_leave_out(incomplete, allowed)
     regions = found_in(seen.without(left_out, card.grid.order))
     incomplete += gaps_of_tumour(seen, regions, grid, card)

@@ -17,8 +17,8 @@ from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import (
     APPLICATION,
     CHECK_QUEUE,
+    CORRECTIONS_QUEUE,
     DELIVERY_QUEUE,
-    FEEDBACK_QUEUE,
     INTAKE_QUEUE,
     JOBS_QUEUE,
     TRAINING_QUEUE,
@@ -106,7 +106,7 @@ def launch(settings: Settings) -> DBOS:
         polling_interval_sec=0.5,
         on_conflict="always_update",
     )
-    DBOS.register_queue(FEEDBACK_QUEUE, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
+    DBOS.register_queue(CORRECTIONS_QUEUE, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
     # One at a time on the whole node: it makes way for every clinical job, wherever that runs.
     DBOS.register_queue(TRAINING_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update")
     schedule_retention(executor())

@@ -14,7 +14,7 @@ from pipeline.archive.orthanc import InstanceRecord, SeriesRecord
 from pipeline.archive.protocol import Archive
 from pipeline.archive.study import Study
 from pipeline.case.identity import content_of, fresh_nonce, job_id
-from pipeline.case.lacking import may_lack_of
+from pipeline.case.optional import optional_sequences
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.identify import (
@@ -119,8 +119,8 @@ def prepare(
     """
     decision = decide(archive, study, settings, options.series)
     by_uid = {one.uid: one for one in study.series.values()}
-    may_lack = may_lack_of(settings, card)
-    suffices = decision.suffices(may_lack)
+    optional = optional_sequences(settings, card)
+    suffices = decision.suffices(optional)
     # What we made of a study ourselves is no new content of it.
     images = [uid for uid, one in by_uid.items() if one.modality == "MR"]
     taken = list(decision.chosen.values()) if suffices else images
@@ -136,7 +136,7 @@ def prepare(
         model=card.identity,
         destinations=options.destinations,
         origin=origin,
-        may_lack=may_lack,
+        may_lack=optional,
         reference=settings.reference,
         content=content_of(chain.from_iterable(instances.values()), "" if suffices else "incomplete"),
     )

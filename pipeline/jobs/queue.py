@@ -17,11 +17,11 @@ from pipeline.database.tables import ANSWERED, migrate, require_migrated
 from pipeline.jobs.backlog import Backlog, backlog_by_queue
 from pipeline.jobs.queues import (
     APPLICATION,
+    CORRECTIONS_QUEUE,
+    CORRECTIONS_WORKFLOW,
     DEFAULT_PRIORITY,
     DELIVER_WORKFLOW,
     DELIVERY_QUEUE,
-    FEEDBACK_QUEUE,
-    FEEDBACK_WORKFLOW,
     INTAKE_QUEUE,
     INTAKE_WORKFLOW,
     JOBS_QUEUE,
@@ -36,7 +36,7 @@ from pipeline.names import ENDED_DELIVERIES, DeliveryState
 
 #: Exit status of a worker whose queue is no whole database (EX_DATAERR).
 DAMAGED_STATUS: Final = 65
-_LOOKS: Final = (INTAKE_WORKFLOW, RESCAN_WORKFLOW, FEEDBACK_WORKFLOW, RETENTION_WORKFLOW)
+_LOOKS: Final = (INTAKE_WORKFLOW, RESCAN_WORKFLOW, CORRECTIONS_WORKFLOW, RETENTION_WORKFLOW)
 #: Rows that one statement deletes.
 _AT_ONCE: Final = 200
 
@@ -190,11 +190,13 @@ class JobQueue:
         """DBOS's own client, for what is not a segmentation."""
         return self._client
 
-    def enqueue_feedback(self, study: str, event: str) -> None:
+    def enqueue_corrections(self, study: str, event: str) -> None:
         """Have a study looked at for corrections."""
         self._client.enqueue(
             EnqueueOptions(
-                workflow_name=FEEDBACK_WORKFLOW, queue_name=FEEDBACK_QUEUE, workflow_id=f"feedback-{study}-{event}"
+                workflow_name=CORRECTIONS_WORKFLOW,
+                queue_name=CORRECTIONS_QUEUE,
+                workflow_id=f"feedback-{study}-{event}",
             ),
             study,
         )

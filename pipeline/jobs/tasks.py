@@ -17,7 +17,7 @@ from pipeline.archive.forward import check_destination, forward_once
 from pipeline.archive.store import store as upload
 from pipeline.archive.study import Study, find_study
 from pipeline.case.job import JobView
-from pipeline.case.lacking import may_lack_of
+from pipeline.case.optional import optional_sequences
 from pipeline.case.outcomes import (
     Aligned,
     Identified,
@@ -173,8 +173,8 @@ def infer(report: Report, identity: str, model: InstalledModel, reference: MRSeq
     """Run the networks."""
     from pipeline.case import stages
 
-    may_lack = may_lack_of(settings(), model.card)
-    return stages.infer_stage(workspace(identity), reference, model, report, may_lack)
+    optional = optional_sequences(settings(), model.card)
+    return stages.infer_stage(workspace(identity), reference, model, report, optional)
 
 
 def restore(_report: Report, identity: str, model: InstalledModel, reference: MRSequence) -> RestoredVolumes:
@@ -194,7 +194,7 @@ def write(
     created: datetime,
     predecessors: list[str],
 ) -> tuple[Written, dict[MRSequence, list[str]]]:
-    """Write the objects, and what the dashboard browses.
+    """Write the objects, and what the dashboard shows.
 
     Parameters
     ----------

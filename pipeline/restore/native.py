@@ -1,4 +1,4 @@
-"""Home again: probabilities from the network's grid to the reference series' own slices, and their clean-up.
+"""Probabilities from the network's grid to the reference series' own slices, and their clean-up.
 
 Probabilities are resampled, not labels, and once: a label resampled twice loses half a voxel at every
 border and small regions altogether.

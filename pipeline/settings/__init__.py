@@ -1,6 +1,6 @@
 """The node's configuration, one model a section of orthanc.json."""
 
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.destinations import Destination, ForwardKind, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules, Plane, Preference
@@ -10,8 +10,8 @@ from pipeline.settings.retention import Retention
 __all__ = [
     "ROOT",
     "SECTION_VARIABLE",
+    "CorrectionPolicy",
     "Destination",
-    "FeedbackPolicy",
     "FinetunePolicy",
     "ForwardKind",
     "IdentificationRules",

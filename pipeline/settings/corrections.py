@@ -13,7 +13,7 @@ from pipeline.names import Region
 _FEW: Final = 3
 
 
-class FeedbackPolicy(BaseModel):
+class CorrectionPolicy(BaseModel):
     """How corrections are recognised, trusted and kept."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)

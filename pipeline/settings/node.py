@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from pipeline.errors import GlioLoopError
 from pipeline.names import ROI_NAMES, MRSequence, Region
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.destinations import Destination, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
         default=(60, 120, 300, 1800, 3600), description="Waits between tries of forwarding."
     )
 
-    feedback: FeedbackPolicy = Field(default_factory=FeedbackPolicy, description="Corrections that come back.")
+    feedback: CorrectionPolicy = Field(default_factory=CorrectionPolicy, description="Corrections that come back.")
     finetune: FinetunePolicy = Field(default_factory=FinetunePolicy, description="Learning from them.")
 
     viewer_url: str = Field(

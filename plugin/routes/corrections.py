@@ -13,15 +13,15 @@ from plugin.routes.answers import Content
 from plugin.routes.documents import AskedStudy, CaseList, DeletedCases, DeleteOptions, ShownRecord
 from plugin.routes.handlers import Handlers
 from plugin.routes.request import Request
-from plugin.routes.table import FEEDBACK_ROUTES
+from plugin.routes.table import CORRECTION_ROUTES
 
 _MOST: Final = 2000
 
 
-class FeedbackRoutes(Handlers):
+class CorrectionRoutes(Handlers):
     """Handlers of corrections and of learning from them."""
 
-    routes = FEEDBACK_ROUTES
+    routes = CORRECTION_ROUTES
 
     # --- corrections ---
 
@@ -80,7 +80,7 @@ class FeedbackRoutes(Handlers):
     def look(self, request: Request) -> tuple[int, AskedStudy]:
         """Have a study looked at for corrections now."""
         study = find_study(self._archive, request.groups[0])
-        self.queue().enqueue_feedback(study.orthanc_id, f"rest-{time.time_ns()}")
+        self.queue().enqueue_corrections(study.orthanc_id, f"rest-{time.time_ns()}")
         return 202, AskedStudy(study=study.orthanc_id)
 
     def agreement(self, _request: Request) -> tuple[int, Agreement]:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import orthanc
 
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.queue import JobQueue
 from pipeline.registry import Registry
@@ -53,9 +53,9 @@ class Handlers:
         """The installed networks."""
         return Registry(self._node.settings.models_folder, self._node.settings.state_folder, self._node.database())
 
-    def corrections(self) -> FeedbackStore:
+    def corrections(self) -> CorrectionStore:
         """The store of corrections."""
-        return FeedbackStore(self._node.settings.feedback_folder, self._node.database(), self._node.settings.feedback)
+        return CorrectionStore(self._node.settings.feedback_folder, self._node.database(), self._node.settings.feedback)
 
 
 def _by_path(routes: Iterable[Route]) -> dict[str, list[Route]]:

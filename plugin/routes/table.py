@@ -61,8 +61,8 @@ NODE_ROUTES: Final = (
     Route("GET", "/glioloop/metrics", "metrics"),
 )
 
-#: Answered by :class:`plugin.routes.corrections.FeedbackRoutes`.
-FEEDBACK_ROUTES: Final = (
+#: Answered by :class:`plugin.routes.corrections.CorrectionRoutes`.
+CORRECTION_ROUTES: Final = (
     Route("POST", "/glioloop/studies/{study}/feedback", "look"),
     Route("GET", "/glioloop/feedback", "cases"),
     Route("GET", "/glioloop/feedback/agreement", "agreement"),
@@ -84,7 +84,7 @@ PAGE_ROUTES: Final = (
     Route("GET", "/glioloop/jobs/{job}/slices/{sequence}.jpg", "slices"),
 )
 
-ROUTES: Final = (*NODE_ROUTES, *FEEDBACK_ROUTES, *PAGE_ROUTES)
+ROUTES: Final = (*NODE_ROUTES, *CORRECTION_ROUTES, *PAGE_ROUTES)
 
 
 def pattern_of(path: str) -> str:

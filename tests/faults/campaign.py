@@ -188,7 +188,7 @@ FAULTS: Final = (
     Fault("destination slow", strikes.behind("slow", 2), _FORWARD_ONLY),
 )
 
-#: Faults that end in a repair by hand, each with a test of its own (`test_last_resorts.py`).
+#: Faults that end in a repair by hand, each with a test of its own (`test_lasting_faults.py`).
 DAMAGED: Final = "queue damaged"
 
 #: Every row of the table.

@@ -29,7 +29,7 @@ from pipeline.jobs.finetuning import FinetuneRuns
 from pipeline.names import Region, silent
 from pipeline.registry import Registry
 from pipeline.settings import Settings
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.finetune import FinetunePolicy
 from tests.faults.campaign import DONE, FAULTS, FINETUNE, PROMOTE, Fault, NotApplicable
 from tests.faults.site import ENDED, Layout, Site
@@ -92,7 +92,7 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     settings = Settings(
         state_folder=root / "state",
         models_folder=root / "models",
-        feedback=FeedbackPolicy(held_back_share=0.5),
+        feedback=CorrectionPolicy(held_back_share=0.5),
         finetune=FinetunePolicy.model_validate(_policy(root)),
     )
     fill_store(settings.feedback_folder, root)

@@ -11,11 +11,11 @@ import structlog
 from dbos import DBOS
 
 from pipeline.child.children import Lent
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.corrections.verdicts import Outcome, Verdict
 from pipeline.errors import GlioLoopError
 from pipeline.jobs import tasks
-from pipeline.jobs.queues import FEEDBACK_WORKFLOW
+from pipeline.jobs.queues import CORRECTIONS_WORKFLOW
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.resources import audit, database, queue
@@ -54,9 +54,9 @@ class Reviewed(StoredRecord):
     finetune: str | None
 
 
-def store() -> FeedbackStore:
+def store() -> CorrectionStore:
     """Return this worker's store of corrections."""
-    return FeedbackStore(settings().feedback_folder, database(), settings().feedback)
+    return CorrectionStore(settings().feedback_folder, database(), settings().feedback)
 
 
 @step("feedback-look", talks_to_orthanc=True)
@@ -116,7 +116,7 @@ def _schedule() -> str | None:
     return runs.enqueue(f"scheduled-{datetime.now(UTC):%Y%m%dT%H%M%S}")
 
 
-@workflow(name=FEEDBACK_WORKFLOW, max_recovery_attempts=5)
+@workflow(name=CORRECTIONS_WORKFLOW, max_recovery_attempts=5)
 def review(study: str) -> Reviewed:
     """Look at what lies in a study beside its images."""
     outcomes: dict[str, Taken] = {}

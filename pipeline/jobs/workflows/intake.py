@@ -17,7 +17,7 @@ from pipeline.errors.resources import coded
 from pipeline.jobs import tasks
 from pipeline.jobs.changes import ChangeCursor
 from pipeline.jobs.preparation import refused
-from pipeline.jobs.queues import FEEDBACK_QUEUE, FEEDBACK_WORKFLOW, INTAKE_QUEUE, INTAKE_WORKFLOW, RESCAN_WORKFLOW
+from pipeline.jobs.queues import CORRECTIONS_QUEUE, CORRECTIONS_WORKFLOW, INTAKE_QUEUE, INTAKE_WORKFLOW, RESCAN_WORKFLOW
 from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, talking
@@ -187,8 +187,8 @@ def take_in(study_id: str, origin: str) -> Look:
     if learns and origin in ("stable", "rescan") and outcome.outcome is not Finding.GONE:
         DBOS.enqueue_workflow_with_options(
             EnqueueOptions(
-                workflow_name=FEEDBACK_WORKFLOW,
-                queue_name=FEEDBACK_QUEUE,
+                workflow_name=CORRECTIONS_WORKFLOW,
+                queue_name=CORRECTIONS_QUEUE,
                 workflow_id=f"{DBOS.workflow_id}-feedback",
             ),
             study_id,

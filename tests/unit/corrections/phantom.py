@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")  # whoever imports this module is skipped w
 
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CaseRecord, RegionDifference
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.names import MRSequence, Region
 from pipeline.registry import CARD, InputGrid, InstalledModel, ModelCard, NetworkFile, Output
 from pipeline.training.export import OPSET, export_network
@@ -158,7 +158,7 @@ def record(number: int, **changes: object) -> CaseRecord:
     return CaseRecord.model_validate(values | changes)
 
 
-def patient_of(store: FeedbackStore, role: str, number: int) -> str:
+def patient_of(store: CorrectionStore, role: str, number: int) -> str:
     """Pseudonym of the so many-th patient whom this installation's key gives a role."""
     pseudonyms = Pseudonyms.of_installation(store.database)
     named = (f"{one:016x}" for one in count())
@@ -167,7 +167,7 @@ def patient_of(store: FeedbackStore, role: str, number: int) -> str:
 
 
 def keep_phantom(
-    store: FeedbackStore, number: int, work: Path, regions: dict[Region, Mask] | None = None, role: str = "learn"
+    store: CorrectionStore, number: int, work: Path, regions: dict[Region, Mask] | None = None, role: str = "learn"
 ) -> CaseRecord:
     """Keep the correction of a phantom: its whole tumour grown by 2 mm, unless other regions are given."""
     images, truth = phantom(number)
@@ -176,7 +176,9 @@ def keep_phantom(
     return store.keep(record(number, patient=patient_of(store, role, number)), files)
 
 
-def keep_phantoms(store: FeedbackStore, work: Path, learn: int = 3, held_back: int = 6, shuffled: bool = False) -> None:
+def keep_phantoms(
+    store: CorrectionStore, work: Path, learn: int = 3, held_back: int = 6, shuffled: bool = False
+) -> None:
     """Keep corrections of phantoms, each of a patient of its own; shuffled ones have each other's masks."""
     total = learn + held_back
     for number in range(total):

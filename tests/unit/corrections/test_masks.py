@@ -24,11 +24,11 @@ from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, MRSequence, Region
 from pipeline.objects import Provenance, build_objects
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.volume.records import SourceVolume
 from tests.unit.objects.phantom import FLIPPED, SAGITTAL, phantom_series
 
-NAMES = RegionNames(ROI_NAMES, FeedbackPolicy())
+NAMES = RegionNames(ROI_NAMES, CorrectionPolicy())
 SHIFT = (3.0, -2.0, 3.0)
 
 

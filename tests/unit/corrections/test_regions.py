@@ -12,9 +12,9 @@ from pipeline.corrections.meaning import complete
 from pipeline.corrections.recognise import trust_of
 from pipeline.corrections.regions import RegionNames
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 
-NAMES = RegionNames(ROI_NAMES, FeedbackPolicy(roi_map={Region.TC: ("solid part",)}))
+NAMES = RegionNames(ROI_NAMES, CorrectionPolicy(roi_map={Region.TC: ("solid part",)}))
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_long_names_cost_no_more_than_their_length(unit: str) -> None:
 @pytest.mark.parametrize("pattern", ["(a+)+", "(\\d*x?)*", "(?:[ab]*c)+", "((a|b)*)*"])
 def test_patterns_that_explode_are_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="repeats what repeats"):
-        FeedbackPolicy(roi_map={Region.WT: (pattern,)})
+        CorrectionPolicy(roi_map={Region.WT: (pattern,)})
     with pytest.raises(ValueError, match="repeats what repeats"):
-        FeedbackPolicy(trusted_reviewers=(pattern,))
+        CorrectionPolicy(trusted_reviewers=(pattern,))
 
 
 masks = st.lists(st.booleans(), min_size=12, max_size=12).map(lambda bits: np.array(bits).reshape(2, 2, 3))
@@ -136,4 +136,4 @@ def test_a_shrunken_whole_tumour_cuts_the_automatic_core() -> None:
 def test_trust(approval: str, reviewer: str, trusted: bool) -> None:
     dataset = Dataset()
     dataset.ApprovalStatus, dataset.ReviewerName = approval, reviewer
-    assert trust_of(dataset, FeedbackPolicy(trusted_reviewers=("roe.*",))).trusted is trusted
+    assert trust_of(dataset, CorrectionPolicy(trusted_reviewers=("roe.*",))).trusted is trusted

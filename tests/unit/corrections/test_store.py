@@ -18,21 +18,21 @@ from pipeline.corrections import store as store_module
 from pipeline.corrections.export import export_archive, export_cases
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.review import agreement, collect_metrics, review_of, reviews_of
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.corrections.verdicts import Verdict
 from pipeline.database.engine import database_in
 from pipeline.database.tables import CASES, INSTALLATION, PSEUDONYM_KEY, ROLES
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
 from pipeline.finetune.schedule import due
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.finetune import FinetunePolicy
 from tests.unit.corrections.phantom import keep_phantom, phantom, record, write_case
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FeedbackStore:
-    return FeedbackStore(tmp_path / "feedback", database_in(tmp_path), FeedbackPolicy(held_back_share=0.34))
+def store(tmp_path: Path) -> CorrectionStore:
+    return CorrectionStore(tmp_path / "feedback", database_in(tmp_path), CorrectionPolicy(held_back_share=0.34))
 
 
 def _files(tmp_path: Path, name: str = "files") -> Path:
@@ -43,7 +43,7 @@ def _files(tmp_path: Path, name: str = "files") -> Path:
     return folder
 
 
-def test_the_same_correction_is_kept_once(store: FeedbackStore, tmp_path: Path) -> None:
+def test_the_same_correction_is_kept_once(store: CorrectionStore, tmp_path: Path) -> None:
     first = store.keep(record(1), _files(tmp_path))
     again = store.keep(record(1), _files(tmp_path))
     assert first.id == again.id == f"{4097:016x}-v1"
@@ -51,7 +51,7 @@ def test_the_same_correction_is_kept_once(store: FeedbackStore, tmp_path: Path) 
     assert store.check(first) == store.path(first.id)
 
 
-def test_another_correction_of_the_study_is_its_next_version(store: FeedbackStore, tmp_path: Path) -> None:
+def test_another_correction_of_the_study_is_its_next_version(store: CorrectionStore, tmp_path: Path) -> None:
     store.keep(record(1), _files(tmp_path))
     second = store.keep(record(1, fingerprint="other", received="2026-01-03T10:00:00+00:00"), _files(tmp_path))
     assert second.id.endswith("-v2")
@@ -59,7 +59,7 @@ def test_another_correction_of_the_study_is_its_next_version(store: FeedbackStor
     assert len(store.cases()) == 2
 
 
-def test_a_case_that_was_not_finished_is_not_there(store: FeedbackStore, tmp_path: Path) -> None:
+def test_a_case_that_was_not_finished_is_not_there(store: CorrectionStore, tmp_path: Path) -> None:
     part = store.cases_folder / f".{4097:016x}-v1.part"
     part.mkdir(parents=True)
     (part / "half.nii.gz").write_bytes(b"x")
@@ -69,7 +69,7 @@ def test_a_case_that_was_not_finished_is_not_there(store: FeedbackStore, tmp_pat
 
 
 @pytest.mark.parametrize("left", ["part", "gone"])
-def test_who_died_before_the_last_step(store: FeedbackStore, tmp_path: Path, left: str) -> None:
+def test_who_died_before_the_last_step(store: CorrectionStore, tmp_path: Path, left: str) -> None:
     """Its row says whether a case is there: the folder gets its place, or goes."""
     case = store.keep(record(1), _files(tmp_path))
     rest = store.cases_folder / f".{case.id}.{left}"
@@ -85,7 +85,7 @@ def test_who_died_before_the_last_step(store: FeedbackStore, tmp_path: Path, lef
 
 
 def test_a_case_that_was_not_recorded_is_put_back(
-    store: FeedbackStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: CorrectionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process dies, or the disk is full, between the deletion and its record."""
     case = store.keep(record(1), _files(tmp_path))
@@ -101,7 +101,7 @@ def test_a_case_that_was_not_recorded_is_put_back(
     assert not store.was_deleted(case.fingerprint)
 
 
-def test_who_still_copies_is_left_alone(store: FeedbackStore, tmp_path: Path) -> None:
+def test_who_still_copies_is_left_alone(store: CorrectionStore, tmp_path: Path) -> None:
     copying, left = (store.cases_folder / f".copying-{name}.part" for name in ("a", "b"))
     for folder in (copying, left):
         folder.mkdir(parents=True)
@@ -110,7 +110,7 @@ def test_who_still_copies_is_left_alone(store: FeedbackStore, tmp_path: Path) ->
     assert copying.exists() and not left.exists()
 
 
-def test_a_damaged_file_is_noticed(store: FeedbackStore, tmp_path: Path) -> None:
+def test_a_damaged_file_is_noticed(store: CorrectionStore, tmp_path: Path) -> None:
     case = store.keep(record(1), _files(tmp_path))
     (store.path(case.id) / f"{case.id}_seg.nii.gz").write_bytes(b"other")
     with pytest.raises(GlioLoopError) as damaged:
@@ -118,7 +118,7 @@ def test_a_damaged_file_is_noticed(store: FeedbackStore, tmp_path: Path) -> None
     assert damaged.value.code == "FEEDBACK_DAMAGED"
 
 
-def test_a_list_shows_what_changed_a_moment_ago(store: FeedbackStore, tmp_path: Path) -> None:
+def test_a_list_shows_what_changed_a_moment_ago(store: CorrectionStore, tmp_path: Path) -> None:
     kept = store.keep(record(1, trusted=False), _files(tmp_path))
     assert [case.trusted for case in store.cases()] == [False]
     assert store.cases()[0] is store.cases()[0], "a record that did not change is not read again"
@@ -128,7 +128,7 @@ def test_a_list_shows_what_changed_a_moment_ago(store: FeedbackStore, tmp_path: 
     assert store.cases() == []
 
 
-def test_what_was_deleted_is_not_taken_up_again(store: FeedbackStore, tmp_path: Path) -> None:
+def test_what_was_deleted_is_not_taken_up_again(store: CorrectionStore, tmp_path: Path) -> None:
     case = store.keep(record(1), _files(tmp_path))
     store.delete(case.id)
     assert store.was_deleted(case.fingerprint)
@@ -140,13 +140,13 @@ def test_what_was_deleted_is_not_taken_up_again(store: FeedbackStore, tmp_path: 
 
 
 @pytest.mark.parametrize("identity", ["../../etc", "", "x" * 200, "0" * 16, f"{1:016x}-v1/.."])
-def test_ids_are_no_paths(store: FeedbackStore, identity: str) -> None:
+def test_ids_are_no_paths(store: CorrectionStore, identity: str) -> None:
     with pytest.raises(GlioLoopError) as unknown:
         store.delete(identity)
     assert unknown.value.code == "FEEDBACK_UNKNOWN"
 
 
-def test_all_of_a_patient_goes(store: FeedbackStore, tmp_path: Path) -> None:
+def test_all_of_a_patient_goes(store: CorrectionStore, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         store.keep(record(number, patient="a" * 16 if number < 3 else "b" * 16), _files(tmp_path))
     assert len(store.delete_patient("a" * 16)) == 2
@@ -154,22 +154,22 @@ def test_all_of_a_patient_goes(store: FeedbackStore, tmp_path: Path) -> None:
 
 
 def test_the_oldest_is_dropped_beyond_the_bounds(tmp_path: Path) -> None:
-    store = FeedbackStore(tmp_path / "feedback", database_in(tmp_path), FeedbackPolicy(most_cases=2))
+    store = CorrectionStore(tmp_path / "feedback", database_in(tmp_path), CorrectionPolicy(most_cases=2))
     kept = [store.keep(record(number), _files(tmp_path)) for number in (1, 2, 3)]
     assert [case.id for case in store.cases()] == [kept[2].id, kept[1].id]
     (line,) = store.gone()
     assert (line.id, line.why) == (kept[0].id, "dropped")
     assert not store.was_deleted(kept[0].fingerprint)
-    small = FeedbackStore(tmp_path / "feedback", database_in(tmp_path), FeedbackPolicy(most_gigabytes=1e-6))
+    small = CorrectionStore(tmp_path / "feedback", database_in(tmp_path), CorrectionPolicy(most_gigabytes=1e-6))
     small.keep(record(4), _files(tmp_path))
     assert len(small.cases()) == 1
 
 
-def _role_of(store: FeedbackStore, files: Path, number: int, patient: str) -> str:
+def _role_of(store: CorrectionStore, files: Path, number: int, patient: str) -> str:
     return store.keep(record(number, patient=patient), files).role
 
 
-def test_a_third_of_the_patients_is_held_back_for_good(store: FeedbackStore, tmp_path: Path) -> None:
+def test_a_third_of_the_patients_is_held_back_for_good(store: CorrectionStore, tmp_path: Path) -> None:
     files = tmp_path / "files"
     files.mkdir()
     with store.database.begin() as connection:
@@ -183,12 +183,12 @@ def test_a_third_of_the_patients_is_held_back_for_good(store: FeedbackStore, tmp
         connection.execute(delete(ROLES))
     again = [_role_of(store, files, 100 + number, patient) for number, patient in enumerate(patients)]
     assert again == roles, "neither order nor deletion nor loss of the list changes a role"
-    other = FeedbackStore(tmp_path / "other", database_in(tmp_path / "other"), store.policy)
+    other = CorrectionStore(tmp_path / "other", database_in(tmp_path / "other"), store.policy)
     assert [_role_of(other, files, number, one) for number, one in enumerate(patients)] != roles, "the key is secret"
 
 
 def test_neither_another_share_nor_an_earlier_version_s_choice_changes_a_role(
-    store: FeedbackStore, tmp_path: Path
+    store: CorrectionStore, tmp_path: Path
 ) -> None:
     """Cases that an earlier version kept have their roles; what was learnt from is never judged by."""
     kept = store.keep(record(1), _files(tmp_path))
@@ -197,11 +197,11 @@ def test_neither_another_share_nor_an_earlier_version_s_choice_changes_a_role(
         connection.execute(update(ROLES).values(role=former))
     store.keep(record(2), _files(tmp_path))
     store.delete_patient(kept.patient)
-    wider = FeedbackStore(store.folder, store.database, FeedbackPolicy(held_back_share=0.9))
+    wider = CorrectionStore(store.folder, store.database, CorrectionPolicy(held_back_share=0.9))
     assert wider.keep(record(3, patient=kept.patient), _files(tmp_path)).role == former
 
 
-def test_two_studies_of_one_uid_are_two(store: FeedbackStore, tmp_path: Path) -> None:
+def test_two_studies_of_one_uid_are_two(store: CorrectionStore, tmp_path: Path) -> None:
     """One StudyInstanceUID, two patients: neither's review shows the other's correction, nor is it its next version."""
     pseudonyms = Pseudonyms.of_installation(store.database)
     jobs = {
@@ -217,7 +217,7 @@ def test_two_studies_of_one_uid_are_two(store: FeedbackStore, tmp_path: Path) ->
     assert [found[jobs[name].id].state for name in ("a", "b")] == ["corrected", "automatic"]
 
 
-def test_cases_kept_by_the_uid_stay_their_study_s(store: FeedbackStore, tmp_path: Path) -> None:
+def test_cases_kept_by_the_uid_stay_their_study_s(store: CorrectionStore, tmp_path: Path) -> None:
     pseudonyms = Pseudonyms.of_installation(store.database)
     former = pseudonyms.study("1.2.3")
     store.keep(record(1, study=former, job=job_id("a", ["1"], "m@1", {})), _files(tmp_path))
@@ -227,7 +227,7 @@ def test_cases_kept_by_the_uid_stay_their_study_s(store: FeedbackStore, tmp_path
     assert store.study_key(pseudonyms, "b", "1.2.3") == pseudonyms.study("b")
 
 
-def test_the_last_decision_about_an_object_counts(store: FeedbackStore) -> None:
+def test_the_last_decision_about_an_object_counts(store: CorrectionStore) -> None:
     store.note("one", "d1", Verdict.AMBIGUOUS)
     store.note("one", "d1", Verdict.OWN)
     store.note("two", "d2", Verdict.FOREIGN, detail="another study")
@@ -247,7 +247,7 @@ def test_pseudonyms_are_keyed_and_the_key_is_the_owners(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a" / "queue.sqlite").stat().st_mode) == 0o600
 
 
-def test_export_is_a_brats_data_set_without_ways_back(store: FeedbackStore, tmp_path: Path) -> None:
+def test_export_is_a_brats_data_set_without_ways_back(store: CorrectionStore, tmp_path: Path) -> None:
     kept = keep_phantom(store, 1, tmp_path)
     store.keep(record(2, trusted=False), _files(tmp_path))
     assert export_cases(store, tmp_path / "out") == [kept.id]
@@ -277,7 +277,7 @@ def _job(identity: str, created: str, delivered: bool = False, **facts: object) 
     return JobView.model_validate(given | facts)
 
 
-def test_review_state(store: FeedbackStore, tmp_path: Path) -> None:
+def test_review_state(store: CorrectionStore, tmp_path: Path) -> None:
     uid = "1.2.3"
     first = _job("0" * 32, "2026-01-01T00:00:00+00:00")
     assert review_of(store, "a", uid, []).state == "none"
@@ -290,7 +290,7 @@ def test_review_state(store: FeedbackStore, tmp_path: Path) -> None:
     assert review_of(store, "a", uid, [later, first]).state == "sent"
 
 
-def test_review_of_every_job_in_a_list(store: FeedbackStore, tmp_path: Path) -> None:
+def test_review_of_every_job_in_a_list(store: CorrectionStore, tmp_path: Path) -> None:
     """A correction counts for the job that drew what it corrects; a damaged case spoils no list."""
     jobs = [
         _job(digit * 32, "2026-01-01T00:00:00+00:00", digit == "1", study="a", study_instance_uid="1.2.3")
@@ -312,7 +312,7 @@ def test_review_of_every_job_in_a_list(store: FeedbackStore, tmp_path: Path) -> 
     assert reviews_of(store, jobs)["1" * 32].state == "sent"
 
 
-def test_agreement_counts_what_was_drawn(store: FeedbackStore, tmp_path: Path) -> None:
+def test_agreement_counts_what_was_drawn(store: CorrectionStore, tmp_path: Path) -> None:
     for number in (1, 2):
         store.keep(record(number), _files(tmp_path))
     found = agreement(store.cases())
@@ -320,7 +320,7 @@ def test_agreement_counts_what_was_drawn(store: FeedbackStore, tmp_path: Path) -
     assert [point.case[-3:] for point in found.points] == ["-v1", "-v1"]
 
 
-def test_agreement_drifts_per_model(store: FeedbackStore, tmp_path: Path) -> None:
+def test_agreement_drifts_per_model(store: CorrectionStore, tmp_path: Path) -> None:
     for number, (model, dice) in enumerate([("m@1", 0.9), ("m@1", 0.7), ("m@2", 0.95)], 1):
         regions = {"WT": record(0).regions["WT"].model_copy(update={"dice": dice})}
         store.keep(record(number, model=model, regions=regions), _files(tmp_path))
@@ -335,7 +335,7 @@ def test_agreement_drifts_per_model(store: FeedbackStore, tmp_path: Path) -> Non
     assert collector.get_sample_value("glioloop_feedback_cases", {"kind": "corrected"}) == 3
 
 
-def test_a_stored_case_reads_back(store: FeedbackStore, tmp_path: Path) -> None:
+def test_a_stored_case_reads_back(store: CorrectionStore, tmp_path: Path) -> None:
     case = keep_phantom(store, 3, tmp_path)
     (read,) = find_cases(store.check(case))
     assert set(read.read_images()) and read.segmentation is not None
@@ -343,7 +343,7 @@ def test_a_stored_case_reads_back(store: FeedbackStore, tmp_path: Path) -> None:
     write_case(tmp_path / "again", images, regions)
 
 
-def test_learning_is_due_after_so_many_new_trusted_corrections(store: FeedbackStore, tmp_path: Path) -> None:
+def test_learning_is_due_after_so_many_new_trusted_corrections(store: CorrectionStore, tmp_path: Path) -> None:
     policy = FinetunePolicy(after_corrections=2)
     run = datetime.fromisoformat("2026-01-02T10:02:30+00:00")
     store.keep(record(1), _files(tmp_path))

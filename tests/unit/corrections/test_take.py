@@ -19,19 +19,19 @@ from pipeline.align import Alignment
 from pipeline.case.job import JobView
 from pipeline.corrections.recognise import OwnObject, content_hash
 from pipeline.corrections.regions import RegionNames
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.corrections.study import Study
 from pipeline.corrections.take import Outcome, ProcessedStudy, judge_early, take
 from pipeline.corrections.verdicts import Verdict
 from pipeline.database.engine import database_in
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, JobState, MRSequence, Region
 from pipeline.objects import Provenance, RegionOfInterest, RTStructureSet, build_objects
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.volume.records import SourceVolume
 from tests.unit.objects.phantom import CORONAL, image_like, phantom_series, volume_of
 
 Mask = NDArray[np.bool_]
-NAMES = RegionNames(ROI_NAMES, FeedbackPolicy())
+NAMES = RegionNames(ROI_NAMES, CorrectionPolicy())
 SHAPE, SPACING = (20, 40, 48), (1.0, 1.0, 1.5)
 RADII = dict(zip(TUMOUR_REGIONS, (9.0, 7.0, 5.0), strict=True))
 
@@ -63,7 +63,7 @@ class Desk:
             own[uid] = OwnObject("j", uid, str(dataset.SeriesInstanceUID), content_hash(objects / f"{kind}.dcm"))
         job = JobView(id="0" * 32, state=JobState.DONE, model="m@1", updated="")
         self.processed = ProcessedStudy("study", "P1", self.volume.study_instance_uid, job, own, objects)
-        self.store = FeedbackStore(folder / "feedback", database_in(folder))
+        self.store = CorrectionStore(folder / "feedback", database_in(folder))
         self.structure_set, self.segmentation = made["rtstruct"], made["seg"]
         self.structure_set.ApprovalStatus = "APPROVED"
 

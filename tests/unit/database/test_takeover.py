@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from pipeline.audit import AuditTrail
 from pipeline.cli.application import app
 from pipeline.corrections.pseudonyms import Pseudonyms
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.database import takeover
 from pipeline.database.engine import _prepared, database_in, made_by_worker
 from pipeline.database.tables import AUDIT, TAKEN_OVER
@@ -43,7 +43,7 @@ def _check(engine: Engine, state: Path) -> None:
     assert (len(list(trail.entries())), trail.head()) == (FACTS["audit_lines"], FACTS["audit_head"])
     registry = Registry(state / "none", state, engine)
     assert registry.get(None).card.identity == FACTS["current"]
-    store = FeedbackStore(state / "feedback", engine)
+    store = CorrectionStore(state / "feedback", engine)
     assert [case.model_dump(mode="json", exclude={"notes"}) for case in store.cases()] == FACTS["cases"]
     for case in store.cases():
         assert store.check(case)
@@ -69,7 +69,7 @@ def test_nothing_is_lost(state: Path) -> None:
     assert trail.append("corrected", "instance-0", "worker", once="0") is None, "written by the earlier version"
     registry = Registry(state / "none", state, engine)
     assert [registry.rollback().card.identity] == FACTS["promotions"][-2:-1]
-    store = FeedbackStore(state / "feedback", engine)
+    store = CorrectionStore(state / "feedback", engine)
     store.delete_patient(FACTS["pseudonym_of"]["patient"])
     assert [path.name for path in store.cases_folder.iterdir()] == [case.id for case in store.cases()]
 
@@ -114,7 +114,7 @@ def test_all_or_nothing(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_that_died_before_it_moved_the_files(state: Path, tmp_path: Path) -> None:
     former = shutil.copytree(state, tmp_path / "former")
     engine = database_in(state)
-    store = FeedbackStore(state / "feedback", engine)
+    store = CorrectionStore(state / "feedback", engine)
     store.delete(store.cases()[0].id)
     left = [case.id for case in store.cases()]
     for file in FILES:

@@ -8,13 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_in
 from pipeline.finetune.blend import BLENDED, REPORT, Blend, choose, learn_and_blend, mix
 from pipeline.finetune.direct import plan_of
 from pipeline.finetune.prepare import prepare, rehearsed, set_aside
 from pipeline.settings import Settings
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.training.checkpoints import averaged_network
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
@@ -58,10 +58,10 @@ def test_learnt_weights_are_taken_as_far_as_what_was_set_aside_allows(tmp_path: 
     settings = Settings(
         state_folder=tmp_path / "state",
         models_folder=tmp_path / "models",
-        feedback=FeedbackPolicy(held_back_share=0),
+        feedback=CorrectionPolicy(held_back_share=0),
         finetune=FinetunePolicy(steps=6, learning_rate=3e-3),
     )
-    store = FeedbackStore(settings.feedback_folder, database_in(settings.state_folder), settings.feedback)
+    store = CorrectionStore(settings.feedback_folder, database_in(settings.state_folder), settings.feedback)
     keep_phantom(store, 1, tmp_path)
     keep_phantom(store, 2, tmp_path, phantom(2)[1])
     plan = plan_of(settings, "finetune-000000000001", None, {})

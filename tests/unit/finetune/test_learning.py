@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_in
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.candidate import judge
@@ -18,7 +18,7 @@ from pipeline.finetune.plan import FinetunePlan
 from pipeline.names import Region, silent
 from pipeline.registry import Registry
 from pipeline.settings import Settings
-from pipeline.settings.corrections import FeedbackPolicy
+from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.finetune import FinetunePolicy
 from tests.unit.corrections.phantom import grown, keep_phantoms, phantom, write_case, write_threshold_model
 
@@ -27,7 +27,7 @@ def _settings(folder: Path, **finetune: object) -> Settings:
     return Settings(
         state_folder=folder / "state",
         models_folder=folder / "models",
-        feedback=FeedbackPolicy(held_back_share=0.5),
+        feedback=CorrectionPolicy(held_back_share=0.5),
         finetune=FinetunePolicy(
             reference_set=folder / "reference",
             replay_share=0.0,
@@ -56,7 +56,7 @@ def _write_reference(folder: Path, grow: int) -> None:
 
 def fill_store(folder: Path, work: Path) -> None:
     """Keep corrections of phantoms, each of a patient of its own."""
-    keep_phantoms(FeedbackStore(folder, database_in(folder.parent), FeedbackPolicy(held_back_share=0.5)), work)
+    keep_phantoms(CorrectionStore(folder, database_in(folder.parent), CorrectionPolicy(held_back_share=0.5)), work)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
 
 def test_shuffled_masks_do_not_pass(site: Path) -> None:
     settings = _settings(site, steps=30)
-    store = FeedbackStore(settings.feedback_folder, database_in(settings.state_folder), settings.feedback)
+    store = CorrectionStore(settings.feedback_folder, database_in(settings.state_folder), settings.feedback)
     keep_phantoms(store, site, shuffled=True)
     plan = _plan(settings, grow=0)
     run_phases(plan, silent)

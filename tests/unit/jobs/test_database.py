@@ -15,7 +15,7 @@ import sqlalchemy
 
 from pipeline.audit import AuditTrail
 from pipeline.case.identity import content_of, job_id
-from pipeline.corrections.store import FeedbackStore
+from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_in, database_of
 from pipeline.database.tables import MIGRATED, MIGRATIONS, TAKEN_OVER
 from pipeline.jobs.changes import ChangeCursor, read_cursor
@@ -184,7 +184,7 @@ def test_hosts_that_share_nothing_but_the_database(url: str, tmp_path: Path) -> 
         assert trail.verify() == []
         assert len(list(trail.entries())) == FACTS["audit_lines"] + 2 * 20 + 20
         assert Registry(one.models_folder, one.state_folder, engine).get(None).card.identity == FACTS["current"]
-        assert len(FeedbackStore(one.feedback_folder, engine).cases()) == len(FACTS["cases"])
+        assert len(CorrectionStore(one.feedback_folder, engine).cases()) == len(FACTS["cases"])
     with engine.connect() as connection:
         left = [row.file for row in connection.execute(sqlalchemy.select(TAKEN_OVER)) if "left" in row.what]
     assert sorted(left) == ["audit/trail.jsonl", "models/current.json"]

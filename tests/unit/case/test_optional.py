@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.case.identity import content_of
-from pipeline.case.lacking import may_lack_of
+from pipeline.case.optional import optional_sequences
 from pipeline.case.segment import segment_folder
 from pipeline.database.engine import database_in
 from pipeline.errors import GlioLoopError
@@ -18,10 +18,10 @@ from pipeline.settings import ROOT, Settings
 
 def test_site_and_card_must_both_allow_it(tmp_path: Path) -> None:
     card = Registry(ROOT / "models", tmp_path, database_in(tmp_path)).get("gliounet").card
-    assert may_lack_of(Settings(), card) == ()
+    assert optional_sequences(Settings(), card) == ()
     every = (MRSequence.T1, MRSequence.T2, MRSequence.FLAIR)
-    assert may_lack_of(Settings(may_lack=every), card) == (MRSequence.T1, MRSequence.FLAIR)
-    assert may_lack_of(Settings(may_lack=every), card.model_copy(update={"may_lack": ()})) == ()
+    assert optional_sequences(Settings(may_lack=every), card) == (MRSequence.T1, MRSequence.FLAIR)
+    assert optional_sequences(Settings(may_lack=every), card.model_copy(update={"may_lack": ()})) == ()
 
 
 def _request(**facts: object) -> JobRequest:
