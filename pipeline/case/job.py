@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pipeline.case.outcomes import CaseResult
+from pipeline.case.outcomes import SegmentationResult
 from pipeline.errors.records import ErrorRecord
 from pipeline.names import DeliveryState, JobState
 from pipeline.records import Record, StoredRecord
@@ -77,7 +77,7 @@ class JobView(Record):
     updated: str | None = None
     attempts: int | None = None
     timings_s: dict[str, float] = Field(default_factory=dict)
-    result: CaseResult | None = None
+    result: SegmentationResult | None = None
     deliveries: dict[str, Delivery] = Field(default_factory=dict)
     error: ErrorRecord | None = None
 

@@ -170,7 +170,7 @@ class Stored(StageOutcome):
     stored: dict[str, str] = Field(default_factory=dict)
 
 
-class CaseResult(StoredRecord):
+class SegmentationResult(StoredRecord):
     """What REST, result.json and the dashboard show of a case that is done; the stages' outcomes have the details."""
 
     model: str = ""
@@ -203,7 +203,7 @@ class JobOutput(StoredRecord):
     """
 
     state: JobState = JobState.DONE
-    result: CaseResult | None = None
+    result: SegmentationResult | None = None
     error: ErrorRecord | None = None
     timings_s: dict[str, float] = Field(default_factory=dict)
 
@@ -232,7 +232,7 @@ class CaseOutcomes:
         }
         return found if self.stored is None else found | {Stage.STORE: self.stored}
 
-    def result(self, model: str, reference: MRSequence) -> CaseResult:
+    def result(self, model: str, reference: MRSequence) -> SegmentationResult:
         """Join them into what people see.
 
         Parameters
@@ -242,7 +242,7 @@ class CaseOutcomes:
         reference
             Sequence whose slices carry the contours.
         """
-        result = CaseResult(
+        result = SegmentationResult(
             model=model,
             reference=reference,
             flags=all_flags(self.by_stage().values()),

@@ -14,7 +14,7 @@ import pydicom
 from pipeline.case import stages
 from pipeline.case.identity import job_id
 from pipeline.case.optional import optional_sequences
-from pipeline.case.outcomes import CaseOutcomes, CaseResult, Identified, StageOutcome, all_flags, timed, told
+from pipeline.case.outcomes import CaseOutcomes, Identified, SegmentationResult, StageOutcome, all_flags, timed, told
 from pipeline.case.workspace import Workspace
 from pipeline.database.engine import database_of
 from pipeline.errors import Flag
@@ -29,7 +29,7 @@ _FILE_NAMES = {"rtstruct": "rtstruct.dcm", "seg": "seg.dcm", "sr": "report.dcm",
 _Outcome = TypeVar("_Outcome", bound=StageOutcome)
 
 
-def segment_folder(study: Path, out: Path, model: str | None, progress: Progress) -> CaseResult:
+def segment_folder(study: Path, out: Path, model: str | None, progress: Progress) -> SegmentationResult:
     """Segment the study in a folder.
 
     Parameters
@@ -45,7 +45,7 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
 
     Returns
     -------
-    CaseResult
+    SegmentationResult
         What result.json holds.
 
     Raises

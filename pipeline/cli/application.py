@@ -21,7 +21,7 @@ from pipeline.cli.train import export, sample, train
 from pipeline.errors import GlioLoopError
 
 if TYPE_CHECKING:
-    from pipeline.case.outcomes import CaseResult
+    from pipeline.case.outcomes import SegmentationResult
 
 #: Exit status of a study that was refused, apart from 1 for what failed and 2 for wrong words.
 EXIT_REFUSED = 3
@@ -62,7 +62,7 @@ def segment(
     answer(result.as_json(), _summary(result, out), as_json)
 
 
-def _summary(result: "CaseResult", out: Path) -> str:
+def _summary(result: "SegmentationResult", out: Path) -> str:
     volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in result.volumes_ml.items())
     found = volumes if result.tumour_found else "no tumour found by the network"
     flags = "".join(f"\n{flag.code}: {flag.message} {flag.detail}".rstrip() for flag in result.flags)

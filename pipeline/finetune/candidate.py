@@ -13,7 +13,7 @@ from pipeline.evaluation.evaluate import evaluate_case
 from pipeline.finetune.blend import BLENDED
 from pipeline.finetune.guard import decide, scored
 from pipeline.finetune.plan import FinetunePlan
-from pipeline.finetune.verdict import Change, Decision
+from pipeline.finetune.verdict import Change, Judgement
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import CARD, InstalledModel, Lineage, Metric, ModelCard, NetworkFile, TrainingSource
 from pipeline.training.checkpoints import averaged_network
@@ -137,7 +137,7 @@ def _score(plan: FinetunePlan, case: Case, model: InstalledModel) -> dict[str, f
     return found
 
 
-def _judged(plan: FinetunePlan, card: ModelCard, decision: Decision) -> ModelCard:
+def _judged(plan: FinetunePlan, card: ModelCard, decision: Judgement) -> ModelCard:
     metrics = []
     if decision.corrections_per_region:
         metrics.append(

@@ -9,7 +9,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.finetune.phases import Phase, tidy
 from pipeline.finetune.plan import FinetunePlan, make_plan
 from pipeline.finetune.supervise import PhaseOutcome, run_phase
-from pipeline.finetune.verdict import Decision, Registered
+from pipeline.finetune.verdict import Judgement, Registered
 from pipeline.names import Progress
 from pipeline.registry import CARD, ModelCard, Registry
 from pipeline.settings import ROOT, Settings, load_settings
@@ -92,7 +92,7 @@ def register(plan: FinetunePlan, promote: bool) -> Registered:
         MODEL_INVALID where another network is installed under the candidate's version: the verdict is not about that.
     """
     card = ModelCard.model_validate_json((plan.candidate_folder / CARD).read_text())
-    decision = Decision.model_validate_json((plan.folder / "decision.json").read_text())
+    decision = Judgement.model_validate_json((plan.folder / "decision.json").read_text())
     registry = plan.registry()
     installed = {one.card.identity: one.card for one in registry.installed()}.get(card.identity)
     if installed is None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
-from pipeline.finetune.verdict import Change, Decision
+from pipeline.finetune.verdict import Change, Judgement
 from pipeline.settings.finetune import FinetunePolicy
 
 _RESAMPLES: Final = 10_000
@@ -68,7 +68,7 @@ def decide(
     corrections: tuple[Scores, Scores],
     drawn: Mapping[str, frozenset[str]],
     reference: tuple[Scores, Scores],
-) -> Decision:
+) -> Judgement:
     """Judge a candidate.
 
     Parameters
@@ -99,7 +99,7 @@ def decide(
         if gained
         else ""
     )
-    return Decision(
+    return Judgement(
         passed=not objection,
         reason=reason,
         corrections=gained,

@@ -26,7 +26,7 @@ class Change(StoredRecord):
     n: int
 
 
-class Decision(StoredRecord):
+class Judgement(StoredRecord):
     """What the guard found.
 
     Attributes
@@ -62,4 +62,4 @@ class Registered(StoredRecord):
     model: str
     parent: str
     promoted: bool
-    decision: Decision
+    decision: Judgement

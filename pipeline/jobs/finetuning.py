@@ -41,7 +41,7 @@ class FinetuneResult(StoredRecord):
     model, promoted
         ``name@version`` of what it made, and whether that is in use.
     decision
-        Of the guard, see :class:`pipeline.finetune.guard.Decision`.
+        Of the guard, see :class:`pipeline.finetune.verdict.Judgement`.
     phases
         What each phase took, see :func:`pipeline.finetune.supervise.run_phase`.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dbos import DBOS, SetWorkflowID
 
-from pipeline.case.outcomes import CaseResult, Identified, JobOutput, Loaded, Written, told
+from pipeline.case.outcomes import Identified, JobOutput, Loaded, SegmentationResult, Written, told
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.identify import identify, study_from_files
@@ -60,14 +60,14 @@ _RESULT = {
     [
         (Identified, _IDENTIFIED),
         (Written, _WRITTEN),
-        (CaseResult, _RESULT),
+        (SegmentationResult, _RESULT),
         (JobOutput, {"state": "done", "result": _RESULT, "timings_s": {"identify": 0.01}}),
         (JobOutput, {"state": "refused", "error": GlioLoopError("NO_MR").as_json(), "timings_s": {}}),
         (JobOutput, {"result": {}}),
     ],
 )
 def test_rows_of_earlier_versions_are_read_and_shown_as_they_were(
-    record: type[CaseResult | JobOutput], row: dict[str, object]
+    record: type[SegmentationResult | JobOutput], row: dict[str, object]
 ) -> None:
     serializer = JsonSerializer()
     found = record.model_validate(serializer.deserialize(json.dumps(row)))
