@@ -16,6 +16,9 @@ from pipeline.objects.report.enum import REPORTED_PROCEDURE
 from pipeline.objects.source import ReferenceSeries, reference_series
 from pipeline.volume.records import SourceVolume
 
+#: As many images are all listed in the image library.
+_MOST_IMAGES = 100
+
 
 class TumourReport(ComprehensiveSR):
     """Volumes and diameters of the regions, the flags in words, and what the result may be used for."""
@@ -72,7 +75,7 @@ class TumourReport(ComprehensiveSR):
                 observation_context=observation_context(provenance),
                 procedure_reported=REPORTED_PROCEDURE,
                 imaging_measurements=groups,
-                referenced_images=_library(series),
+                referenced_images=_library(series, sizes),
             )
             content[0].ContentSequence.append(statements(_texts(sizes, names, flags, provenance)))
             super().__init__(
@@ -91,9 +94,18 @@ class TumourReport(ComprehensiveSR):
         set_clock(self, provenance)
 
 
-def _library(series: ReferenceSeries) -> list[Dataset] | None:
-    """Return the images for the optional image library, which describes single-frame images only."""
-    return series.slice_images() if all(item.frame_number is None for item in series.volume.slices) else None
+def _library(series: ReferenceSeries, sizes: Mapping[Region, RegionSize]) -> list[Dataset] | None:
+    """Return the images for the optional image library, which describes single-frame images only.
+
+    Of a series of many images only those that something was measured on: each takes longer than its contours.
+    """
+    if any(item.frame_number is not None for item in series.volume.slices):
+        return None
+    images = series.slice_images()
+    if len(images) <= _MOST_IMAGES:
+        return images
+    measured = {size.slice_index for size in sizes.values()} - {None}
+    return [image for number, image in enumerate(images) if number in measured] or images[:1]
 
 
 def _evidence(series: ReferenceSeries, segmentation: Dataset | None) -> list[Dataset]:

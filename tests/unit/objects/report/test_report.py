@@ -98,3 +98,31 @@ def test_without_a_segmentation() -> None:
     report = reread(build(13.0, want=frozenset({"sr"})).datasets["sr"])
     group = report.content.get_image_measurement_groups()[0]
     assert {item.name.meaning for item in group.get_measurements()} >= {"Volume", "Long axis"}
+
+
+def test_many_images_are_evidence_and_only_the_measured_ones_described() -> None:
+    """A report of a series of many thin slices does not describe each of them."""
+    headers, volume = phantom_series((110, 16, 16))
+    field = soft(5.0 - signed_distance(volume))
+    mask = image_like((field >= 0.5).astype(np.uint8), volume)
+    report = reread(
+        build_objects(
+            headers,
+            volume,
+            {Region.WT: image_like(field, volume)},
+            {Region.WT: mask},
+            {},
+            Provenance("unet@1.2.3"),
+            want=frozenset({"sr"}),
+        ).datasets["sr"]
+    )
+    described = [one for one in items(report) if one.get("ValueType") == "IMAGE"]
+    assert 1 <= len({str(one.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for one in described}) <= 3
+    named = [
+        item
+        for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+        for study in report.get(keyword) or []
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    ]
+    assert len({str(item.ReferencedSOPInstanceUID) for item in named}) == len(headers)
