@@ -25,7 +25,7 @@ from pipeline.evaluation.pictures import draw_case
 from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
-from pipeline.restore import cleaning, restore
+from pipeline.restore import cleaning, restore, signals
 from pipeline.volume import read_volume
 from pipeline.volume.boxes import whole
 from pipeline.volume.records import SourceVolume
@@ -82,7 +82,7 @@ def measure(model_name: str | None, out: Path | None) -> dict[str, object]:
     reference = volumes[MRSequence.T1C]
     alignments = align(volumes, MRSequence.T1C)
     found = delineate(volumes, alignments, MRSequence.T1C, model)
-    restored = restore(found.probabilities, reference, cleaning(model.card))
+    restored = restore(found.probabilities, reference, cleaning(model.card), signals(model.card, volumes, alignments))
     ours = {
         region: sitk.GetArrayFromImage(whole(mask, reference.image)).astype(bool)
         for region, mask in restored.masks.items()

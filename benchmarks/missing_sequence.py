@@ -31,7 +31,7 @@ from pipeline.evaluation.metrics import dice
 from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import InstalledModel
-from pipeline.restore import cleaning, restore
+from pipeline.restore import cleaning, restore, signals
 from pipeline.training.synthesis.heads import head_paths
 from pipeline.training.synthesis.tumour import TumourKind
 from pipeline.volume.boxes import whole
@@ -89,7 +89,8 @@ def found_in(study: Study, left_out: MRSequence | None, model: InstalledModel) -
     except GlioLoopError as error:
         print(f"{study.name} without {left_out}: {error}", file=sys.stderr)
         return None
-    masks = restore(found.probabilities, volumes[reference], cleaning(model.card)).masks
+    shown = signals(model.card, volumes, study.alignments)
+    masks = restore(found.probabilities, volumes[reference], cleaning(model.card), shown).masks
     grid = volumes[reference].image
     return {region: sitk.GetArrayFromImage(whole(masks[region], grid)).astype(np.bool_) for region in TUMOUR_REGIONS}
 

@@ -41,7 +41,7 @@ from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.objects.source import repaired_attributes, require_references
 from pipeline.registry import InstalledModel, ModelCard
-from pipeline.restore import Restored, cleaning, restore
+from pipeline.restore import Restored, cleaning, restore, signals
 from pipeline.settings import Settings
 from pipeline.volume import SourceVolume, read_series
 from pipeline.volume.limits import VolumeLimits
@@ -204,7 +204,11 @@ def _fallback(provider: str) -> list[Flag]:
 
 def restore_stage(case: Workspace, reference: MRSequence, card: ModelCard) -> RestoredVolumes:
     """Resample the probabilities onto the reference series' slices, clean up, and measure the volumes."""
-    restored = restore(case.read_regions("probability"), case.read_reference(reference), cleaning(card))
+    alignments = {MRSequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
+    followed = {rule.sequence for rule in card.postprocessing.sharpening.values()} - {reference}
+    volumes = case.read_volumes(followed) | {reference: case.read_reference(reference)}
+    shown = signals(card, volumes, alignments)
+    restored = restore(case.read_regions("probability"), volumes[reference], cleaning(card), shown)
     case.write_regions("native", restored.probabilities)
     case.write_regions("mask", restored.masks)
     flags = [*restored.flags, *_suspicions(case, restored)]

@@ -7,7 +7,7 @@ a stage whose success is recorded has whole files behind it, after a power cut t
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -106,15 +106,16 @@ class Workspace:
             self.write_volume(sequence, volume)
         self.write_json("volumes", [sequence.value for sequence in volumes])
 
-    def read_volumes(self) -> dict[MRSequence, SourceVolume]:
-        """Return what :meth:`write_volumes` kept.
+    def read_volumes(self, wanted: Collection[MRSequence] = tuple(MRSequence)) -> dict[MRSequence, SourceVolume]:
+        """Return what :meth:`write_volumes` kept of the wanted sequences.
 
         Raises
         ------
         GlioLoopError
             CASE_LOST.
         """
-        return {MRSequence(name): self.read_volume(MRSequence(name)) for name in self.read_json("volumes")}
+        kept = (MRSequence(name) for name in self.read_json("volumes"))
+        return {sequence: self.read_volume(sequence) for sequence in kept if sequence in wanted}
 
     def write_regions(self, prefix: str, images: Mapping[Region, sitk.Image]) -> None:
         """Keep one image per region."""

@@ -21,7 +21,7 @@ from pipeline.evaluation.volumes import draw_volumes
 from pipeline.inference import delineate
 from pipeline.names import REQUIRED_SEQUENCES, TUMOUR_REGIONS, MRSequence, Progress, Region, silent
 from pipeline.registry import InstalledModel
-from pipeline.restore import cleaning, restore
+from pipeline.restore import cleaning, restore, signals
 from pipeline.volume.boxes import whole
 from pipeline.volume.records import SourceVolume
 from pipeline.volume.validity import without_background
@@ -53,8 +53,10 @@ def segment_case(images: dict[MRSequence, sitk.Image], model: InstalledModel) ->
     """
     volumes = {s: as_source(image, s.value) for s, image in images.items()}
     reference = MRSequence.T1C if MRSequence.T1C in volumes else next(iter(volumes))
-    found = delineate(volumes, dict.fromkeys(volumes, identity_alignment()), reference, model)
-    restored = restore(found.probabilities, volumes[reference], cleaning(model.card))
+    alignments = dict.fromkeys(volumes, identity_alignment())
+    found = delineate(volumes, alignments, reference, model)
+    shown = signals(model.card, volumes, alignments)
+    restored = restore(found.probabilities, volumes[reference], cleaning(model.card), shown)
     grid = volumes[reference].image
     masks = {r: sitk.GetArrayFromImage(whole(mask, grid)).astype(bool) for r, mask in restored.masks.items()}
     return masks, found.uncertainty, found.brain_ml

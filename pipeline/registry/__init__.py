@@ -9,6 +9,7 @@ from pipeline.registry.card import (
     NetworkFile,
     Output,
     Postprocessing,
+    Sharpening,
     TrainingSource,
 )
 from pipeline.registry.registry import CARD, InstalledModel, Registry
@@ -25,5 +26,6 @@ __all__ = [
     "Output",
     "Postprocessing",
     "Registry",
+    "Sharpening",
     "TrainingSource",
 ]

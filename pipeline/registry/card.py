@@ -124,6 +124,24 @@ class Output(_Record):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
+class Sharpening(_Record):
+    """How far a sequence's own brightness decides, beside the network, where a region ends.
+
+    Attributes
+    ----------
+    sequence
+        In which the region is brighter than what lies around it.
+    weight
+        Added to the log-odds for a voxel as bright as the region, against one as bright as what lies around it.
+    middle
+        Brightness at which nothing is added: 0 as around the region, 1 as the region.
+    """
+
+    sequence: MRSequence
+    weight: Annotated[float, Field(gt=0)]
+    middle: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
 class Postprocessing(_Record):
     """Clean-up on the reference series' slices.
 
@@ -136,11 +154,14 @@ class Postprocessing(_Record):
         tumour is certain somewhere, a bias field or a flow artefact nowhere.
     fill_holes
         Whether holes in WT and TC are filled slice by slice.
+    sharpening
+        Per region, what its border follows on the reference series' own voxels, which are finer than the network's.
     """
 
     minimum_component_ml: dict[Region, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     least_certainty: dict[Region, Annotated[float, Field(ge=0, lt=1)]] = Field(default_factory=dict)
     fill_holes: bool = True
+    sharpening: dict[Region, Sharpening] = Field(default_factory=dict)
 
 
 class TrainingSource(_Record):

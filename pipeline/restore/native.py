@@ -5,6 +5,7 @@ border and small regions altogether.
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import ndimage
 from pipeline.errors import Flag
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import ModelCard
+from pipeline.restore.sharpen import Signal, least, sharpen
 from pipeline.volume.boxes import Box, first_of, placed
 from pipeline.volume.records import SourceVolume
 
@@ -84,7 +86,12 @@ class Restored:
     flags: tuple[Flag, ...]
 
 
-def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, rules: Cleaning) -> Restored:
+def restore(
+    probabilities: dict[Region, sitk.Image],
+    reference: SourceVolume,
+    rules: Cleaning,
+    signals: Mapping[Region, Signal] | None = None,
+) -> Restored:
     """Bring the tumour probabilities onto the reference series' slices.
 
     Parameters
@@ -95,6 +102,8 @@ def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, ru
         The series that will carry the contours.
     rules
         Thresholds and clean-up rules.
+    signals
+        Series that the borders of regions follow; see :mod:`pipeline.restore.sharpen`.
 
     Returns
     -------
@@ -102,7 +111,10 @@ def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, ru
         Nested, cleaned regions on a box of ``reference.image``'s grid.
     """
     grid = reference.image
-    box = _box_of_tumour(probabilities[Region.WT], rules.thresholds[Region.WT], grid)
+    reached = rules.thresholds[Region.WT]
+    if signals and Region.WT in signals:
+        reached = least(reached, signals[Region.WT].rule)
+    box = _box_of_tumour(probabilities[Region.WT], reached, grid)
     voxel_ml = float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
     images: dict[Region, sitk.Image] = {}
     masks: dict[Region, sitk.Image] = {}
@@ -110,9 +122,14 @@ def restore(probabilities: dict[Region, sitk.Image], reference: SourceVolume, ru
     doubtful: list[_Dropped] = []
     outer: NDArray[np.float32] | None = None
     outer_threshold = 0.0
+    around: sitk.Image | None = None
     for region in TUMOUR_REGIONS:
         threshold = rules.thresholds[region]
-        native = sitk.GetArrayFromImage(_onto(probabilities[region], grid, box))
+        image = _onto(probabilities[region], grid, box)
+        native = sitk.GetArrayFromImage(image)
+        if signals and region in signals:
+            native = sharpen(image, probabilities[region], around, signals[region])
+        around = probabilities[region]
         if outer is not None:
             # Scaled, so that both thresholds fall on the same border where the regions coincide.
             native = np.minimum(native, outer * (threshold / outer_threshold))
