@@ -10,7 +10,8 @@ from pipeline.evaluation.evaluate import as_source
 from pipeline.evaluation.metrics import dice
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import Sharpening
-from pipeline.restore import Cleaning, Signal, restore
+from pipeline.restore import Cleaning, Restored, Signal, restore
+from pipeline.volume.boxes import whole
 
 _RULES = Cleaning(dict.fromkeys(TUMOUR_REGIONS, 0.5), {}, fill_holes=False)
 _RULE = Sharpening(sequence=MRSequence.T1C, weight=4, middle=0.4)
@@ -33,8 +34,8 @@ def _found() -> dict[Region, sitk.Image]:
     """At 2 mm, a thin rim drawn too thick inside a whole tumour."""
     radius = _distance(_SIZE // 2, 2)
     rim = 1 / (1 + np.exp((np.abs(radius - 12) - 3) / 0.8))
-    whole = 1 / (1 + np.exp((radius - 20) / 0.8))
-    return {region: _image(array, 2) for region, array in zip(TUMOUR_REGIONS, (whole, whole, rim), strict=True)}
+    tumour = 1 / (1 + np.exp((radius - 20) / 0.8))
+    return {region: _image(array, 2) for region, array in zip(TUMOUR_REGIONS, (tumour, tumour, rim), strict=True)}
 
 
 def _signal(bright: np.ndarray) -> np.ndarray:
@@ -46,6 +47,15 @@ def _rim() -> np.ndarray:
     return np.asarray(np.abs(_distance(_SIZE, 1) - 12) < 2)
 
 
+def _mask(restored: Restored, region: Region = Region.ET) -> np.ndarray:
+    grid = _image(np.zeros((_SIZE,) * 3), 1)
+    return np.asarray(sitk.GetArrayFromImage(whole(restored.masks[region], grid)) > 0)
+
+
+def _plain(signal: np.ndarray) -> np.ndarray:
+    return _mask(restore(_found(), as_source(_image(signal, 1), "t1c"), _RULES))
+
+
 def _enhancing(signal: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     found = _found()
     reference = as_source(_image(signal, 1), "t1c")
@@ -54,14 +64,14 @@ def _enhancing(signal: np.ndarray, valid: np.ndarray | None = None) -> np.ndarra
         placed.CopyInformation(reference.image)
         reference = replace(reference, valid=placed)
     signals = {Region.ET: Signal(reference, sitk.Transform(3, sitk.sitkIdentity), _RULE)}
-    return np.asarray(sitk.GetArrayFromImage(restore(found, reference, _RULES, signals).masks[Region.ET]) > 0)
+    return _mask(restore(found, reference, _RULES, signals))
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (0.001, 5.0), (300.0, -4000.0)])
 def test_a_thin_rim_is_drawn_thin(gain: float, offset: float) -> None:
     """Whatever a scanner's scale is."""
     signal = _signal(_rim()) * gain + offset
-    plain = sitk.GetArrayFromImage(restore(_found(), as_source(_image(signal, 1), "t1c"), _RULES).masks[Region.ET]) > 0
+    plain = _plain(signal)
     assert dice(plain, _rim()) < 0.85
     assert dice(_enhancing(signal), _rim()) > 0.95
 
@@ -69,7 +79,7 @@ def test_a_thin_rim_is_drawn_thin(gain: float, offset: float) -> None:
 @pytest.mark.parametrize("level", [100.0, 20.0])
 def test_what_does_not_light_up_stays_as_the_network_has_it(level: float) -> None:
     signal = np.where(_rim(), level, 100.0) + _signal(np.zeros(_rim().shape)) / 100
-    plain = sitk.GetArrayFromImage(restore(_found(), as_source(_image(signal, 1), "t1c"), _RULES).masks[Region.ET]) > 0
+    plain = _plain(signal)
     np.testing.assert_array_equal(_enhancing(signal), plain)
 
 
@@ -78,7 +88,7 @@ def test_where_the_series_was_not_imaged_the_network_decides() -> None:
     valid = np.ones(signal.shape, dtype=bool)
     valid[:, :, : _SIZE // 2] = False
     signal[~valid] = 0
-    plain = sitk.GetArrayFromImage(restore(_found(), as_source(_image(signal, 1), "t1c"), _RULES).masks[Region.ET]) > 0
+    plain = _plain(signal)
     sharp = _enhancing(signal, valid)
     np.testing.assert_array_equal(sharp[:, :, : _SIZE // 2], plain[:, :, : _SIZE // 2])
     assert dice(sharp[:, :, _SIZE // 2 :], _rim()[:, :, _SIZE // 2 :]) > 0.9
@@ -92,7 +102,7 @@ def test_inner_regions_stay_inside_the_outer_ones() -> None:
     identity = sitk.Transform(3, sitk.sitkIdentity)
     rule = Sharpening(sequence=MRSequence.FLAIR, weight=8, middle=0.5)
     signals = {Region.WT: Signal(flair, identity, rule), Region.ET: Signal(reference, identity, _RULE)}
-    masks = restore(found, reference, _RULES, signals).masks
-    whole, core, enhancing = (sitk.GetArrayFromImage(masks[region]) > 0 for region in TUMOUR_REGIONS)
-    assert not (core & ~whole).any()
+    restored = restore(found, reference, _RULES, signals)
+    outer, core, enhancing = (_mask(restored, region) for region in TUMOUR_REGIONS)
+    assert not (core & ~outer).any()
     assert not (enhancing & ~core).any()
