@@ -50,9 +50,9 @@ def small_study(tmp_path_factory: pytest.TempPathFactory, sample_study: Path) ->
 
 #: Modules that take longest: begun first, so that none of them is left alone at the end.
 _LONG = (
+    "test_closed_loop",
     "test_recovery",
     "test_loop",
-    "test_closed_loop",
     "test_foreign_corrections",
     "test_check",
     "test_whole_path",
