@@ -3,9 +3,9 @@
 from pipeline.objects.build import OBJECT_KINDS, ObjectSet, build_objects
 from pipeline.objects.measure import RegionSize
 from pipeline.objects.provenance import Provenance
-from pipeline.objects.rtstruct.content import RegionOfInterest
 from pipeline.objects.rtstruct.enum import HoleEncodings
 from pipeline.objects.rtstruct.read import ReadRoi, read_structure_set
+from pipeline.objects.rtstruct.region import RegionOfInterest
 from pipeline.objects.rtstruct.sop import RTStructureSet
 from pipeline.objects.seg.enum import SegmentationKinds
 

@@ -17,9 +17,9 @@ from pipeline.objects.preview.sop import PreviewCapture
 from pipeline.objects.provenance import Provenance
 from pipeline.objects.regions import REGION_STYLES
 from pipeline.objects.report.sop import TumourReport
-from pipeline.objects.rtstruct.content import RegionOfInterest, region_contours
 from pipeline.objects.rtstruct.enum import HoleEncodings
 from pipeline.objects.rtstruct.isocontour import Contours
+from pipeline.objects.rtstruct.region import RegionOfInterest, region_contours
 from pipeline.objects.rtstruct.sop import RTStructureSet
 from pipeline.objects.seg.enum import SegmentationKinds
 from pipeline.objects.seg.sop import TumourSegmentation

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 
-from pipeline.objects.rtstruct.content import volume_ml
 from pipeline.objects.rtstruct.isocontour import Contours
+from pipeline.objects.rtstruct.region import volume_ml
 from pipeline.objects.source import ReferenceSeries
 
 

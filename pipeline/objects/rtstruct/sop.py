@@ -14,16 +14,13 @@ from pipeline.objects.provenance import Provenance, UidSource, contributing_equi
 from pipeline.objects.rtstruct.content import (
     LONGEST_EXPLICIT,
     ReferencedFrameOfReference,
-    RegionOfInterest,
     ROIContour,
     RTROIObservation,
     StructureSetROI,
-    check_regions,
     longest_contour,
-    region_contours,
-    volume_ml,
 )
 from pipeline.objects.rtstruct.enum import ApprovalStatuses, HoleEncodings
+from pipeline.objects.rtstruct.region import RegionOfInterest, check_regions, region_contours, volume_ml
 from pipeline.objects.source import reference_series
 from pipeline.volume.records import SourceVolume
 
