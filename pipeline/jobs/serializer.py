@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from dbos import Serializer, error
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import place_of
+from pipeline.records import Document
 
 
 class JsonSerializer(Serializer):
@@ -41,8 +42,8 @@ class JsonSerializer(Serializer):
     def _encode(value: Any) -> Any:
         if isinstance(value, error.DBOSMaxStepRetriesExceeded):
             value = value.errors[-1]  # what went wrong, not that it was tried often
-        if isinstance(value, BaseModel):
-            return value.model_dump(mode="json")
+        if isinstance(value, Document):
+            return value.as_json()
         if is_dataclass(value):
             return to_jsonable_python(value)
         if isinstance(value, datetime):  # of a schedule

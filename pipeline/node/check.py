@@ -10,7 +10,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.checks import CheckState
 from pipeline.node.configuration import LOOPBACK, read_commented_json
-from pipeline.records import Record, StoredRecord
+from pipeline.records import Document, StoredRecord
 from pipeline.settings import Settings, load_settings
 
 
@@ -22,7 +22,7 @@ class _Refusal(StoredRecord):
     error: ErrorRecord
 
 
-_Answer = TypeVar("_Answer", bound=Record)
+_Answer = TypeVar("_Answer", bound=Document)
 
 
 class RunningNode:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orthanc
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from pipeline.audit import AuditTrail
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import exhausted, place_of, trace_of
-from pipeline.records import Record
+from pipeline.records import Document, Record
 from plugin.routes.request import Output, Request
 
 _STATUS: Final = {
@@ -144,9 +144,11 @@ def _send(output: Output, status: int, answer: Answer) -> None:
 
 
 def _json(answer: BaseModel | Sequence[BaseModel]) -> str:
-    if isinstance(answer, BaseModel):
-        return json.dumps(answer.model_dump(mode="json"))
-    return json.dumps([one.model_dump(mode="json") for one in answer])
+    return json.dumps(_document(answer) if isinstance(answer, BaseModel) else [_document(one) for one in answer])
+
+
+def _document(answer: BaseModel) -> JsonValue:
+    return answer.as_json() if isinstance(answer, Document) else answer.model_dump(mode="json")
 
 
 def _send_status(output: Output, status: int, text: str) -> None:
