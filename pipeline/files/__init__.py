@@ -1,1 +1,1 @@
-"""Files of the node's state: written to the disk, logs of jobs, the installation's name."""
+"""Files of the node: brought to the disk, logs of jobs and processes."""
