@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 from dbos import DBOS, DBOSConfig
 
-from pipeline import PIPELINE_VERSION
 from pipeline.database.engine import database_of
 from pipeline.errors.resources import trace_of
 from pipeline.jobs.checks import schedule_check
@@ -22,6 +21,7 @@ from pipeline.jobs.queues import (
     INTAKE_QUEUE,
     JOBS_QUEUE,
     TRAINING_QUEUE,
+    WORKFLOWS_VERSION,
 )
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.settings import Settings
@@ -74,8 +74,7 @@ def launch(settings: Settings) -> DBOS:
     config: DBOSConfig = {
         "name": APPLICATION,
         "system_database_url": settings.queue_database_url,
-        # Jobs of a worker that was updated go on, unless the pipeline itself has changed.
-        "application_version": PIPELINE_VERSION,
+        "application_version": WORKFLOWS_VERSION,
         "executor_id": executor(),
         "serializer": JsonSerializer(),
         "log_level": "WARNING",

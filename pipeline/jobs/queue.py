@@ -10,7 +10,6 @@ from typing import Final
 import sqlalchemy
 from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
 
-from pipeline import PIPELINE_VERSION
 from pipeline.case.identity import study_prefix
 from pipeline.case.job import Delivery, JobView
 from pipeline.database.tables import ANSWERED, migrate, require_migrated
@@ -28,6 +27,7 @@ from pipeline.jobs.queues import (
     RESCAN_WORKFLOW,
     RETENTION_WORKFLOW,
     SEGMENT_WORKFLOW,
+    WORKFLOWS_VERSION,
 )
 from pipeline.jobs.request import DeliveryTry, JobRequest, Undecided, delivery_id
 from pipeline.jobs.serializer import JsonSerializer
@@ -215,11 +215,11 @@ class JobQueue:
             return int(connection.execute(query).scalar_one())
 
     def at_work(self, executor: str) -> list[str]:
-        """Ids of all workflows that count as being run by a worker of this version of the pipeline."""
+        """Ids of all workflows that count as being run by a worker of this version."""
         found = self._client.list_workflows(
             status="PENDING",
             executor_id=executor,
-            app_version=PIPELINE_VERSION,
+            app_version=WORKFLOWS_VERSION,
             load_input=False,
             load_output=False,
         )

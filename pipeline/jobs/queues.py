@@ -3,6 +3,9 @@
 from typing import Final
 
 APPLICATION: Final = "glioloop"
+#: Raised when rows of the workflows of earlier versions can't be gone on with: DBOS leaves those alone. Not when
+#: results change: a job that waits through an update is done by the new pipeline.
+WORKFLOWS_VERSION: Final = "1"
 JOBS_QUEUE: Final = "glioloop-jobs"
 INTAKE_QUEUE: Final = "glioloop-intake"
 DELIVERY_QUEUE: Final = "glioloop-delivery"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from pipeline import PIPELINE_VERSION
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.queue import JobQueue
+from pipeline.jobs.queues import WORKFLOWS_VERSION
 from pipeline.jobs.request import JobRequest
 from pipeline.settings import Settings
 from pipeline.worker.database import Desertion, check_database
@@ -28,7 +28,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     )
     queue.enqueue_job(JOB, request)
     with sqlalchemy.create_engine(made.queue_database_url).begin() as connection:
-        connection.execute(sqlalchemy.text(_STARTED), {"version": PIPELINE_VERSION})
+        connection.execute(sqlalchemy.text(_STARTED), {"version": WORKFLOWS_VERSION})
     yield made
     queue.close()
 
