@@ -74,6 +74,7 @@ class Learnt:
         for name in ("feedback", "finetune"):
             ignored = shutil.ignore_patterns(self.run.name)
             shutil.copytree(self.state / name, layout.state / name, ignore=ignored, dirs_exist_ok=True)
+        shutil.copy(self.state / "queue.sqlite", layout.state)  # the index of the corrections, and their key
 
     def prepare_run(self, state: Path, event: str, stage: str) -> str:
         """Give the fine-tuning that this event will start what the phases before the cell's have left."""

@@ -14,6 +14,7 @@ from pipeline.audit import AuditTrail
 from pipeline.canary.expected import Expectations, sample_volume, truth
 from pipeline.database.engine import database_in
 from pipeline.names import MRSequence
+from pipeline.node import OrthancProcess
 from pipeline.settings import ROOT
 from tests.orthanc.conftest import Pair, make_pair
 from tests.patience import wait_for
@@ -93,6 +94,16 @@ def test_a_check_differs_recovers_and_leaves_nothing(node: Pair) -> None:
     trail = [entry for entry in AuditTrail(database_in(state_folder)).entries() if entry.event == "checked"]
     assert [entry.data["well"] for entry in trail] == [False, False, True]
     assert not any(entry.event == "forwarded" for entry in AuditTrail(database_in(state_folder)).entries())
+
+    # By its period it checks itself, unasked.
+    node.node.stop()
+    with OrthancProcess(node.node.configuration, {"GLIOLOOP_CHECK_EVERY_HOURS": "0.002"}):
+        wait_for(lambda: _checks(state_folder) > len(trail), 240, "a check that nobody asked for")
+        assert _health(node).status_code == httpx.codes.OK
+
+
+def _checks(state_folder: Path) -> int:
+    return sum(entry.event == "checked" for entry in AuditTrail(database_in(state_folder)).entries())
 
 
 def _command(node: Pair) -> dict[str, Any]:
