@@ -129,7 +129,8 @@ MIGRATIONS: Final = (
         "CREATE TABLE glioloop_audit (number BIGINT PRIMARY KEY, once VARCHAR(24) UNIQUE, line TEXT NOT NULL)",
         "CREATE TABLE glioloop_audit_head (trail VARCHAR(32) PRIMARY KEY, number BIGINT NOT NULL,"
         " digest VARCHAR(64) NOT NULL)",
-        f"INSERT INTO glioloop_audit_head (trail, number, digest) VALUES ('{TRAIL}', 0, '{NO_DIGEST}')",
+        "INSERT INTO glioloop_audit_head (trail, number, digest)"
+        " VALUES ('node', 0, '0000000000000000000000000000000000000000000000000000000000000000')",
         "CREATE TABLE glioloop_promotions (number BIGINT PRIMARY KEY, model VARCHAR(255) NOT NULL,"
         " at VARCHAR(40) NOT NULL)",
     ),
