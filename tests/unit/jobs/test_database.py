@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -31,16 +32,18 @@ _POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A server of this test's own, on loopback."""
     if not _POSTGRES:
         pytest.skip("PostgreSQL is not installed")
-    folder, port = tmp_path_factory.mktemp("postgres"), free_port()
-    # PostgreSQL refuses to run as root.
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _served(Path(folder), free_port())
+
+
+def _served(folder: Path, port: int) -> Iterator[str]:
+    # PostgreSQL refuses to run as root; pytest's own folders let no other user in.
     other = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if other:
-        for part in (folder, folder.parent, folder.parent.parent):
-            part.chmod(0o755)
         shutil.chown(folder, "postgres")
     made = subprocess.run(
         [*other, _POSTGRES[-1] / "initdb", "-D", folder / "data", "-A", "trust", "-U", "glioloop", "-N"],
