@@ -18,11 +18,13 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 pytest.importorskip("torch")
 
 from pipeline.audit import AuditTrail
 from pipeline.database.engine import database_in
+from pipeline.database.tables import PROMOTIONS
 from pipeline.finetune.direct import plan_of, run_phases
 from pipeline.finetune.learn import CHECKPOINT, LEARNT
 from pipeline.jobs.finetuning import FinetuneRuns
@@ -242,7 +244,8 @@ def _check(site: Site, ended: dict[str, Any]) -> None:
     """One network came of it, whole and in use once; the trail says so; Orthanc answered."""
     assert ended["result"]["promoted"] is True, ended["result"]
     assert _current(site) == CANDIDATE
-    assert [one["model"] for one in _registry(site).history()] == [CANDIDATE]
+    with database_in(site.layout.state).connect() as connection:
+        assert connection.execute(select(PROMOTIONS.c.model)).scalars().all() == [CANDIDATE]
     model = _registry(site).get(CANDIDATE)
     for file in model.card.files:
         model.path(file)
