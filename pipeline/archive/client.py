@@ -1,5 +1,6 @@
 """The archive as the pipeline sees it: Orthanc's REST API, over HTTP or from inside the plugin."""
 
+import functools
 import json
 import shutil
 import ssl
@@ -36,14 +37,20 @@ _CODES: Final[dict[int, str]] = {
 }
 
 
-def trust(settings: Settings) -> ssl.SSLContext | bool:
-    """Trust the named certificate and nothing else, or the system's authorities where none is named.
+@functools.cache
+def usual_trust() -> ssl.SSLContext:
+    """Trust the usual authorities; reading them takes longer than most requests, so they are read once."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def trust(settings: Settings) -> ssl.SSLContext:
+    """Trust the named certificate and nothing else, or the usual authorities where none is named.
 
     On this machine the certificate itself is the identity (it bears the hospital's name for the host, not
     127.0.0.1); elsewhere the name must match, too.
     """
     if settings.orthanc_certificate is None:
-        return True
+        return usual_trust()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cafile=settings.orthanc_certificate)

@@ -5,7 +5,7 @@ from typing import Final
 
 import httpx
 
-from pipeline.archive.client import KEPT_SECONDS
+from pipeline.archive.client import KEPT_SECONDS, usual_trust
 
 #: A client whose paths begin at the server's root.
 Connection = httpx.Client
@@ -16,7 +16,7 @@ Failed: Final = httpx.HTTPError
 
 
 def connect(
-    url: str, user: str, password: str, timeout_seconds: float, trust: ssl.SSLContext | bool = True
+    url: str, user: str, password: str, timeout_seconds: float, trust: ssl.SSLContext | None = None
 ) -> Connection:
     """Return a connection with these credentials; proxies of the environment play no part."""
     return httpx.Client(
@@ -24,6 +24,6 @@ def connect(
         auth=(user, password),
         timeout=timeout_seconds,
         trust_env=False,
-        verify=trust,
+        verify=trust or usual_trust(),
         limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
     )
