@@ -40,6 +40,12 @@ _TYPE_2 = (
 #: Modules of the source that the objects repeat, as highdicom's objects do.
 _OPTIONAL = ("clinical-trial-subject", "clinical-trial-study")
 _COPIED = ("patient", "general-study", "patient-study", *_OPTIONAL)
+#: Attributes that the standard allows only beside one of others (type 1C, not to be there otherwise).
+_ONLY_BESIDE = {
+    "PatientAlternativeCalendar": ("PatientBirthDateInAlternativeCalendar", "PatientDeathDateInAlternativeCalendar"),
+    "ResponsiblePersonRole": ("ResponsiblePerson",),
+    "LongitudinalTemporalEventType": ("LongitudinalTemporalOffsetFromEvent",),
+}
 #: Of the equipment that took the images; highdicom's objects name it as contributing.
 _EQUIPMENT = (
     "AcquisitionDate",
@@ -249,6 +255,9 @@ def _completed(header: Dataset, volume: SourceVolume) -> Dataset:
         else:
             for one in attributes:
                 completed.pop(one["keyword"], None)
+    for keyword, others in _ONLY_BESIDE.items():
+        if not any(other in completed for other in others):
+            completed.pop(keyword, None)
     for keyword in mandatory:
         if keyword not in completed:
             setattr(completed, keyword, "")

@@ -176,6 +176,20 @@ def test_a_header_full_of_illegal_values(tmp_path: Path) -> None:
     require_legal(made_of(headers, volume), tmp_path)
 
 
+def test_what_stands_only_beside_another_is_not_left_alone(tmp_path: Path) -> None:
+    headers, volume = phantom_series((6, 16, 20))
+    for header in headers:
+        raw(header, "PatientAlternativeCalendar", b"JAPANESE")
+        raw(header, "ResponsiblePersonRole", b"PARENT")
+        raw(header, "LongitudinalTemporalEventType", b"ENROLLMENT")
+    made = made_of(headers, volume)
+    require_legal(made, tmp_path)
+    assert "PatientAlternativeCalendar" not in made["seg"]
+    for header in headers:
+        raw(header, "PatientDeathDateInAlternativeCalendar", b"H 10 5 1")
+    assert made_of(headers, volume)["seg"].PatientAlternativeCalendar == "JAPANESE"
+
+
 _KEYWORDS = sorted(
     keyword for tag in copied_attributes() if dictionary_VR(tag) != "SQ" and (keyword := keyword_for_tag(tag))
 )  # fmt: skip
