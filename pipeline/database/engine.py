@@ -4,6 +4,8 @@ Every process opens it itself. Who comes first makes the tables and takes over w
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,8 @@ from pipeline.settings import Settings
 
 #: Writers wait for each other: their transactions are short, a slow disk under a storm is not.
 _PATIENCE_SECONDS: Final = 150.0
+#: A worker that looks whether the database is whole shows no sign of life meanwhile.
+_LOOK_SECONDS: Final = 5.0
 
 
 def database_of(settings: Settings) -> Engine:
@@ -54,23 +58,58 @@ def made_by_worker(settings: Settings) -> Engine:
     return engine
 
 
-@lru_cache(maxsize=16)
-def _prepared(url: str, state_folder: Path) -> Engine:
-    engine = _connected(url)
+def require_whole(settings: Settings) -> None:
+    """Read through an SQLite database; others look after themselves.
+
+    Raises
+    ------
+    GlioLoopError
+        QUEUE_DAMAGED where the file is no SQLite database, or is damaged anywhere.
+    OperationalError
+        Locked, or no room: it passes.
+    """
+    found = _asked(settings, "PRAGMA quick_check(1)")
+    if found not in ("ok", None):
+        raise GlioLoopError("QUEUE_DAMAGED", str(found)[:200])
+
+
+def require_readable(settings: Settings) -> None:
+    """Like :func:`require_whole`, but only what every statement reads: quick enough to be asked again and again."""
+    _asked(settings, "PRAGMA schema_version")
+
+
+def _asked(settings: Settings, statement: str) -> object:
+    url = settings.queue_database_url
+    if not url.startswith("sqlite"):
+        return None
+    engine = _connected(url, _LOOK_SECONDS)
+    with _damage_told(engine), engine.connect() as connection:
+        return connection.exec_driver_sql(statement).scalar()
+
+
+@contextmanager
+def _damage_told(engine: Engine) -> Iterator[None]:
     try:
-        migrate(engine)
-        take_over(engine, state_folder)
+        yield
     except OperationalError:  # locked, no room, not reached: it passes
         raise
     except DatabaseError as error:
         if engine.dialect.name != "sqlite":
             raise
         raise GlioLoopError("QUEUE_DAMAGED", str(error.orig)) from error
+
+
+@lru_cache(maxsize=16)
+def _prepared(url: str, state_folder: Path) -> Engine:
+    engine = _connected(url)
+    with _damage_told(engine):
+        migrate(engine)
+        take_over(engine, state_folder)
     return engine
 
 
 @lru_cache(maxsize=16)
-def _connected(url: str) -> Engine:
+def _connected(url: str, patience_seconds: float = _PATIENCE_SECONDS) -> Engine:
     where = make_url(url)
     if where.get_backend_name() == "postgresql":
         return sqlalchemy.create_engine(
@@ -81,7 +120,7 @@ def _connected(url: str) -> Engine:
     file.touch(mode=0o600)  # it holds the key of the pseudonyms; SQLite gives its other files the same rights
     # No connection is kept: it would outlive a fork, or the file that an operator moved aside.
     engine = sqlalchemy.create_engine(
-        where, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": _PATIENCE_SECONDS}
+        where, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": patience_seconds}
     )
     event.listen(engine, "connect", _set_up)
     return engine

@@ -16,13 +16,13 @@ from sqlalchemy.exc import OperationalError
 
 from pipeline.audit import AuditTrail
 from pipeline.child.parent import end_with_parent
-from pipeline.database.engine import database_of
+from pipeline.database.engine import database_of, require_readable, require_whole
 from pipeline.errors import GlioLoopError
 from pipeline.files.logs import configure_logging
 from pipeline.jobs.launch import executor, launch
 from pipeline.jobs.queue import DAMAGED_STATUS, JobQueue
 from pipeline.settings import Settings, load_settings
-from pipeline.worker.database import Desertion, check_database, prepare_database
+from pipeline.worker.desertion import Desertion
 
 _DATABASE_CHECK_SECONDS = 5.0
 _PARENT_CHECK_SECONDS = 1.0
@@ -48,7 +48,8 @@ def run() -> None:
     configure_logging(settings)
     stop = threading.Event()
     _handle_signals(stop)
-    prepare_database(settings)
+    settings.state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    require_whole(settings)
     launch(settings)
     # After what registers them: their children are started from here on.
     from pipeline.jobs.workflows.children import computing  # noqa: PLC0415
@@ -73,7 +74,7 @@ def run() -> None:
 
 def _look(settings: Settings, desertion: Desertion) -> set[str]:
     try:
-        check_database(settings, "PRAGMA schema_version")
+        require_readable(settings)
         return desertion.found()
     except OperationalError as error:  # locked, or no room: it passes
         structlog.get_logger().warning("queue not checked", error=type(error.orig).__name__)

@@ -27,7 +27,7 @@ from pipeline.worker import process as worker
 
 settings = load_settings()
 worker.configure_logging(settings)
-worker.prepare_database(settings)
+worker.require_whole(settings)
 
 @DBOS.step(retries_allowed=True, max_attempts=2, interval_seconds=0.1)
 def step():

@@ -1,4 +1,4 @@
-"""What a worker ends over: jobs that nobody is at work on, and a database that is no more."""
+"""What a worker ends over: jobs that nobody is at work on."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from pipeline.errors import GlioLoopError
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import WORKFLOWS_VERSION
 from pipeline.jobs.request import JobRequest
 from pipeline.settings import Settings
-from pipeline.worker.database import Desertion, check_database
+from pipeline.worker.desertion import Desertion
 
 JOB = "a" * 32
 _STARTED = "UPDATE workflow_status SET status='PENDING', executor_id='worker-0', application_version=:version"
@@ -56,12 +55,3 @@ def test_jobs_of_another_version_are_left(settings: Settings) -> None:
     with sqlalchemy.create_engine(settings.queue_database_url).begin() as connection:
         connection.execute(sqlalchemy.text(_STARTED), {"version": "0.0"})
     assert list(_desertion(settings)) == [set(), set()]
-
-
-def test_a_damaged_queue(settings: Settings) -> None:
-    check_database(settings, "PRAGMA schema_version")
-    for path in settings.state_folder.glob("queue.sqlite*"):
-        path.write_bytes(b"\xff" * path.stat().st_size)
-    with pytest.raises(GlioLoopError) as raised:
-        check_database(settings, "PRAGMA schema_version")
-    assert raised.value.code == "QUEUE_DAMAGED"
