@@ -1,6 +1,6 @@
 """From the headers of a study to the four series."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from pipeline.errors import Flag, GlioLoopError
@@ -11,13 +11,12 @@ from pipeline.identify.contrast import (
     same_kind,
 )
 from pipeline.identify.decision import Decision, OpenPair, Rivals, SecondChoice, SeriesVerdict, VerdictName
-from pipeline.identify.exclude import exclusions
 from pipeline.identify.facts import Facts, facts_of_study
 from pipeline.identify.header import SeriesHeader
+from pipeline.identify.naming import named_series, times_of
 from pipeline.identify.rank import Judged, rank, what_decided, within_series
 from pipeline.identify.score import Weighting, measured
 from pipeline.identify.sessions import require_one_patient
-from pipeline.identify.siblings import at_other_times
 from pipeline.identify.weigh import judge_all
 from pipeline.names import MRSequence
 from pipeline.settings.identification import IdentificationRules
@@ -63,12 +62,14 @@ def identify(
     _require_mr(study)
     require_one_patient([facts for facts in study if facts.modality == "MR"])
     judged, left_out = judge_all(study, rules)
-    named = _named(judged, override or {})
+    named = named_series(judged, override or {})
     open_pairs = [pair for pair in (_open_t1(judged, rules), _open_t2(judged)) if pair]
     open_pairs = [(pair, items) for pair, items in open_pairs if not set(pair.sequences) & set(named)]
     ranked = _ranked(judged, named, open_pairs, rules)
     pairs = [pair for pair, _ in open_pairs]
-    pairs += _doubted(ranked, pairs, judged, rules)
+    pairs += _doubted({sequence: items[0] for sequence, items in ranked.items()}, pairs, judged, rules)
+    shared = _of_one_series(named)
+    pairs += _doubted(shared, [], judged, rules)
     taken = named | {sequence: items[0] for sequence, items in ranked.items()}
     within = _contrast_within(taken, judged)
     if within is not None:
@@ -86,7 +87,7 @@ def identify(
         ),
         parts={sequence: item.facts.part for sequence, item in in_order.items() if item.facts.part is not None},
         rivals=_rivals(in_order, judged, pairs),
-        named=tuple(sequence for sequence in MRSequence if sequence in named),
+        named=tuple(sequence for sequence in MRSequence if sequence in named and sequence not in shared),
         others=_others(ranked, taken),
         flags=_flags(in_order, left_out),
     )
@@ -133,18 +134,13 @@ def _others(
     return {sequence: choices for sequence, choices in others.items() if choices}
 
 
-def _times(item: Judged, judged: list[Judged]) -> list[Judged]:
-    """The same image of the same series at every time it was taken, the earliest first."""
-    by_key = {one.facts.key: one for one in judged if one.weighting is item.weighting and not one.excluded}
-    return [by_key[facts.key] for facts in at_other_times(item.facts, (one.facts for one in by_key.values()))]
-
-
 def _contrast_within(taken: Mapping[MRSequence, Judged], judged: list[Judged]) -> tuple[OpenPair, list[Judged]] | None:
     """One series with T1 at two times, where T1 or T1C lacks: perhaps before and after contrast; images must tell."""
     known = taken.keys() & {MRSequence.T1, MRSequence.T1C}
     if len(known) != 1:
         return None
-    times = _times(taken[known.pop()], judged)
+    (sequence,) = known
+    times = times_of(taken[sequence], sequence, judged)
     if len(times) < 2:
         return None
     reason = "one series holds the same T1 at several times, and no header tells which was taken after contrast"
@@ -154,10 +150,11 @@ def _contrast_within(taken: Mapping[MRSequence, Judged], judged: list[Judged]) -
 def _rivals(taken: Mapping[MRSequence, Judged], judged: list[Judged], open_pairs: list[OpenPair]) -> tuple[Rivals, ...]:
     """Where a T1 was taken several times in one series, contrast may have been given between."""
     found = []
-    if any(MRSequence.T1C in pair.sequences for pair in open_pairs):
-        return ()
+    both = {taken[sequence].facts.uid for sequence in (MRSequence.T1, MRSequence.T1C) if sequence in taken}
+    if len(both) == 1 and any(MRSequence.T1C in pair.sequences for pair in open_pairs):
+        return ()  # the pair is of these very parts
     for sequence in (MRSequence.T1, MRSequence.T1C):
-        times = _times(taken[sequence], judged) if sequence in taken else []
+        times = times_of(taken[sequence], sequence, judged) if sequence in taken else []
         marked = [item for item in times if item.sequence in (sequence, None)]
         earlier, later = (marked[0].facts.part, marked[-1].facts.part) if len(marked) > 1 else (None, None)
         if earlier is not None and later is not None:
@@ -185,6 +182,8 @@ def _open_t1(judged: list[Judged], rules: IdentificationRules) -> Pair | None:
     marks = {item.sequence for item in t1_series}
     if marks == {None} and len(t1_series) == 2 and same_kind(t1_series[0].facts, t1_series[1].facts):
         reason = "two equal T1, and no header tells which was taken after contrast"
+    elif marks == {None} and (within := _several_times(t1_series, judged)):
+        t1_series, reason = within, "one series holds the same T1 at several times, and no T1 is marked"
     elif len(marks) == 1 and len(t1_series) >= 2 and all(item.weak_mark for item in t1_series):
         t1_series = sorted(t1_series, key=lambda item: rank(item, rules))[:2]
         reason = "all T1 have the same mark, and a weak one"
@@ -194,6 +193,12 @@ def _open_t1(judged: list[Judged], rules: IdentificationRules) -> Pair | None:
         return None
     t1_series.sort(key=lambda item: (item.facts.moment or 0.0, item.facts.key))
     return OpenPair((MRSequence.T1, MRSequence.T1C), reason), t1_series
+
+
+def _several_times(t1_series: Sequence[Judged], judged: Sequence[Judged]) -> list[Judged]:
+    """Where one series alone holds a T1 at several times, the first and the last of them."""
+    found = {item.facts.uid: times for item in t1_series if len(times := times_of(item, MRSequence.T1C, judged)) > 1}
+    return [(times := next(iter(found.values())))[0], times[-1]] if len(found) == 1 else []
 
 
 def _at_odds(t1_series: list[Judged], rules: IdentificationRules) -> list[Judged]:
@@ -214,15 +219,21 @@ def _open_t2(judged: list[Judged]) -> Pair | None:
     ), unnamed
 
 
+def _of_one_series(named: Mapping[MRSequence, Judged]) -> dict[MRSequence, Judged]:
+    """Sequences for which a person named one series: which image of it is which, nobody said."""
+    uids = [item.facts.uid for item in named.values()]
+    return {sequence: item for sequence, item in named.items() if uids.count(item.facts.uid) > 1}
+
+
 def _doubted(
-    ranked: Mapping[MRSequence, list[Judged]],
+    taken: Mapping[MRSequence, Judged],
     found: list[OpenPair],
     judged: Iterable[Judged],
     rules: IdentificationRules,
 ) -> Iterator[OpenPair]:
     """Pairs that one source alone tells apart, or of which two sources say opposite things."""
     settled = {sequence for pair in found for sequence in pair.sequences}
-    best = {sequence: items[0] for sequence, items in ranked.items() if sequence not in settled}
+    best = {sequence: item for sequence, item in taken.items() if sequence not in settled}
     if MRSequence.T1 in best and MRSequence.T1C in best:
         session = [item.facts for item in judged if item.facts.modality == "MR"]
         doubt, reason = doubt_of(best[MRSequence.T1].facts, best[MRSequence.T1C].facts, session, rules)
@@ -231,8 +242,10 @@ def _doubted(
         if doubt is not Doubt.NONE:
             yield OpenPair((MRSequence.T1, MRSequence.T1C), reason, doubt is Doubt.STATED)
     pair = (MRSequence.T2, MRSequence.FLAIR)
-    if all(sequence in best and not measured(best[sequence].facts) for sequence in pair):
-        yield OpenPair(pair, "T2 and FLAIR by their descriptions alone", stated=True)
+    if all(sequence in best for sequence in pair):
+        stated = all(best[sequence].sequence is sequence for sequence in pair)
+        if not stated or not any(measured(best[sequence].facts) for sequence in pair):
+            yield OpenPair(pair, "T2 and FLAIR by their descriptions alone" if stated else "T2 or FLAIR", stated)
 
 
 def _require_mr(study: list[Facts]) -> None:
@@ -241,23 +254,6 @@ def _require_mr(study: list[Facts]) -> None:
     if all(facts.modality != "MR" for facts in study):
         modalities = ", ".join(sorted({facts.modality or "unknown" for facts in study}))
         raise GlioLoopError("NO_MR", f"Modalities: {modalities}.")
-
-
-def _named(judged: list[Judged], override: Mapping[MRSequence, str]) -> dict[MRSequence, Judged]:
-    """What overrides name; of a series with several parts the one that suits the sequence best."""
-    named = {}
-    for sequence, key in override.items():
-        parts = [item for item in judged if key and key in (item.facts.uid, item.facts.orthanc_id)]
-        if not parts:
-            raise GlioLoopError("SERIES_UNKNOWN", f"{sequence.value}: {key} is not a series of this study.")
-        best = min(parts, key=lambda item: (item.sequence is not sequence, bool(item.excluded), within_series(item)))
-        excluded = exclusions(best.facts, IdentificationRules())
-        if {item.code for item in excluded} & {"NOT_MR", "OWN_OBJECT", "COLOUR"}:
-            raise GlioLoopError("SERIES_UNKNOWN", f"{sequence.value}: {key} is not a series of grey MR images.")
-        named[sequence] = best
-    if len({item.facts.uid for item in named.values()}) < len(named):
-        raise GlioLoopError("SERIES_UNKNOWN", "The same series is named for two sequences.")
-    return named
 
 
 def _verdict(

@@ -231,8 +231,11 @@ def _sequence_name(look: Lookup) -> str:
 
 
 def _agent(look: Lookup) -> str:
+    given = look.text("ContrastBolusAgentAdministered").upper()
+    if given == "NO":  # an Enhanced object names the agent once for all its frames
+        return "none"
     agent = look.text("ContrastBolusAgent")
-    if not agent and look.value("ContrastBolusAgentSequence"):
+    if not agent and (given == "YES" or look.value("ContrastBolusAgentSequence")):
         agent = "coded agent"
     return agent
 

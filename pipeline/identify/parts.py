@@ -24,6 +24,7 @@ REPETITION = "repetition"
 TEMPORAL = frozenset(
     {
         "contrast agent",
+        "contrast given",
         "temporal position index",
         "temporal position",
         "frame acquisition",

@@ -17,8 +17,16 @@ _IN_PHASE = frozenset({"IP", "IN_PHASE", "IN PHASE", "INPHASE", "IN"})
 _REAL = frozenset({"R", "REAL"})
 #: In this time (ms, at 1 T) fat turns once against water: 3.4 ppm of 42.58 MHz.
 _FAT_TURN_MS_T = 1000 / (3.4 * 42.58)
-#: Echo times that sequences usually have, ms: of several echoes the nearest is taken.
-_USUAL_ECHO = {Weighting.T1: 0.0, Weighting.T2: 95.0, Weighting.FLAIR: 110.0}
+#: Echo and inversion time (ms), flip angle (degrees) and repetition time (ms) that suit a sequence best: of several
+#: the nearest is taken. T1 grows with short times and large angles.
+_USUAL = {
+    Weighting.T1: (0.0, 900.0, 90.0, 500.0),
+    Weighting.T2: (95.0, 0.0, 180.0, 6000.0),
+    Weighting.FLAIR: (110.0, 2400.0, 180.0, 9000.0),
+}
+_STEPS = (0.01, 50.0, 5.0, 200.0)
+#: What scanners call their corrections of one image: of intensity, of distortion, filters.
+_PROCESSING = frozenset({"NORM", "ND", "DIS2D", "DIS3D", "FIL", "FM", "PFF", "NORMALIZED", "FILTERED", "SCIC", "PURE"})
 
 
 def image_words(facts: Facts) -> frozenset[str]:
@@ -29,12 +37,28 @@ def image_words(facts: Facts) -> frozenset[str]:
 
 
 def standing(facts: Facts, weighting: Weighting | None) -> tuple[object, ...]:
-    """Order of the parts of one series for a sequence, the best first: whole, water, magnitude, usual echo, later."""
+    """Order of the parts of one series for a sequence, the best first: by their kind, then later."""
+    later = tuple(-number for number in time_of(facts))
+    return (*kind_of(facts, weighting), later, facts.key)
+
+
+def kind_of(facts: Facts, weighting: Weighting | None) -> tuple[object, ...]:
+    """What kind of image a part is, the best for a sequence first: whole, water, magnitude, usual times and angle.
+
+    Parts of one kind that no processing tells apart are one image, taken several times.
+    """
     words = image_words(facts)
     dixon = 0 if words & _WATER else 1 if words & _IN_PHASE else 3 if _opposed_by_time(facts) else 2
-    echo = 0.0 if weighting is None or facts.te is None else abs(facts.te - _USUAL_ECHO[weighting])
-    later = tuple(-number for number in time_of(facts))
-    return (-facts.slices, dixon, bool(words & _REAL), echo, later, facts.key)
+    made = ("ND" in words, *sorted(words & _PROCESSING))
+    return (-facts.slices, dixon, bool(words & _REAL), _unusual(facts, weighting), made)
+
+
+def _unusual(facts: Facts, weighting: Weighting | None) -> tuple[float, ...]:
+    """How far times and angle are from those that suit a sequence best, each in steps that matter."""
+    if weighting is None:
+        return ()
+    measured = zip((facts.te, facts.ti, facts.flip, facts.tr), _USUAL[weighting], _STEPS, strict=True)
+    return tuple(0.0 if value is None else round(abs(value - best) / step) * step for value, best, step in measured)
 
 
 def _opposed_by_time(facts: Facts) -> bool:
@@ -52,14 +76,14 @@ def time_of(facts: Facts) -> tuple[float, ...]:
     return (facts.moment or 0.0, *numbers)
 
 
-def at_other_times(one: Facts, others: Iterable[Facts]) -> list[Facts]:
-    """Parts of the same series that differ from one in their time only, itself among them, in the order of time."""
+def at_other_times(one: Facts, others: Iterable[Facts], weighting: Weighting | None) -> list[Facts]:
+    """Parts of the same series that are of one kind with one, itself among them, in the order of time."""
     alike = [
         other
         for other in others
         if one.part is not None
         and other.part is not None
         and other.uid == one.uid
-        and (other.part == one.part or other.part.differs_in_time_only(one.part))
+        and (kind_of(other, weighting) == kind_of(one, weighting) or other.part.differs_in_time_only(one.part))
     ]
-    return sorted(alike, key=time_of)
+    return sorted(alike, key=lambda facts: (time_of(facts), facts.key))

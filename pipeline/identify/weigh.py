@@ -8,6 +8,7 @@ from pipeline.identify.facts import Facts
 from pipeline.identify.rank import Judged, within_series
 from pipeline.identify.score import LIKELY, MARGIN, Weighting, evidence_of, only_timing, scores_of
 from pipeline.identify.sessions import sessions_of
+from pipeline.identify.siblings import kind_of
 from pipeline.names import MRSequence
 from pipeline.settings.identification import IdentificationRules
 
@@ -49,19 +50,29 @@ def _judge_session(session: list[Facts], rules: IdentificationRules) -> list[Jud
 
 
 def _one_of_each_moment(weighed: list[Judged]) -> list[Judged]:
-    """Of parts of one series and moment (water and in phase, two echoes) the best counts for its weighting, alone."""
+    """Of parts of one series and moment (water and in phase, two echoes) the best counts for its weighting, alone.
+
+    Beside it those of the same kind, which some word alone tells apart: it may be one before and after contrast.
+    """
     best: dict[tuple[object, ...], Judged] = {}
     for item in weighed:
-        key = (item.facts.uid, item.weighting, item.facts.part and item.facts.part.moment)
+        key = _moment(item)
         if key not in best or within_series(item) < within_series(best[key]):
             best[key] = item
-    kept = {item.facts.key for item in best.values()}
     return [
         item
-        if item.weighting is None or item.facts.key in kept
+        if item.weighting is None or _kind(item) == _kind(best[_moment(item)])
         else replace(item, weighting=None, reasons=(*item.reasons, "another part of the series suits better"))
         for item in weighed
     ]
+
+
+def _moment(item: Judged) -> tuple[object, ...]:
+    return (item.facts.uid, item.weighting, item.facts.part and item.facts.part.moment)
+
+
+def _kind(item: Judged) -> tuple[object, ...]:
+    return kind_of(item.facts, item.weighting)
 
 
 def _copy(item: Judged, rules: IdentificationRules) -> Judged:

@@ -33,10 +33,10 @@ class Loaded:
     flags: dict[str, list[str]]
 
 
-def loaded(study: Path, folder: Path) -> Loaded:
+def loaded(study: Path, folder: Path, named: dict[MRSequence, str] | None = None) -> Loaded:
     case = Workspace(folder)
     files = study_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
-    decision = identify(files.headers)
+    decision = identify(files.headers, override=named)
     flagged = told(decision.require())
 
     def fetch(sequence: MRSequence, uid: str) -> None:
@@ -191,6 +191,17 @@ def test_the_native_part_stands_for_a_t1_that_lacks(small_study: Path, plain: Vo
     for path in (study / "t1").iterdir():
         path.unlink()
     found = loaded(study, tmp_path / "case")
+    assert all(np.array_equal(found.volumes[each], volume) for each, volume in plain.items())
+    assert [detail.split(":")[0] for detail in found.flags["SERIES_SPLIT"]] == ["t1", "t1c"]
+
+
+def test_one_series_that_is_named_for_both(small_study: Path, plain: Volumes, tmp_path: Path) -> None:
+    """Nothing tells its native images from its enhanced ones but the images: no time, no number, one description."""
+    study = studies.copied(small_study, tmp_path / "study")
+    studies.two_acquisitions(study, AcquisitionTime="")
+    changed(study / "t1c", setting(AcquisitionTime="", ContrastBolusAgent="", SeriesDescription="T1", ProtocolName=""))
+    series = str(images(study / "t1c")[0].SeriesInstanceUID)
+    found = loaded(study, tmp_path / "case", {MRSequence.T1: series, MRSequence.T1C: series})
     assert all(np.array_equal(found.volumes[each], volume) for each, volume in plain.items())
     assert [detail.split(":")[0] for detail in found.flags["SERIES_SPLIT"]] == ["t1", "t1c"]
 
