@@ -28,6 +28,7 @@ class Region(StrEnum):
     WT = "WT"
     TC = "TC"
     ET = "ET"
+    CAVITY = "cavity"
 
 
 TUMOUR_REGIONS: tuple[Region, ...] = (Region.WT, Region.TC, Region.ET)
@@ -37,6 +38,7 @@ REGION_MEANING: dict[Region, str] = {
     Region.WT: "whole tumour (enhancing, non-enhancing, necrosis and oedema)",
     Region.TC: "tumour core (enhancing, non-enhancing and necrosis)",
     Region.ET: "enhancing tumour",
+    Region.CAVITY: "resection cavity",
 }
 
 ROI_NAMES: dict[Region, str] = {
