@@ -22,7 +22,7 @@ REQUIRED_SEQUENCES: tuple[MRSequence, ...] = (MRSequence.T1, MRSequence.T1C, MRS
 
 
 class Region(StrEnum):
-    """What a network delineates; the three tumour regions are nested, ET ⊂ TC ⊂ WT."""
+    """What a network delineates: the tumour regions are nested, ET ⊂ TC ⊂ WT; a resection cavity lies in none."""
 
     BRAIN = "brain"
     WT = "WT"
@@ -32,6 +32,8 @@ class Region(StrEnum):
 
 
 TUMOUR_REGIONS: tuple[Region, ...] = (Region.WT, Region.TC, Region.ET)
+#: What objects may hold; the cavity only of a network that knows it, and where one was found.
+DELINEATED_REGIONS: tuple[Region, ...] = (*TUMOUR_REGIONS, Region.CAVITY)
 
 REGION_MEANING: dict[Region, str] = {
     Region.BRAIN: "brain",
@@ -45,6 +47,7 @@ ROI_NAMES: dict[Region, str] = {
     Region.WT: "GTV_WT",
     Region.TC: "GTV_TC",
     Region.ET: "GTV_ET",
+    Region.CAVITY: "Cavity_Resection",
 }
 
 

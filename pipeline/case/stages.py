@@ -10,6 +10,7 @@ from functools import cache
 from io import BytesIO
 
 import pydicom
+import SimpleITK as sitk
 
 from pipeline import __version__
 from pipeline.align import Alignment, align
@@ -37,7 +38,7 @@ from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
 from pipeline.inference.provider import fallback
 from pipeline.inference.suspicion import largest
-from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
+from pipeline.names import MRSequence, Region
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.objects.source import repaired_attributes, require_references
 from pipeline.registry import InstalledModel, ModelCard
@@ -222,7 +223,10 @@ def _suspicions(case: Workspace, restored: Restored) -> list[Flag]:
     doubtful = {"NO_TUMOUR_FOUND", "DOUBTFUL_PART_LEFT_OUT"} & {flag.code for flag in restored.flags}
     if not doubtful or not case.has_image(_SUSPICIOUS):
         return []
-    found = largest(case.read_image(_SUSPICIOUS), restored.masks[Region.WT])
+    delineated = restored.masks[Region.WT]
+    if Region.CAVITY in restored.masks:
+        delineated = sitk.Maximum(delineated, restored.masks[Region.CAVITY])
+    found = largest(case.read_image(_SUSPICIOUS), delineated)
     return [] if found is None else [Flag("SUSPICIOUS_SIGNAL", str(found))]
 
 
@@ -256,7 +260,7 @@ def write_stage(
         volume=volume,
         probabilities=case.read_regions("native"),
         masks=case.read_regions("mask"),
-        thresholds={region: card.threshold(region) for region in TUMOUR_REGIONS},
+        thresholds=cleaning(card).thresholds,
         provenance=Provenance(
             model=card.identity,
             model_sha256=card.sha256,

@@ -52,6 +52,8 @@ class Drawn:
         On whose slices they were drawn.
     unknown
         Names of ROIs that mean no region.
+    cavities
+        Names of ROIs that are the resection cavity that this node drew; they are not read.
     notes
         What was left out or is unusual, in words.
     """
@@ -60,6 +62,7 @@ class Drawn:
     unread: frozenset[Region] = frozenset()
     sequences: tuple[MRSequence, ...] = ()
     unknown: tuple[str, ...] = ()
+    cavities: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -103,10 +106,11 @@ def read_drawn(dataset: Dataset, study: Study, names: RegionNames) -> Drawn:
     found: dict[Region, list[DrawnRoi]] = {}
     unread: dict[Region, GlioLoopError] = {}
     unknown: list[str] = []
+    cavities: list[str] = []
     for roi in _open(dataset, study):
         region = names.region(roi.name)
         if region is None:
-            unknown.append(roi.title)
+            (cavities if names.is_cavity(roi.name) else unknown).append(roi.title)
             continue
         try:
             found.setdefault(region, []).append(roi.read())
@@ -123,6 +127,7 @@ def read_drawn(dataset: Dataset, study: Study, names: RegionNames) -> Drawn:
         unread=frozenset(unread),
         sequences=tuple(dict.fromkeys(one.sequence for one in read)),
         unknown=tuple(sorted(unknown)),
+        cavities=tuple(cavities),
         notes=(
             *(f"{region} left out: {error.detail}" for region, error in unread.items()),
             *(f"{one.roi.name}: {warning}" for one in read for warning in one.warnings),
@@ -136,7 +141,7 @@ def read_unknown(dataset: Dataset, study: Study, names: RegionNames) -> Iterator
     Masks are on the reference grid, bool, shape (slices, rows, columns).
     """
     for roi in _open(dataset, study):
-        if names.region(roi.name) is None:
+        if names.region(roi.name) is None and not names.is_cavity(roi.name):
             try:
                 yield roi.title, roi.read().mask
             except GlioLoopError as error:

@@ -7,7 +7,7 @@ time grows with its length only.
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.names import TUMOUR_REGIONS, Region
@@ -96,6 +96,8 @@ class RegionNames:
             if any(re.fullmatch(one, name, re.IGNORECASE) for one in self.policy.roi_map.get(region, ())):
                 return region
         words = words_of(name)
+        if self.is_cavity(name):
+            return None
         if any(word.isdigit() for word in words_of(name.partition("+")[2])):
             return None  # a margin
         own = {region: words_of(self.written[region]) for region in TUMOUR_REGIONS}
@@ -111,6 +113,18 @@ class RegionNames:
                 if all(one in _BEFORE or _is_remark(one) for one in before) and all(map(_says_nothing, after)):
                     return region
         return None
+
+    def is_cavity(self, name: str) -> bool:
+        """Whether an ROI is the resection cavity that this node drew, or a copy of that; it is not learnt from."""
+        own = words_of(self.written.get(Region.CAVITY, ""))
+        return any(
+            all(map(_is_remark, before)) and not _DERIVED.intersection(after)
+            for before, after in _around(own, words_of(name.strip()[:LONGEST_NAME]))
+        )
+
+    def without_cavity(self) -> "RegionNames":
+        """The names for a study in which this node drew no cavity: there it is a stranger's, whatever its name."""
+        return replace(self, written={one: name for one, name in self.written.items() if one is not Region.CAVITY})
 
 
 def words_of(name: str) -> tuple[str, ...]:

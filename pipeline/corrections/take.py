@@ -146,7 +146,10 @@ def take(
     """
     dataset = read_object(path)
     trust = trust_of(dataset, names.policy)
-    automatic = _automatic(processed, study, names, kind_of(dataset))
+    own = _own(processed, study, names, kind_of(dataset))
+    automatic = {region: own.masks.get(region, study.nothing()) for region in TUMOUR_REGIONS}
+    if not own.cavities:
+        names = names.without_cavity()
     try:
         drawn = read_drawn(dataset, study, names)
         edit = _is_edit(dataset, drawn, processed, names)
@@ -180,7 +183,7 @@ def take(
 
 def _is_edit(dataset: Dataset, drawn: Drawn, processed: ProcessedStudy, names: RegionNames) -> bool:
     named = [one.roi.name for members in drawn.rois.values() for one in members]
-    return edits(dataset, processed.own.values(), named, frozenset(names.written.values()))
+    return edits(dataset, processed.own.values(), [*named, *drawn.cavities], frozenset(names.written.values()))
 
 
 def _spare_renamed(
@@ -207,14 +210,13 @@ def _voxel_ml(study: Study) -> float:
     return float(np.prod(study.grid.GetSpacing())) / 1000
 
 
-def _automatic(processed: ProcessedStudy, study: Study, names: RegionNames, kind: str) -> dict[Region, Mask]:
+def _own(processed: ProcessedStudy, study: Study, names: RegionNames, kind: str) -> Drawn:
     """Read the automatic contours as they were stored, by the same reader: equal contours give equal masks."""
     other = {"rtstruct": "seg", "seg": "rtstruct"}[kind]
     path = next((p for one in (kind, other) if (p := processed.objects / f"{one}.dcm").exists()), None)
     if path is None:
         raise GlioLoopError("CASE_LOST", f"the contours of job {processed.job.id}")
-    found = read_drawn(read_object(path), study, names).masks
-    return {region: found.get(region, study.nothing()) for region in TUMOUR_REGIONS}
+    return read_drawn(read_object(path), study, names)
 
 
 def _record(

@@ -284,6 +284,12 @@ REASONS: dict[str, Reason] = {
         "A part that might be tumour was left out, because the network is nowhere certain of it; look there.",
         "Its probabilities stay below `least_certainty` of the model card; the detail names volume and slice.",
     ),
+    "AFTER_SURGERY": Reason(
+        Kind.FLAG,
+        "A resection cavity was found: the study is after surgery. Cavities were learnt from rendered studies only; "
+        "check contours near it.",
+        "The output `cavity` of the model card; the detail is the cavity's volume, of which nothing counts as tumour.",
+    ),
     "PROVIDER_FALLBACK": Reason(
         Kind.FLAG,
         "The network ran on the processor although a graphics card was to be used; the contours are the same.",

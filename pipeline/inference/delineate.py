@@ -47,8 +47,8 @@ class Delineation:
     Attributes
     ----------
     probabilities
-        float32 image per region (WT, TC, ET, nested, and brain) on the network's grid, in the
-        reference series' physical space (LPS, mm).
+        float32 image per region (WT, TC, ET, nested, and brain and cavity where the network gives them) on the
+        network's grid, in the reference series' physical space (LPS, mm).
     brain_ml
         Volume of the brain found.
     uncertainty
@@ -324,7 +324,7 @@ def _drop_outside(
     inside = np.bincount(labels[sure], minlength=count + 1)
     outside = np.flatnonzero(inside < 0.5 * size)
     kept = ~np.isin(labels, outside[outside > 0])
-    return {region: array if region is Region.BRAIN else array * kept for region, array in regions.items()}
+    return {region: array * kept if region in TUMOUR_REGIONS else array for region, array in regions.items()}
 
 
 def _brain_volume(

@@ -100,7 +100,7 @@ def largest(suspicious: sitk.Image, delineated: sitk.Image) -> Suspicion | None:
     suspicious
         From :func:`look`, on a grid around the brain.
     delineated
-        0 or 1, the whole tumour as delivered, on any grid of the same space.
+        0 or 1, the whole tumour as delivered and a resection cavity, on any grid of the same space.
     """
     moved = sitk.Resample(delineated, suspicious, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     drawn = ndimage.binary_dilation(sitk.GetArrayViewFromImage(moved) > 0, iterations=2)

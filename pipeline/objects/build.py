@@ -10,12 +10,12 @@ from PIL import Image
 from pydicom import Dataset
 
 from pipeline.errors import REASONS, Flag, GlioLoopError
-from pipeline.names import REGION_MEANING, ROI_NAMES, TUMOUR_REGIONS, Region
+from pipeline.names import DELINEATED_REGIONS, REGION_MEANING, ROI_NAMES, TUMOUR_REGIONS, Region
 from pipeline.objects.measure import RegionSize, region_size
 from pipeline.objects.preview.drawing import DrawnRegion, draw_preview
 from pipeline.objects.preview.sop import PreviewCapture
 from pipeline.objects.provenance import Provenance
-from pipeline.objects.regions import REGION_STYLES
+from pipeline.objects.regions import REGION_STYLES, declare_private_codes
 from pipeline.objects.report.sop import TumourReport
 from pipeline.objects.rtstruct.enum import HoleEncodings
 from pipeline.objects.rtstruct.isocontour import Contours
@@ -82,10 +82,10 @@ def build_objects(
     volume
         The reference series as a volume.
     probabilities
-        Probability of each region, 3D float, on the volume's grid or a box of it. Regions other than WT, TC and
-        ET are ignored.
+        Probability of each region, 3D float, on the volume's grid or a box of it. The brain is ignored.
     masks
-        The regions after post-processing, 3D integer, on the same grid; they decide which voxels are inside.
+        The regions after post-processing, 3D integer, on the same grid; they decide which voxels are inside. A
+        resection cavity where one was found.
     thresholds
         Probability on which each contour runs; 0.5 where absent.
     provenance
@@ -117,7 +117,7 @@ def build_objects(
     if unknown := set(want) - OBJECT_KINDS:
         raise GlioLoopError("OBJECT_INVALID", f"no such kind of object: {', '.join(sorted(unknown))}")
     seed = uid_seed or uuid.uuid4().hex  # one seed for all: segmentation and report share their tracking UIDs
-    names = {region: roi_names.get(region, ROI_NAMES[region]) for region in TUMOUR_REGIONS if region in masks}
+    names = {region: roi_names.get(region, ROI_NAMES[region]) for region in DELINEATED_REGIONS if region in masks}
     series = reference_series(source, volume)
     regions = {
         region: _region(region, name, probabilities, masks, thresholds.get(region, 0.5))
@@ -142,6 +142,10 @@ def build_objects(
             source, volume, sizes, provenance,
             names=names, flags=flags, segmentation=segmentation, uid_seed=seed,
         )  # fmt: skip
+    if Region.CAVITY in names:
+        for coded in (structure_set, segmentation, report):
+            if coded is not None:
+                declare_private_codes(coded)
     if "preview" in want:
         picture = _picture(series, names, contours, sizes, flags, provenance)
         preview = PreviewCapture(source, volume, picture, provenance, uid_seed=seed)
@@ -165,6 +169,7 @@ def _region(
         mask=masks[region],
         description=REGION_MEANING[region].capitalize(),
         colour=style.colour,
+        interpreted_type=style.interpreted_type,
         code=style.property_type,
     )
 
@@ -182,6 +187,6 @@ def _picture(
         for region, name in names.items()
     ]
     remarks = list(dict.fromkeys(REASONS[flag.code].message for flag in flags))
-    if not any(size.volume_ml > 0 for size in sizes.values()):
+    if not any(sizes[region].volume_ml > 0 for region in TUMOUR_REGIONS if region in sizes):
         remarks = list(dict.fromkeys([REASONS["NO_TUMOUR_FOUND"].message, *remarks]))
     return draw_preview(series, drawn, remarks, provenance.model)

@@ -239,7 +239,7 @@ class ModelCard(_Record):
     activation
         What turns the network's raw outputs into probabilities; ``none`` where the file does so itself.
     outputs
-        Every tumour region, and ``brain`` where the network gives it.
+        Every tumour region, and ``brain`` and ``cavity`` where the network gives them.
     mirror
         Take the mean with the picture mirrored left to right: twice the time.
     postprocessing, uncertainty_limit

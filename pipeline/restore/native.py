@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.errors import Flag
-from pipeline.names import TUMOUR_REGIONS, Region
+from pipeline.names import DELINEATED_REGIONS, TUMOUR_REGIONS, Region
 from pipeline.registry import ModelCard
 from pipeline.restore.sharpen import Signal, least, sharpen
 from pipeline.volume.boxes import Box, first_of, placed
@@ -52,7 +52,7 @@ class Cleaning:
 def cleaning(card: ModelCard) -> Cleaning:
     """Return the clean-up rules of a model card."""
     return Cleaning(
-        thresholds={region: card.threshold(region) for region in TUMOUR_REGIONS},
+        thresholds={one.region: one.threshold for one in card.outputs if one.region in DELINEATED_REGIONS},
         minimum_component_ml=card.postprocessing.minimum_component_ml,
         fill_holes=card.postprocessing.fill_holes,
         least_certainty=card.postprocessing.least_certainty,
@@ -63,21 +63,22 @@ def cleaning(card: ModelCard) -> Cleaning:
 class Restored:
     """The result on the reference series' own slices.
 
-    Its images cover the box of the reference grid that holds the tumour, all the same
+    Its images cover the box of the reference grid that holds tumour and cavity, all the same
     (:func:`pipeline.volume.boxes.whole` fills them up).
 
     Attributes
     ----------
     probabilities
-        float32 per tumour region; the region is where it reaches the threshold.
+        float32 per tumour region, and of a resection cavity where one was found; the region is where it reaches
+        the threshold.
         Nested, and below the threshold wherever a part was dropped, so that iso-contours of it are the
         borders of ``masks``.
     masks
-        uint8 per tumour region, 0 or 1.
+        uint8 per region, 0 or 1; no tumour region holds a voxel of the cavity.
     volumes_ml
         Volume of each mask.
     flags
-        NO_TUMOUR_FOUND, TUMOUR_AT_EDGE, DOUBTFUL_PART_LEFT_OUT.
+        NO_TUMOUR_FOUND, TUMOUR_AT_EDGE, DOUBTFUL_PART_LEFT_OUT, AFTER_SURGERY.
     """
 
     probabilities: dict[Region, sitk.Image]
@@ -92,7 +93,7 @@ def restore(
     rules: Cleaning,
     signals: Mapping[Region, Signal] | None = None,
 ) -> Restored:
-    """Bring the tumour probabilities onto the reference series' slices.
+    """Bring the probabilities of tumour and resection cavity onto the reference series' slices.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def restore(
     reference
         The series that will carry the contours.
     rules
-        Thresholds and clean-up rules.
+        Thresholds and clean-up rules; a cavity is looked for where they have its threshold.
     signals
         Series that the borders of regions follow; see :mod:`pipeline.restore.sharpen`.
 
@@ -111,10 +112,7 @@ def restore(
         Nested, cleaned regions on a box of ``reference.image``'s grid.
     """
     grid = reference.image
-    reached = rules.thresholds[Region.WT]
-    if signals and Region.WT in signals:
-        reached = least(reached, signals[Region.WT].rule)
-    box = _box_of_tumour(probabilities[Region.WT], reached, grid)
+    box = _box_of_found(probabilities, rules, grid, signals or {})
     voxel_ml = float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
     images: dict[Region, sitk.Image] = {}
     masks: dict[Region, sitk.Image] = {}
@@ -123,6 +121,7 @@ def restore(
     outer: NDArray[np.float32] | None = None
     outer_threshold = 0.0
     around: sitk.Image | None = None
+    cavity = _cavity(probabilities, rules, grid, box, signals or {})
     for region in TUMOUR_REGIONS:
         threshold = rules.thresholds[region]
         image = _onto(probabilities[region], grid, box)
@@ -133,7 +132,9 @@ def restore(
         if outer is not None:
             # Scaled, so that both thresholds fall on the same border where the regions coincide.
             native = np.minimum(native, outer * (threshold / outer_threshold))
-        native, dropped = _clean(native, threshold, rules, region, voxel_ml)
+        if cavity is not None:
+            native = cavity.cut_out_of(native, threshold)
+        native, dropped = _clean(native, threshold, rules, region, voxel_ml, None if cavity is None else cavity.mask)
         doubtful += [replace(one, slice_number=one.slice_number + box[0].start) for one in dropped]
         outer, outer_threshold = native, threshold
         mask = native >= threshold
@@ -143,16 +144,72 @@ def restore(
     flags = _flags(sitk.GetArrayViewFromImage(masks[Region.WT]).astype(bool), box, grid)
     if doubtful:
         flags = (*flags, Flag("DOUBTFUL_PART_LEFT_OUT", "; ".join(map(str, doubtful))))
+    if cavity is not None:
+        images[Region.CAVITY] = placed(cavity.native, grid, box)
+        masks[Region.CAVITY] = placed(cavity.mask.astype(np.uint8), grid, box)
+        volumes[Region.CAVITY] = float(cavity.mask.sum()) * voxel_ml
+        flags = (*flags, Flag("AFTER_SURGERY", f"{volumes[Region.CAVITY]:.1f} ml"))
     return Restored(images, masks, volumes, flags)
 
 
-def _box_of_tumour(probability: sitk.Image, threshold: float, grid: sitk.Image) -> Box:
-    """Return the box of a grid outside of which a probability, interpolated linearly, stays below a threshold.
+@dataclass(frozen=True)
+class _Cavity:
+    """A resection cavity in the box: its probability, axes (slice, row, column), and where it is."""
+
+    native: NDArray[np.float32]
+    threshold: float
+    mask: NDArray[np.bool_]
+
+    def cut_out_of(self, native: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+        """Bring a tumour's probability below its threshold in the cavity, and to it where the cavity's border is."""
+        native = native.copy()
+        near = ndimage.binary_dilation(self.mask, np.ones((3, 3, 3)))
+        native[near] = np.minimum(native[near], (1 - self.native[near]) * np.float32(threshold / (1 - self.threshold)))
+        native[self.mask] = np.minimum(native[self.mask], np.nextafter(np.float32(threshold), np.float32(0)))
+        return native
+
+
+def _cavity(
+    probabilities: Mapping[Region, sitk.Image],
+    rules: Cleaning,
+    grid: sitk.Image,
+    box: Box,
+    signals: Mapping[Region, Signal],
+) -> _Cavity | None:
+    """Restore the resection cavity; None where the network knows none or none is left of it."""
+    if not _has_cavity(probabilities, rules):
+        return None
+    threshold = rules.thresholds[Region.CAVITY]
+    image = _onto(probabilities[Region.CAVITY], grid, box)
+    if Region.CAVITY in signals:
+        native = sharpen(image, probabilities[Region.CAVITY], None, signals[Region.CAVITY])
+    else:
+        native = sitk.GetArrayFromImage(image)
+    native, _ = _clean(native, threshold, rules, Region.CAVITY, float(np.prod(grid.GetSpacing())) * _ML_PER_MM3)
+    mask = native >= threshold
+    return _Cavity(native, threshold, mask) if mask.any() else None
+
+
+def _has_cavity(probabilities: Mapping[Region, sitk.Image], rules: Cleaning) -> bool:
+    return Region.CAVITY in probabilities and Region.CAVITY in rules.thresholds
+
+
+def _box_of_found(
+    probabilities: Mapping[Region, sitk.Image], rules: Cleaning, grid: sitk.Image, signals: Mapping[Region, Signal]
+) -> Box:
+    """Return the box of a grid outside of which tumour and cavity, interpolated linearly, stay below their thresholds.
 
     It is wider than that by some voxels, so that nothing at its border meets a contour; of one voxel where there is
-    no tumour.
+    neither.
     """
-    found = np.argwhere(sitk.GetArrayViewFromImage(probability) >= threshold)
+    probability = probabilities[Region.WT]
+    reached = np.zeros(probability.GetSize()[::-1], dtype=bool)
+    for region in (Region.WT, Region.CAVITY) if _has_cavity(probabilities, rules) else (Region.WT,):
+        threshold = rules.thresholds[region]
+        if region in signals:
+            threshold = least(threshold, signals[region].rule)
+        reached |= sitk.GetArrayViewFromImage(probabilities[region]) >= threshold
+    found = np.argwhere(reached)
     if not len(found):
         return slice(0, 1), slice(0, 1), slice(0, 1)
     # Beyond the neighbours of what reaches the threshold nothing does.
@@ -187,9 +244,17 @@ class _Dropped:
 
 
 def _clean(
-    native: NDArray[np.float32], threshold: float, rules: Cleaning, region: Region, voxel_ml: float
+    native: NDArray[np.float32],
+    threshold: float,
+    rules: Cleaning,
+    region: Region,
+    voxel_ml: float,
+    cavity: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float32], list[_Dropped]]:
-    """Drop small and doubtful parts and fill holes, in the probabilities themselves; axes (slice, row, column)."""
+    """Drop small and doubtful parts and fill holes, in the probabilities themselves; axes (slice, row, column).
+
+    A cavity in the tumour is no hole, and what lies in a cavity's hole is not cavity.
+    """
     native = native.copy()
     mask = native >= threshold
     labels, count = ndimage.label(mask)
@@ -209,9 +274,11 @@ def _clean(
         below = np.float32(threshold * 0.5)
         native[near] = np.minimum(native[near], below)
         mask &= ~dropped
-    if rules.fill_holes and region is not Region.ET:
-        filled = np.stack([ndimage.binary_fill_holes(one) for one in mask])
-        native[filled & ~mask] = np.float32(threshold + (1 - threshold) * 0.5)
+    if rules.fill_holes and region in (Region.WT, Region.TC):
+        holes = np.stack([ndimage.binary_fill_holes(one) for one in mask]) & ~mask
+        if cavity is not None:
+            holes &= ~cavity
+        native[holes] = np.float32(threshold + (1 - threshold) * 0.5)
     return native, doubtful
 
 

@@ -105,7 +105,9 @@ class Settings(BaseSettings):
     objects: tuple[ObjectKind, ...] = Field(
         default=("rtstruct", "seg", "sr", "preview"), description="Objects made beside the structure set."
     )
-    roi_names: dict[Region, str] = Field(default_factory=lambda: dict(ROI_NAMES), description="ROI name per region.")
+    roi_names: dict[Region, str] = Field(
+        default_factory=lambda: dict(ROI_NAMES), description="ROI name per region; the usual one where not named."
+    )
     destinations: tuple[Destination, ...] = Field(default=(), description="Where results are forwarded.")
     forward_retry_seconds: tuple[float, ...] = Field(
         default=(60, 120, 300, 1800, 3600), description="Waits between tries of forwarding."
@@ -120,6 +122,11 @@ class Settings(BaseSettings):
     retention: Retention = Field(default_factory=Retention, description="What is kept of ended jobs, and how long.")
     keep_job_files: bool = Field(default=False, description="Keep a finished job's working files (for debugging).")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("roi_names")
+    @classmethod
+    def _with_usual_names(cls, value: dict[Region, str]) -> dict[Region, str]:
+        return {**ROI_NAMES, **value}
 
     @field_validator("may_lack")
     @classmethod

@@ -7,7 +7,7 @@ from pydicom import Dataset
 
 from pipeline.errors import REASONS, Flag, GlioLoopError
 from pipeline.errors.resources import place_of
-from pipeline.names import MANUFACTURER, REGION_MEANING, RESEARCH_USE, Region
+from pipeline.names import MANUFACTURER, REGION_MEANING, RESEARCH_USE, TUMOUR_REGIONS, Region
 from pipeline.objects.arguments import content_time, equipment, on_clock_of, series_of_one, set_clock
 from pipeline.objects.measure import RegionSize
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
@@ -118,7 +118,8 @@ def _texts(
 ) -> list[str]:
     """Return the statements of the report, the most important first."""
     texts = []
-    if not any(size.volume_ml > 0 for size in sizes.values()) and all(f.code != "NO_TUMOUR_FOUND" for f in flags):
+    tumour_found = any(size.volume_ml > 0 for region, size in sizes.items() if region in TUMOUR_REGIONS)
+    if not tumour_found and all(f.code != "NO_TUMOUR_FOUND" for f in flags):
         texts.append(REASONS["NO_TUMOUR_FOUND"].message)
     for flag in flags:
         texts.append(" ".join(part for part in (REASONS[flag.code].message, flag.detail) if part))

@@ -22,11 +22,12 @@ class ROIGenerationAlgorithms(StrEnum):
 
 
 class RTROIInterpretedTypes(StrEnum):
-    """RTROIInterpretedType (3006,00A4): those that a delineated tumour can take."""
+    """RTROIInterpretedType (3006,00A4): those that a delineated region can take."""
 
     GTV = "GTV"
     CTV = "CTV"
     ORGAN = "ORGAN"
+    CAVITY = "CAVITY"
     CONTROL = "CONTROL"
 
 

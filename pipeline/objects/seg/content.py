@@ -1,4 +1,4 @@
-"""Segment descriptions of the tumour regions (PS3.3, C.8.20.4)."""
+"""Segment descriptions of the regions (PS3.3, C.8.20.4)."""
 
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
@@ -17,7 +17,7 @@ def segment_description(
     Parameters
     ----------
     region
-        One of the tumour regions.
+        One of the tumour regions, or the resection cavity.
     number
         SegmentNumber, from 1.
     provenance

@@ -23,7 +23,7 @@ from pipeline.volume.records import SourceVolume
 
 
 class TumourSegmentation(Segmentation):
-    """Segmentation of the tumour regions, one segment each, also where a region is empty."""
+    """Segmentation of the regions, one segment each, also where a region is empty."""
 
     def __init__(
         self,

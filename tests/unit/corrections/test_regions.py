@@ -137,3 +137,29 @@ def test_trust(approval: str, reviewer: str, trusted: bool) -> None:
     dataset = Dataset()
     dataset.ApprovalStatus, dataset.ReviewerName = approval, reviewer
     assert trust_of(dataset, CorrectionPolicy(trusted_reviewers=("roe.*",))).trusted is trusted
+
+
+@pytest.mark.parametrize(
+    ("name", "cavity"),
+    [
+        ("Cavity_Resection", True),
+        ("cavity resection~1", True),
+        ("Cavity_Resection_Mueller", True),
+        ("Copy of Cavity_Resection", True),
+        ("CavityResection", True),
+        ("Cavity_Resection+5mm", False),
+        ("Cavity_Resection_prior", False),
+        ("GTV_WT minus Cavity_Resection", False),
+        ("GTV_WT_cavity", False),
+        ("Cavity", False),
+        ("Cavity_Oral", False),
+    ],
+)
+def test_the_cavity_that_this_node_names_is_no_region_of_the_tumour(name: str, cavity: bool) -> None:
+    assert (NAMES.region(name), NAMES.is_cavity(name)) == (None, cavity)
+
+
+def test_a_site_names_the_cavity_as_it_likes() -> None:
+    names = RegionNames({**ROI_NAMES, Region.WT: "GTV", Region.CAVITY: "GTV_RC"}, CorrectionPolicy())
+    assert (names.region("GTV_RC"), names.is_cavity("GTV_RC")) == (None, True)
+    assert (names.region("GTV_JS"), names.is_cavity("GTV_JS")) == (Region.WT, False)

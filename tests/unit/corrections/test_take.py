@@ -24,7 +24,7 @@ from pipeline.corrections.study import Study
 from pipeline.corrections.take import Outcome, ProcessedStudy, judge_early, take
 from pipeline.corrections.verdicts import Verdict
 from pipeline.database.engine import database_in
-from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, JobState, MRSequence, Region
+from pipeline.names import DELINEATED_REGIONS, ROI_NAMES, TUMOUR_REGIONS, JobState, MRSequence, Region
 from pipeline.objects import Provenance, RegionOfInterest, RTStructureSet, build_objects
 from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.volume.records import SourceVolume
@@ -32,6 +32,7 @@ from tests.unit.objects.phantom import CORONAL, image_like, phantom_series, volu
 
 Mask = NDArray[np.bool_]
 NAMES = RegionNames(ROI_NAMES, CorrectionPolicy())
+TUMOUR_NAMES = tuple(ROI_NAMES[region] for region in TUMOUR_REGIONS)
 SHAPE, SPACING = (20, 40, 48), (1.0, 1.0, 1.5)
 RADII = dict(zip(TUMOUR_REGIONS, (9.0, 7.0, 5.0), strict=True))
 
@@ -47,13 +48,14 @@ def ball(volume: SourceVolume, radius: float, off: tuple[float, float, float] = 
 class Desk:
     """A processed study, and a radiologist's desk where its objects are edited and handed in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, with_cavity: bool = False) -> None:
         self.folder = folder
         self.headers, self.volume = phantom_series(SHAPE, SPACING)
         still = Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)
         self.study = Study({MRSequence.T1C: self.volume}, {MRSequence.T1C: still}, MRSequence.T1C)
         self.automatic = {region: ball(self.volume, radius) for region, radius in RADII.items()}
-        made = self.objects(self.automatic)
+        cavity = {Region.CAVITY: ball(self.volume, 4.0, (14, 0, 0))} if with_cavity else {}
+        made = self.objects({**self.automatic, **cavity})
         objects = folder / "objects"
         objects.mkdir()
         own = {}
@@ -70,7 +72,7 @@ class Desk:
     def objects(self, masks: dict[Region, Mask]) -> dict[str, Dataset]:
         images = {region: image_like(mask.astype(np.uint8), self.volume) for region, mask in masks.items()}
         soft = {region: sitk.Cast(image, sitk.sitkFloat32) for region, image in images.items()}
-        thresholds = dict.fromkeys(TUMOUR_REGIONS, 0.5)
+        thresholds = dict.fromkeys(DELINEATED_REGIONS, 0.5)
         want = {"rtstruct", "seg"}
         return build_objects(self.headers, self.volume, soft, images, thresholds, Provenance("m@1"), want=want).datasets
 
@@ -179,7 +181,7 @@ def _emptied(dataset: Dataset, *names: str) -> Dataset:
         (("GTV_WT",), ()),
         (("GTV_TC",), (Region.WT,)),
         (("GTV_ET",), (Region.WT, Region.TC)),
-        (tuple(ROI_NAMES.values()), ()),
+        (TUMOUR_NAMES, ()),
     ],
     ids=["WT", "TC", "ET", "all"],
 )
@@ -244,7 +246,7 @@ def test_a_region_given_a_name_of_its_own_was_not_deleted(desk: Desk) -> None:
 
 
 def test_all_of_ours_gone_for_something_unknown_is_not_no_tumour(desk: Desk) -> None:
-    dataset = without(copy.deepcopy(desk.structure_set), *ROI_NAMES.values())
+    dataset = without(copy.deepcopy(desk.structure_set), *TUMOUR_NAMES)
     desk.add(dataset, "Meningioma", ball(desk.volume, 5, (8, 0, 0)))
     outcome = desk.hand_in(dataset)
     assert (outcome.verdict, outcome.case) == (Verdict.NO_REGION, None)
@@ -262,6 +264,62 @@ def test_a_segment_that_was_deleted_is_gone(desk: Desk, how: str) -> None:
     outcome = desk.hand_in(dataset)
     assert outcome.verdict is Verdict.CORRECTED
     assert volumes(outcome)[1:] == pytest.approx([desk.ml(masks[Region.TC]), 0], abs=0.01)
+
+
+# --- a resection cavity beside them ---
+
+
+@pytest.fixture
+def after_surgery(tmp_path: Path) -> Desk:
+    return Desk(tmp_path, with_cavity=True)
+
+
+def test_nothing_is_learnt_of_a_cavity_whatever_is_done_to_it(after_surgery: Desk) -> None:
+    """Deleted, drawn anew, damaged, copied: the tumour's contours stay what the network had drawn."""
+    desk, name = after_surgery, ROI_NAMES[Region.CAVITY]
+    deleted = without(copy.deepcopy(desk.structure_set), name)
+    drawn_anew = desk.edited({Region.CAVITY: ball(desk.volume, 7, (2, 0, 0))})
+    damaged = copy.deepcopy(desk.structure_set)
+    contours_of(damaged, name).ContourSequence[0].ContourData = [1, 2, 3, 4]
+    copied = copy.deepcopy(desk.structure_set)
+    desk.add(copied, f"{name}_edited", ball(desk.volume, 7, (2, 0, 0)))
+    for dataset in (deleted, drawn_anew, damaged, copied):
+        outcome = desk.hand_in(dataset)
+        assert (outcome.verdict, outcome.case is None) == (Verdict.ACCEPTED, False), outcome.detail
+        assert outcome.case is not None
+        assert list(outcome.case.regions) == ["WT", "TC", "ET"]
+        assert not outcome.case.unknown_rois
+        assert volumes(outcome) == pytest.approx([desk.ml(one) for one in desk.automatic.values()], abs=0.01)
+
+
+@pytest.mark.parametrize("link", ["in place", "one name and our equipment"])
+def test_a_cavity_that_is_left_alone_is_no_tumour_under_another_name(after_surgery: Desk, link: str) -> None:
+    """All tumour was resected, says the radiologist: only the cavity is left."""
+    dataset = without(copy.deepcopy(after_surgery.structure_set), *TUMOUR_NAMES)
+    if link != "in place":
+        saved_anew(dataset)
+    outcome = after_surgery.hand_in(dataset)
+    assert outcome.verdict is Verdict.CORRECTED, outcome.detail
+    assert volumes(outcome) == (0, 0, 0)
+
+
+def test_a_segmentation_with_a_cavity_is_corrected_like_any(after_surgery: Desk) -> None:
+    masks = {**after_surgery.automatic, Region.ET: after_surgery.automatic[Region.ET] & False}
+    dataset = after_surgery.objects({**masks, Region.CAVITY: ball(after_surgery.volume, 4.0, (14, 0, 0))})["seg"]
+    dataset.SOPInstanceUID = after_surgery.segmentation.SOPInstanceUID
+    outcome = after_surgery.hand_in(dataset)
+    assert outcome.verdict is Verdict.CORRECTED
+    assert volumes(outcome)[1:] == pytest.approx([after_surgery.ml(masks[Region.TC]), 0], abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["Cavity", "Cavity_Resection"])
+def test_a_foreign_cavity_means_nothing(desk: Desk, name: str) -> None:
+    dataset = desk.edited({Region.WT: ball(desk.volume, 10)})
+    desk.add(dataset, name, ball(desk.volume, 4))
+    outcome = desk.hand_in(dataset)
+    assert outcome.case is not None
+    assert outcome.case.unknown_rois == (name,)
+    assert volumes(outcome)[0] == pytest.approx(desk.ml(ball(desk.volume, 10)), abs=0.01)
 
 
 # --- several ROIs of one region ---

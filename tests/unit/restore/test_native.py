@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.names import TUMOUR_REGIONS, Region
-from pipeline.restore import Cleaning, restore
+from pipeline.restore import Cleaning, Restored, restore
 from pipeline.volume.boxes import whole
 from pipeline.volume.records import SliceSource, SourceVolume
 
@@ -125,3 +125,60 @@ def test_a_part_that_is_nowhere_certain_is_left_out_and_said() -> None:
         assert not mask[:, :, 60:].any()
         assert restored.volumes_ml[region] == pytest.approx(4 / 3 * np.pi * 12**3 / 1000, rel=0.05)
     assert len(restore(dict.fromkeys(TUMOUR_REGIONS, both), volume, CLEANING).flags) == 0
+
+
+WITH_CAVITY = replace(CLEANING, thresholds={**CLEANING.thresholds, Region.CAVITY: 0.4})
+
+
+def arrays(restored: Restored, grid: sitk.Image) -> dict[Region, np.ndarray]:
+    return {one: sitk.GetArrayFromImage(whole(mask, grid)).astype(bool) for one, mask in restored.masks.items()}
+
+
+def test_no_tumour_in_a_cavity_nor_filled_into_it() -> None:
+    """The network says tumour all through it; around it lies a ring that closes in every slice."""
+    volume = reference(np.eye(3), (1.0, 1.0, 2.0), (100, 100, 50))
+    tumour, cavity = sphere(20.0), sphere(9.0, (3, 0, 0))
+    found = {**dict.fromkeys(TUMOUR_REGIONS, tumour), Region.CAVITY: cavity}
+    restored = restore(found, volume, WITH_CAVITY)
+    masks = arrays(restored, volume.image)
+    without = arrays(restore(found, volume, CLEANING), volume.image)
+    assert list(restored.volumes_ml) == [*TUMOUR_REGIONS, Region.CAVITY]
+    assert restored.volumes_ml[Region.CAVITY] == pytest.approx(4 / 3 * np.pi * 9**3 / 1000, rel=0.15)
+    for region in TUMOUR_REGIONS:
+        assert (masks[region] == without[region] & ~masks[Region.CAVITY]).all()
+        assert restored.volumes_ml[region] == pytest.approx(masks[region].sum() * 0.002)
+        # Both contours run on the same line, between the same voxels.
+        probability = sitk.GetArrayFromImage(restored.probabilities[region])
+        assert ((probability >= 0.5) == sitk.GetArrayFromImage(restored.masks[region]).astype(bool)).all()
+    (flag,) = restored.flags
+    assert (flag.code, flag.detail) == ("AFTER_SURGERY", f"{restored.volumes_ml[Region.CAVITY]:.1f} ml")
+
+
+@pytest.mark.parametrize("card_knows", [True, False])
+def test_without_a_cavity_nothing_changes(card_knows: bool) -> None:
+    """None found, one below its least volume, one nowhere certain, and a card that gives it no threshold."""
+    volume = reference(np.eye(3), (1.0, 1.0, 2.0), (100, 100, 50))
+    rules = WITH_CAVITY if card_knows else CLEANING
+    rules = replace(
+        rules,
+        minimum_component_ml={**rules.minimum_component_ml, Region.CAVITY: 1.0},
+        least_certainty={Region.CAVITY: 0.9},
+    )
+    tumour = dict.fromkeys(TUMOUR_REGIONS, sphere(15.0))
+    expected = restore(tumour, volume, CLEANING)
+    candidates = [sphere(9.0) * 0.0, sphere(4.0), sphere(9.0) * 0.7] + ([] if card_knows else [sphere(9.0)])
+    for cavity in candidates:
+        restored = restore({**tumour, Region.CAVITY: cavity}, volume, rules)
+        assert (restored.flags, restored.volumes_ml) == ((), expected.volumes_ml)
+        for region in TUMOUR_REGIONS:
+            assert (arrays(restored, volume.image)[region] == arrays(expected, volume.image)[region]).all()
+
+
+def test_a_cavity_away_from_all_tumour_comes_home() -> None:
+    volume = reference(np.eye(3), (1.0, 1.0, 2.0), (100, 100, 50))
+    found = {**dict.fromkeys(TUMOUR_REGIONS, sphere(8.0, (-30, 0, 0))), Region.CAVITY: sphere(10.0, (30, 10, 20))}
+    masks = arrays(restore(found, volume, WITH_CAVITY), volume.image)
+    centre = np.argwhere(masks[Region.CAVITY]).mean(axis=0)
+    assert centre == pytest.approx((24.5 + 10, 49.5 + 10, 49.5 + 30), abs=0.6)
+    empty = {**dict.fromkeys(TUMOUR_REGIONS, sphere(8.0) * 0.0), Region.CAVITY: sphere(10.0)}
+    assert [one.code for one in restore(empty, volume, WITH_CAVITY).flags] == ["NO_TUMOUR_FOUND", "AFTER_SURGERY"]
