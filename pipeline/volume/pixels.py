@@ -1,7 +1,7 @@
 """Decoded grey values of frames, after the modality LUT."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pydicom.pixels.processing import apply_modality_lut
 
 from pipeline.errors import GlioLoopError
 from pipeline.errors.resources import place_of, raise_if_exhausted
+from pipeline.identify.traits import number_of
 from pipeline.volume import jpeg
 from pipeline.volume.compressed import require_declared_size
 from pipeline.volume.frames import Frame
@@ -21,6 +22,8 @@ from pipeline.volume.stored import Stored, inverted, padding_of, stored_values
 from pipeline.volume.validity import Mask, without_background
 
 jpeg.register()
+
+_PHILIPS = "Philips MR Imaging DD 001"
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ def decode(frames: Iterable[Frame]) -> Decoded:
 
     Compressed transfer syntaxes are decoded by pydicom's plugins; of every word only the stored bits count.
     Rescale slope and intercept (or the modality LUT) are applied per instance, in Enhanced MR per frame.
-    Real-world value maps and Philips' private scaling are left alone: they only rescale what a network's
-    normalisation rescales again. MONOCHROME1 is inverted.
+    Real-world value maps are left alone: they only rescale what a network's normalisation rescales again. So does
+    Philips' private scaling, but for slices of different scales. MONOCHROME1 is inverted.
 
     Parameters
     ----------
@@ -62,6 +65,7 @@ def decode(frames: Iterable[Frame]) -> Decoded:
     columns, rows = frames[0].size
     volume = np.empty((len(frames), rows, columns), dtype=np.float32)
     padded: dict[int, Mask] = {}
+    scales: dict[int, float | None] = {}
     wanted: dict[Path, list[tuple[int, Frame]]] = {}
     for k, frame in enumerate(frames):
         wanted.setdefault(frame.path, []).append((k, frame))
@@ -73,15 +77,25 @@ def decode(frames: Iterable[Frame]) -> Decoded:
             if (padding := padding_of(one, dataset)) is not None:
                 padded[k] = padding
             volume[k] = _rescaled(one, dataset, frame)
+            scales[k] = _private_scale(dataset, frame)
+    _even_out(volume, scales)
     return _with_validity(volume, padded)
 
 
+def _even_out(volume: NDArray[np.float32], scales: Mapping[int, float | None]) -> None:
+    """Bring slices that were scaled for display one by one to one scale."""
+    known = {k: scale for k, scale in scales.items() if scale}
+    if len(known) == len(volume) and not np.allclose(list(known.values()), known[0], rtol=1e-3):
+        for k, scale in known.items():
+            volume[k] *= known[0] / scale
+
+
 def _with_validity(volume: NDArray[np.float32], padded: dict[int, Mask]) -> Decoded:
-    if not np.isfinite(volume).all():
-        raise GlioLoopError("PIXELS_INVALID", "Values that are no numbers.")
     imaged = volume
     if padded:
         imaged = np.concatenate([one[~padded[k]] if k in padded else one.ravel() for k, one in enumerate(volume)])
+    if not np.isfinite(imaged).all():
+        raise GlioLoopError("PIXELS_INVALID", "Values that are no numbers.")
     if imaged.size == 0 or imaged.min() == imaged.max():
         raise GlioLoopError("PIXELS_INVALID", "Every pixel has the same value.")
     for k, padding in padded.items():
@@ -141,6 +155,24 @@ def _rescaled(stored: Stored, dataset: Dataset, frame: Frame) -> NDArray[np.floa
     slope, intercept = float(place.get("RescaleSlope") or 1.0), float(place.get("RescaleIntercept") or 0.0)
     values = inverted(stored, dataset) if turned else stored
     return np.asarray(values * slope + intercept, dtype=np.float32)
+
+
+def _private_scale(dataset: Dataset, frame: Frame) -> float | None:
+    """Rescale slope times Philips' scale slope, by which a grey value is divided to be comparable with other slices'.
+
+    It is the same in every slice of most series, and then of no matter. None where absent.
+    """
+    place = dataset
+    if frame.frame_number is not None:
+        own = dataset.PerFrameFunctionalGroupsSequence[frame.frame_number - 1].get((0x2005, 0x140F))
+        place = own.value[0] if own is not None and own.value else Dataset()
+    try:
+        found = number_of(place.private_block(0x2005, _PHILIPS)[0x0E].value)
+    except KeyError:
+        return None
+    groups = _value_transformation(dataset, frame)
+    slope = number_of((dataset if groups is None else groups).get("RescaleSlope")) or 1.0
+    return found * slope if found else None
 
 
 def _value_transformation(dataset: Dataset, frame: Frame) -> Dataset | None:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from pipeline.errors import GlioLoopError
+from pipeline.identify.traits import number_of
 from pipeline.volume.compressed import code_stream_precision
 from pipeline.volume.validity import Mask, reaching_the_border
 
@@ -17,6 +19,8 @@ Stored = NDArray[Any]
 
 #: Padding this part of the image's range away from every other value can't be a grey value.
 _APART = 0.01
+#: Of the neighbours that differ above the stored bits, those that are nearer with these bits than without.
+_WRAPPED = 0.25
 
 
 def stored_values(decoded: Stored, dataset: Dataset) -> Stored:
@@ -32,6 +36,11 @@ def stored_values(decoded: Stored, dataset: Dataset) -> Stored:
     Returns
     -------
     The same shape; signed where Pixel Representation says so.
+
+    Raises
+    ------
+    GlioLoopError
+        ``PIXELS_INVALID`` where the values need more bits than the header says.
     """
     if decoded.dtype.kind not in "iu":
         return decoded
@@ -42,12 +51,28 @@ def stored_values(decoded: Stored, dataset: Dataset) -> Stored:
     if shift > 0 and not _moved_down(dataset, bits):
         words = words >> words.dtype.type(shift)
     if bits < width:
-        words = words & words.dtype.type((1 << bits) - 1)
+        whole, words = words, words & words.dtype.type((1 << bits) - 1)
+        _require_no_wrap(whole, words)
     if not int(dataset.get("PixelRepresentation") or 0):
         return words
     signed = words.view(np.dtype(f"i{decoded.dtype.itemsize}"))
     # The sign bit moved to the top of the word and back with its copies.
     return (signed << (width - bits)) >> (width - bits) if bits < width else signed
+
+
+def _require_no_wrap(whole: Stored, values: Stored) -> None:
+    """Where bits above the stored ones change, an overlay's set neighbours apart; bits that lack to a value do not."""
+    above = (whole != values).any(axis=(-2, -1))
+    if not above.any():
+        return
+    closer = changes = 0
+    for axis in (-2, -1):
+        words, masked = (np.diff(one[above].astype(np.int64), axis=axis) for one in (whole, values))
+        changed = words != masked
+        changes += int(changed.sum())
+        closer += int((np.abs(words[changed]) < np.abs(masked[changed])).sum())
+    if closer > _WRAPPED * changes:
+        raise GlioLoopError("PIXELS_INVALID", "Grey values need more bits than BitsStored says.")
 
 
 def _moved_down(dataset: Dataset, bits: int) -> bool:
@@ -80,6 +105,8 @@ def padding_of(stored: Stored, dataset: Dataset) -> Mask | None:
     dataset
         Its instance.
     """
+    if stored.dtype.kind == "f":
+        return _padding_of_floats(stored, dataset)
     first = _word(dataset.get("PixelPaddingValue"), dataset)
     if first is None or stored.dtype.kind not in "iu":
         return None
@@ -95,6 +122,17 @@ def padding_of(stored: Stored, dataset: Dataset) -> Mask | None:
         if gap <= max(_APART * (brightest - darkest), 1):
             hit = reaching_the_border(hit)
     return np.asarray(hit)
+
+
+def _padding_of_floats(stored: Stored, dataset: Dataset) -> Mask | None:
+    """What is no number, and Float (Double Float) Pixel Padding Value with its limit."""
+    kind = "Double" if stored.dtype.itemsize == 8 else ""
+    limits = [number_of(dataset.get(f"{kind}FloatPixelPadding{which}")) for which in ("Value", "RangeLimit")]
+    known = [limit for limit in limits if limit is not None]
+    hit = ~np.isfinite(stored)
+    if known:
+        hit |= (stored >= stored.dtype.type(min(known))) & (stored <= stored.dtype.type(max(known)))
+    return np.asarray(hit) if hit.any() else None
 
 
 def _word(value: Any, dataset: Dataset) -> int | None:

@@ -15,6 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import compress
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from pipeline.errors import GlioLoopError
 from pipeline.volume import SourceVolume, read_volume
 from tests.unit.volume.test_volume import enhanced, instance, saved
 
@@ -156,6 +157,66 @@ def test_only_the_stored_bits_are_the_value(tmp_path: Path, syntax: str, signed:
         expected.append(values)
     found = sitk.GetArrayFromImage(read_volume(saved(tmp_path, datasets)).image)
     assert np.array_equal(found, np.array(expected))
+
+
+def test_values_that_need_more_bits_than_declared_are_no_overlay(tmp_path: Path) -> None:
+    with pytest.raises(GlioLoopError, match="BitsStored") as caught:
+        read_volume(series(tmp_path, [10 * grey(k) for k in range(8)], BitsStored=12, HighBit=11))
+    assert caught.value.code == "PIXELS_INVALID"
+
+
+@pytest.mark.skipif(shutil.which("dcmcjpeg") is None, reason="DCMTK is not there")
+@pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
+def test_only_the_stored_bits_in_jpeg_lossless(tmp_path: Path, interpretation: str) -> None:
+    """Coded over all 16 bits of its words, with an overlay above the 12 that count."""
+    pictures = [grey(k) for k in range(8)]
+    words = [(4095 - one if interpretation == "MONOCHROME1" else one) | ((one > 900) << 14) for one in pictures]
+    packed_files = []
+    for path in series(tmp_path / "plain", words, PhotometricInterpretation=interpretation):
+        packed_files.append(tmp_path / path.name)
+        subprocess.run(["dcmcjpeg", "--true-lossless", path, packed_files[-1]], check=True)
+        dataset = dcmread(packed_files[-1])
+        dataset.BitsStored, dataset.HighBit = 12, 11
+        dataset.save_as(packed_files[-1])
+    found = sitk.GetArrayFromImage(read_volume(packed_files).image)
+    assert np.array_equal(found, np.array(pictures))
+
+
+@pytest.mark.parametrize("kind", ["Float", "DoubleFloat"])
+@pytest.mark.parametrize("padding", [-1e30, np.nan])
+def test_padding_of_floating_point_values(tmp_path: Path, kind: str, padding: float) -> None:
+    datasets = []
+    for k in range(8):
+        dataset = instance(k + 1, (0.0, 0.0, 3.0 * k), Rows=ROWS, Columns=COLUMNS)
+        del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
+        values = np.where(INSIDE, grey(k), padding)
+        values[0, ::2] = 5.0  # no constant background
+        dataset.BitsAllocated = 64 if kind == "DoubleFloat" else 32
+        setattr(dataset, f"{kind}PixelData", values.astype("<f8" if kind == "DoubleFloat" else "<f4").tobytes())
+        setattr(dataset, f"{kind}PixelPaddingValue", -1e30)
+        datasets.append(dataset)
+    volume = read_volume(saved(tmp_path, datasets))
+    image, valid = sitk.GetArrayFromImage(volume.image), valid_of(volume)
+    assert valid[:, INSIDE].all()
+    assert not valid[:, 1:, :4].any()
+    assert image.min() == 0
+    assert np.array_equal(image[:, INSIDE], np.array([grey(k)[INSIDE] for k in range(8)]))
+
+
+def scaled_for_display(k: int, scale: float) -> Dataset:
+    """A slice as Philips writes it: scaled to its own brightest value."""
+    dataset = instance(k + 1, (0.0, 0.0, 3.0 * k), Rows=ROWS, Columns=COLUMNS)
+    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 15, 0
+    dataset.PixelData = (grey(k) * scale).round().astype("<u2").tobytes()
+    block = dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+    block.add_new(0x0E, "FL", scale)
+    return dataset
+
+
+def test_slices_that_were_scaled_one_by_one(tmp_path: Path) -> None:
+    files = saved(tmp_path, [scaled_for_display(k, (1.0, 5.0)[k % 2]) for k in range(8)])
+    found = sitk.GetArrayFromImage(read_volume(files).image)
+    assert np.abs(found - np.array([grey(k) for k in range(8)])).max() <= 0.5
 
 
 @pytest.mark.skipif(shutil.which("dcmdjpls") is None, reason="DCMTK is not there")
