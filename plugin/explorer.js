@@ -124,9 +124,10 @@
   }
 
   function outcome(job) {
-    if (!job.result || !job.result.tumour_found) return STATES[job.state] + ': no tumour found by the network.';
-    var volumes = job.result.volumes_ml;
-    return STATES[job.state] + ': ' + $.map(['WT', 'TC', 'ET'], function (region) { return region + ' ' + volumes[region].toFixed(1) + ' ml'; }).join(', ');
+    var volumes = job.result ? job.result.volumes_ml : {};
+    var cavity = 'cavity' in volumes ? ', cavity ' + volumes.cavity.toFixed(1) + ' ml' : '';
+    if (!job.result || !job.result.tumour_found) return STATES[job.state] + ': no tumour found by the network' + cavity + '.';
+    return STATES[job.state] + ': ' + $.map(['WT', 'TC', 'ET'], function (region) { return region + ' ' + volumes[region].toFixed(1) + ' ml'; }).join(', ') + cavity;
   }
 
   function flags(job) {

@@ -80,7 +80,9 @@ export function personName(value) {
 }
 
 export const REGIONS = ["WT", "TC", "ET"];
-export const REGION_LABELS = { WT: "Whole tumour", TC: "Tumour core", ET: "Enhancing" };
+/** What a result may hold: the cavity only where one was found. */
+export const RESULT_REGIONS = [...REGIONS, "cavity"];
+export const REGION_LABELS = { WT: "Whole tumour", TC: "Tumour core", ET: "Enhancing", cavity: "Resection cavity" };
 
 export const REVIEW_LABELS = {
   none: "",

@@ -3,7 +3,7 @@
 import { explorer, get, post, root } from "./api.js";
 import { card, facts, fill, h, say } from "./dom.js";
 import { difference } from "./feedback.js";
-import { ACTIVE, REGIONS, REGION_LABELS, REVIEW_LABELS, STATE_LABELS, duration, jobSeconds, millilitres, moment } from "./format.js";
+import { ACTIVE, REGIONS, REGION_LABELS, RESULT_REGIONS, REVIEW_LABELS, STATE_LABELS, duration, jobSeconds, millilitres, moment } from "./format.js";
 import { ProgressLine, action, errorBox, flagList, plainTable, seriesTable, statePill } from "./parts.js";
 import { patient, studyLine } from "./patients.js";
 import { reprocess } from "./reprocess.js";
@@ -121,11 +121,12 @@ function noResult(jobs) {
 function volumes(job) {
   const { result } = job;
   const preview = h("a", { href: `${root}/glioloop/jobs/${job.id}/preview.png`, target: "_blank", rel: "noopener" }, "Picture for the record");
-  const rows = REGIONS.filter((region) => region in (result.volumes_ml ?? {})).map((region) => volumeRow(region, result));
+  const there = RESULT_REGIONS.filter((region) => region in (result.volumes_ml ?? {}) && (result.tumour_found || !REGIONS.includes(region)));
   return card("Volumes",
-    result.tumour_found
-      ? h("table", { class: "volumes" }, h("thead", {}, h("tr", {}, ["Region", "Volume", "In plane"].map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, rows))
-      : h("p", {}, "No tumour was found by the network. This does not exclude one."),
+    result.tumour_found ? null : h("p", {}, "No tumour was found by the network. This does not exclude one."),
+    there.length
+      ? h("table", { class: "volumes" }, h("thead", {}, h("tr", {}, ["Region", "Volume", "In plane"].map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, there.map((region) => volumeRow(region, result))))
+      : null,
     facts(["Network", h("code", {}, job.model)], ["Made", moment(job.updated)], ["Brain", result.brain_ml ? `${Math.round(result.brain_ml)} ml` : null]),
     h("p", { class: "small" }, preview, " · ", h("a", { href: `#/jobs/${job.id}` }, "Job")));
 }

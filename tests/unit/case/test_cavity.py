@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.align import Alignment
+from pipeline.canary.expected import masks_of
 from pipeline.case.outcomes import (
     Aligned,
     CaseOutcomes,
@@ -29,9 +30,11 @@ from pipeline.case.outcomes import (
 from pipeline.case.stages import infer_stage, restore_stage, write_stage
 from pipeline.case.workspace import Workspace
 from pipeline.dashboard.contours import contours_on_slices
+from pipeline.evaluation.cases import Case
+from pipeline.evaluation.evaluate import evaluate_case
 from pipeline.names import DELINEATED_REGIONS, ROI_NAMES, TUMOUR_REGIONS, MRSequence, Region
 from pipeline.objects import read_structure_set
-from pipeline.registry import InputGrid, InstalledModel, ModelCard, NetworkFile, Output, Postprocessing
+from pipeline.registry import CARD, InputGrid, InstalledModel, ModelCard, NetworkFile, Output, Postprocessing
 from pipeline.settings import Settings
 from pipeline.volume.records import SourceVolume
 from tests.unit.objects.phantom import image_like, phantom_series, signed_distance
@@ -84,7 +87,8 @@ def write_network(folder: Path, regions: Iterable[Region]) -> InstalledModel:
         outputs=tuple(Output(region=region, channels=(number,)) for number, region in enumerate(outputs)),
         postprocessing=Postprocessing(minimum_component_ml={Region.CAVITY: 1.0}, least_certainty={Region.CAVITY: 0.9}),
     )
-    return InstalledModel(ModelCard.model_validate_json(card.model_dump_json()), folder)
+    (folder / CARD).write_text(card.model_dump_json())
+    return InstalledModel(card, folder)
 
 
 def head(cavity: bool) -> tuple[list[pydicom.Dataset], dict[MRSequence, SourceVolume], Mask]:
@@ -205,6 +209,33 @@ def test_the_dashboard_gets_the_cavity_with_its_words(case: Workspace, result: S
     assert (roi.region, roi.meaning) == ("cavity", "resection cavity")
     assert len({one.colour for one in shown.rois}) == 4
     assert any(one.roi == 3 for contours in shown.contours.values() for one in contours)
+
+
+def test_the_check_of_the_node_compares_the_tumour(case: Workspace, result: SegmentationResult) -> None:
+    found = masks_of(objects(case)["rtstruct"], case.read_reference(MRSequence.T1C), ROI_NAMES)
+    assert list(found) == list(TUMOUR_REGIONS)
+    assert all(mask.any() for mask in found.values())
+
+
+def test_an_evaluation_scores_the_tumour_without_its_cavity(
+    case: Workspace, result: SegmentationResult, tmp_path: Path
+) -> None:
+    _, volumes, hole = head(cavity=True)
+    shown = {sequence: sitk.GetArrayFromImage(volume.image) for sequence, volume in volumes.items()}
+    labels = np.where(shown[MRSequence.FLAIR] > 150, 2, 0)
+    labels[shown[MRSequence.T1C] > 150] = 4
+    labels[hole] = 0
+    files = {}
+    for sequence, volume in volumes.items():
+        files[sequence] = tmp_path / f"{sequence}.nii.gz"
+        sitk.WriteImage(volume.image, files[sequence])
+    sitk.WriteImage(image_like(labels.astype(np.uint8), volumes[MRSequence.T1]), tmp_path / "seg.nii.gz")
+    network = InstalledModel(
+        ModelCard.model_validate_json((case.path / "network" / CARD).read_text()), case.path / "network"
+    )
+    scores = evaluate_case(Case("one", files, tmp_path / "seg.nii.gz"), network, picture=tmp_path / "one.png").scores
+    assert list(scores) == list(TUMOUR_REGIONS)
+    assert min(one.dice for one in scores.values()) > 0.85
 
 
 @pytest.mark.parametrize("knows", [True, False])
