@@ -306,16 +306,15 @@ def _keep(case: Workspace, objects: ObjectSet) -> Written:
         objects.picture.save(content, "PNG")
         case.write_bytes("objects/preview.png", content.getvalue())
     sizes = {region: SizeOutcome.model_validate(size, from_attributes=True) for region, size in objects.sizes.items()}
-    return Written(objects=written, sizes=sizes, rois=_rois(objects))
+    return Written(objects=written, sizes=sizes, rois=_rois(objects.datasets.get("rtstruct")))
 
 
-def _rois(objects: ObjectSet) -> tuple[RoiOutcome, ...]:
+def _rois(structure_set: pydicom.Dataset | None) -> tuple[RoiOutcome, ...]:
     """Name and number of contours of each ROI, as read from the structure set itself."""
-    if objects.structure_set is None:
+    if structure_set is None:
         return ()
-    names = {roi.ROINumber: str(roi.ROIName) for roi in objects.structure_set.StructureSetROISequence}
+    names = {roi.ROINumber: str(roi.ROIName) for roi in structure_set.StructureSetROISequence}
     contours = {
-        item.ReferencedROINumber: len(item.get("ContourSequence", []))
-        for item in objects.structure_set.ROIContourSequence
+        item.ReferencedROINumber: len(item.get("ContourSequence", [])) for item in structure_set.ROIContourSequence
     }
     return tuple(RoiOutcome(name=name, contours=contours.get(number, 0)) for number, name in names.items())

@@ -19,9 +19,9 @@ from pipeline.names import MANUFACTURER, MRSequence
 from pipeline.objects.rtstruct.parse import InvalidAttributeError, items_of, text_of
 from pipeline.settings.corrections import CorrectionPolicy
 
-ObjectKind = Literal["rtstruct", "seg"]
+CorrectionKind = Literal["rtstruct", "seg"]
 
-_KIND_OF_CLASS: dict[str, ObjectKind] = {
+_KIND_OF_CLASS: dict[str, CorrectionKind] = {
     "1.2.840.10008.5.1.4.1.1.481.3": "rtstruct",
     "1.2.840.10008.5.1.4.1.1.66.4": "seg",
     "1.2.840.10008.5.1.4.1.1.66.7": "seg",  # label map
@@ -109,7 +109,7 @@ def _readable() -> Iterator[None]:
         raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"not decodable: {type(error).__name__}") from error
 
 
-def kind_of(dataset: Dataset) -> ObjectKind:
+def kind_of(dataset: Dataset) -> CorrectionKind:
     """Whether it is a structure set or a segmentation.
 
     Raises

@@ -1,6 +1,6 @@
 """DICOM objects of a result: RT Structure Set, Segmentation, report, preview; and the reader of structure sets."""
 
-from pipeline.objects.build import OBJECT_KINDS, ObjectSet, build_objects
+from pipeline.objects.build import ObjectSet, build_objects
 from pipeline.objects.measure import RegionSize
 from pipeline.objects.provenance import Provenance
 from pipeline.objects.rtstruct.enum import HoleEncodings
@@ -10,7 +10,6 @@ from pipeline.objects.rtstruct.sop import RTStructureSet
 from pipeline.objects.seg.enum import SegmentationKinds
 
 __all__ = [
-    "OBJECT_KINDS",
     "HoleEncodings",
     "ObjectSet",
     "Provenance",

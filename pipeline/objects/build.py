@@ -1,9 +1,8 @@
 """All objects of one result, from the probabilities on the reference series."""
 
 import uuid
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import SimpleITK as sitk
 from PIL import Image
@@ -24,38 +23,27 @@ from pipeline.objects.rtstruct.sop import RTStructureSet
 from pipeline.objects.seg.enum import SegmentationKinds
 from pipeline.objects.seg.sop import TumourSegmentation
 from pipeline.objects.source import ReferenceSeries, reference_series
+from pipeline.settings import OBJECT_KINDS
 from pipeline.volume.records import SourceVolume
-
-#: What :func:`build_objects` can make.
-OBJECT_KINDS = frozenset({"rtstruct", "seg", "sr", "preview"})
 
 
 @dataclass(frozen=True)
 class ObjectSet:
-    """The objects of one result; None for those that were not wanted.
+    """The objects of one result.
 
     Attributes
     ----------
-    structure_set, segmentation, report, preview
-        Datasets ready for ``save_as(path, enforce_file_format=True)``.
+    datasets
+        Ready for ``save_as(path, enforce_file_format=True)``, by kind, in the order in which they should be stored.
     picture
-        The preview as a picture (``save("preview.png")``).
+        The preview as a picture (``save("preview.png")``), where it was wanted.
     sizes
         Volume and diameters of each region, always there.
     """
 
-    structure_set: RTStructureSet | None = None
-    segmentation: TumourSegmentation | None = None
-    report: TumourReport | None = None
-    preview: PreviewCapture | None = None
-    picture: Image.Image | None = None
-    sizes: Mapping[Region, RegionSize] = field(default_factory=dict)
-
-    @property
-    def datasets(self) -> dict[str, Dataset]:
-        """The objects that were made, by kind, in the order in which they should be stored."""
-        made = {"seg": self.segmentation, "sr": self.report, "preview": self.preview, "rtstruct": self.structure_set}
-        return {kind: dataset for kind, dataset in made.items() if dataset is not None}
+    datasets: Mapping[str, Dataset]
+    picture: Image.Image | None
+    sizes: Mapping[Region, RegionSize]
 
 
 def build_objects(
@@ -67,7 +55,7 @@ def build_objects(
     provenance: Provenance,
     flags: Sequence[Flag] = (),
     roi_names: Mapping[Region, str] = ROI_NAMES,
-    want: AbstractSet[str] = OBJECT_KINDS,
+    want: Collection[str] = OBJECT_KINDS,
     uid_seed: str | None = None,
     predecessor: Dataset | None = None,
     holes: HoleEncodings = HoleEncodings.KEYHOLE,
@@ -95,7 +83,7 @@ def build_objects(
     roi_names
         ROI name of each region.
     want
-        Subset of :data:`OBJECT_KINDS`.
+        Of :data:`pipeline.settings.OBJECT_KINDS`.
     uid_seed
         Identity of the job: the same seed gives the same UIDs. None for fresh ones.
     predecessor
@@ -114,7 +102,7 @@ def build_objects(
     GlioLoopError
         OBJECT_INVALID, FRAME_OF_REFERENCE_MISSING.
     """
-    if unknown := set(want) - OBJECT_KINDS:
+    if unknown := set(want).difference(OBJECT_KINDS):
         raise GlioLoopError("OBJECT_INVALID", f"no such kind of object: {', '.join(sorted(unknown))}")
     seed = uid_seed or uuid.uuid4().hex  # one seed for all: segmentation and report share their tracking UIDs
     names = {region: roi_names.get(region, ROI_NAMES[region]) for region in DELINEATED_REGIONS if region in masks}
@@ -125,31 +113,31 @@ def build_objects(
     }
     contours = {region: region_contours(item, series, HoleEncodings.SEPARATE) for region, item in regions.items()}
     sizes = {region: region_size(traced, series) for region, traced in contours.items()}
-    structure_set = segmentation = report = preview = picture = None
-    if "rtstruct" in want:
-        structure_set = RTStructureSet(
-            source, volume, list(regions.values()), provenance,
-            flags=flags, predecessor=predecessor, holes=holes, uid_seed=seed,
-        )  # fmt: skip
+    datasets: dict[str, Dataset] = {}
+    segmentation = picture = None
     if "seg" in want:
         grids = probabilities if seg_kind is SegmentationKinds.FRACTIONAL else masks
-        segmentation = TumourSegmentation(
+        datasets["seg"] = segmentation = TumourSegmentation(
             source, volume, {region: grids[region] for region in names}, provenance,
             kind=seg_kind, names=names, uid_seed=seed,
         )  # fmt: skip
     if "sr" in want:
-        report = TumourReport(
+        datasets["sr"] = TumourReport(
             source, volume, sizes, provenance,
             names=names, flags=flags, segmentation=segmentation, uid_seed=seed,
         )  # fmt: skip
-    if Region.CAVITY in names:
-        for coded in (structure_set, segmentation, report):
-            if coded is not None:
-                declare_private_codes(coded)
     if "preview" in want:
         picture = _picture(series, names, contours, sizes, flags, provenance)
-        preview = PreviewCapture(source, volume, picture, provenance, uid_seed=seed)
-    return ObjectSet(structure_set, segmentation, report, preview, picture, sizes)
+        datasets["preview"] = PreviewCapture(source, volume, picture, provenance, uid_seed=seed)
+    if "rtstruct" in want:
+        datasets["rtstruct"] = RTStructureSet(
+            source, volume, list(regions.values()), provenance,
+            flags=flags, predecessor=predecessor, holes=holes, uid_seed=seed,
+        )  # fmt: skip
+    if Region.CAVITY in names:
+        for kind in datasets.keys() - {"preview"}:  # which holds no codes
+            declare_private_codes(datasets[kind])
+    return ObjectSet(datasets, picture, sizes)
 
 
 def _region(

@@ -1,13 +1,14 @@
 """The node's configuration, one model a section of orthanc.json."""
 
 from pipeline.settings.corrections import CorrectionPolicy
-from pipeline.settings.destinations import Destination, ForwardKind, ObjectKind
+from pipeline.settings.destinations import OBJECT_KINDS, Destination, ForwardKind, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules, Plane, Preference
 from pipeline.settings.node import ROOT, SECTION_VARIABLE, Settings, load_settings
 from pipeline.settings.retention import Retention
 
 __all__ = [
+    "OBJECT_KINDS",
     "ROOT",
     "SECTION_VARIABLE",
     "CorrectionPolicy",

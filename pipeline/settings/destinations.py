@@ -1,11 +1,13 @@
 """Where results go."""
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
 ObjectKind = Literal["rtstruct", "seg", "sr", "preview"]
+#: What is made of a study, each unless the site leaves it out.
+OBJECT_KINDS: Final[tuple[ObjectKind, ...]] = get_args(ObjectKind)
 ForwardKind = Literal[ObjectKind, "reference", "inputs"]
 
 
@@ -24,4 +26,4 @@ class Destination(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
 
     modality: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
-    send: tuple[ForwardKind, ...] = ("rtstruct", "seg", "sr", "preview")
+    send: tuple[ForwardKind, ...] = OBJECT_KINDS

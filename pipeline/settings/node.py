@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pipeline.errors import GlioLoopError
 from pipeline.names import ROI_NAMES, MRSequence, Region
 from pipeline.settings.corrections import CorrectionPolicy
-from pipeline.settings.destinations import Destination, ObjectKind
+from pipeline.settings.destinations import OBJECT_KINDS, Destination, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules
 from pipeline.settings.retention import Retention
@@ -102,9 +102,7 @@ class Settings(BaseSettings):
     identification: IdentificationRules = Field(default_factory=IdentificationRules)
     model: str = Field(default="", description="name@version; empty means the promoted one.")
 
-    objects: tuple[ObjectKind, ...] = Field(
-        default=("rtstruct", "seg", "sr", "preview"), description="Objects made beside the structure set."
-    )
+    objects: tuple[ObjectKind, ...] = Field(default=OBJECT_KINDS, description="Objects made beside the structure set.")
     roi_names: dict[Region, str] = Field(
         default_factory=lambda: dict(ROI_NAMES), description="ROI name per region; the usual one where not named."
     )

@@ -20,7 +20,6 @@ from pipeline.jobs.workflows.children import InChild, Job, talking
 from pipeline.jobs.workflows.resources import queue
 from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import JobState
-from pipeline.records import StoredRecord
 
 log = structlog.get_logger()
 
@@ -29,22 +28,14 @@ def _folder(identity: str) -> Path:
     return settings().finetune_folder / identity
 
 
-class Planned(StoredRecord):
-    """What is learnt from, and what it will be called; see :class:`pipeline.finetune.plan.FinetunePlan`."""
-
-    parent: str
-    version: str
-    learn: tuple[str, ...]
-    held_back: tuple[str, ...]
-
-
 @step("finetune-plan")
-def _plan(identity: str, options: FinetuneOptions) -> Planned:
+def _plan(identity: str, options: FinetuneOptions) -> FinetuneResult:
+    """Return what is known beforehand of the result: what is learnt from, and what it will be called."""
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
         raise GlioLoopError("TRAINING_UNAVAILABLE")
     with talking().lend() as lent:
         plan = InChild(Job(identity, lent), "finetune-plan")(tasks.plan, identity, options)
-    return Planned(parent=plan.parent, version=plan.version, learn=plan.learn, held_back=plan.held_back)
+    return FinetuneResult(parent=plan.parent, version=plan.version, learn=plan.learn, held_back=plan.held_back)
 
 
 @step("finetune-phase")
@@ -87,14 +78,6 @@ def finetune(options: object) -> FinetuneOutput:
     finally:
         # Not reached where the worker dies: that run goes on, and needs them.
         tidy(_folder(identity))
-    result = FinetuneResult(
-        parent=plan.parent,
-        version=plan.version,
-        learn=plan.learn,
-        held_back=plan.held_back,
-        model=registered.model,
-        promoted=registered.promoted,
-        decision=registered.decision.as_json(),
-        phases={phase: outcome.as_json() for phase, outcome in phases.items()},
-    )
+    taken = {phase: outcome.as_json() for phase, outcome in phases.items()}
+    result = plan.model_copy(update=registered.as_json() | {"phases": taken})
     return FinetuneOutput(state=JobState.DONE, result=result)

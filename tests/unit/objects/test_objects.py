@@ -149,8 +149,7 @@ def test_objects_of_an_empty_result_pass_the_validators(oblique: tuple, tmp_path
 def test_objects_with_fractional_segments_pass_the_validators(oblique: tuple, tmp_path: Path) -> None:
     made = built(*oblique, seg_kind=SegmentationKinds.FRACTIONAL, want={"seg"})
     validate(made.datasets, tmp_path)
-    assert made.segmentation is not None
-    assert made.segmentation.SegmentationType == "FRACTIONAL"
+    assert made.datasets["seg"].SegmentationType == "FRACTIONAL"
 
 
 def test_objects_of_a_real_study(real_study: Path, tmp_path: Path) -> None:
