@@ -154,17 +154,18 @@ def restore(
 
 @dataclass(frozen=True)
 class _Cavity:
-    """A resection cavity in the box: its probability, axes (slice, row, column), and where it is."""
+    """A resection cavity in the box: its probability, axes (slice, row, column), where it is, and a voxel around."""
 
     native: NDArray[np.float32]
     threshold: float
     mask: NDArray[np.bool_]
+    near: NDArray[np.bool_]
 
     def cut_out_of(self, native: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
         """Bring a tumour's probability below its threshold in the cavity, and to it where the cavity's border is."""
         native = native.copy()
-        near = ndimage.binary_dilation(self.mask, np.ones((3, 3, 3)))
-        native[near] = np.minimum(native[near], (1 - self.native[near]) * np.float32(threshold / (1 - self.threshold)))
+        left = (1 - self.native[self.near]) * np.float32(threshold / (1 - self.threshold))
+        native[self.near] = np.minimum(native[self.near], left)
         native[self.mask] = np.minimum(native[self.mask], np.nextafter(np.float32(threshold), np.float32(0)))
         return native
 
@@ -187,7 +188,7 @@ def _cavity(
         native = sitk.GetArrayFromImage(image)
     native, _ = _clean(native, threshold, rules, Region.CAVITY, float(np.prod(grid.GetSpacing())) * _ML_PER_MM3)
     mask = native >= threshold
-    return _Cavity(native, threshold, mask) if mask.any() else None
+    return _Cavity(native, threshold, mask, ndimage.binary_dilation(mask, np.ones((3, 3, 3)))) if mask.any() else None
 
 
 def _has_cavity(probabilities: Mapping[Region, sitk.Image], rules: Cleaning) -> bool:

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { facts, fill, h, say } from "./dom.js";
-import { SEQUENCE_LABELS } from "./format.js";
+import { REGIONS, RESULT_REGIONS, SEQUENCE_LABELS } from "./format.js";
 import { action, plainTable } from "./parts.js";
 
 const USES = { tuning: "tuning: choices were made by it", validation: "validation", synthetic: "synthetic cases" };
@@ -65,9 +65,10 @@ function metrics(list) {
     const interval = one.ci95?.[region];
     return interval ? `${dice.toFixed(2)} (${interval[0].toFixed(2)}–${interval[1].toFixed(2)})` : dice.toFixed(2);
   };
+  const regions = list.some((one) => one.dice?.cavity !== undefined) ? RESULT_REGIONS : REGIONS;
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Measured Dice" },
-    plainTable("Dice (95 % interval)", ["Dice (95 % interval) on", "Cases", "WT", "TC", "ET"],
-      list.map((one) => [h("span", {}, one.dataset, h("span", { class: "muted small" }, ` ${USES[one.use] ?? one.use}`)), String(one.n), cell(one, "WT"), cell(one, "TC"), cell(one, "ET")])));
+    plainTable("Dice (95 % interval)", ["Dice (95 % interval) on", "Cases", ...regions],
+      list.map((one) => [h("span", {}, one.dataset, h("span", { class: "muted small" }, ` ${USES[one.use] ?? one.use}`)), String(one.n), ...regions.map((region) => cell(one, region))])));
 }
 
 function details(card) {
