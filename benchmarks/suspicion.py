@@ -21,7 +21,7 @@ from benchmarks.healthy_heads import SPACING_MM, render
 from pipeline.evaluation.cases import Case, LabelScheme, find_cases
 from pipeline.evaluation.evaluate import as_source
 from pipeline.inference.grids import extent_of, make_grid, sample
-from pipeline.inference.suspicion import largest, look
+from pipeline.inference.suspicion import largest, suspicious_parts
 from pipeline.names import MRSequence
 from pipeline.registry import InputGrid
 from pipeline.training.synthesis.heads import head_paths
@@ -34,7 +34,7 @@ def suspicion_ml(image: NDArray[np.float32], brain: NDArray[np.bool_], grid: sit
     """Volume of the largest suspicious part, as it would be told; 0 for none."""
     nothing = sitk.Image(grid.GetSize(), sitk.sitkUInt8)
     nothing.CopyInformation(grid)
-    found = largest(look(image, brain, brain, grid), nothing)
+    found = largest(suspicious_parts(image, brain, brain, grid), nothing)
     return 0.0 if found is None else round(found.volume_ml, 1)
 
 

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from pipeline import __version__
 from pipeline.align import Alignment, align
+from pipeline.case.loaded import LoadedSeries
 from pipeline.case.outcomes import (
     Aligned,
     AlignmentOutcome,
@@ -27,7 +28,6 @@ from pipeline.case.outcomes import (
     Written,
     told,
 )
-from pipeline.case.taken import Taken
 from pipeline.case.workspace import Workspace
 from pipeline.confirm import Fetch, choose_repeats, contradiction, readable, settle
 from pipeline.database.engine import database_of
@@ -88,15 +88,15 @@ def load_stage(
     limits = VolumeLimits(total_bytes=most_bytes)
 
     @cache
-    def read(sequence: MRSequence, part: SeriesPart | None) -> Taken:
-        return Taken.of(read_series(case.source_files(sequence), part, limits), fine)
+    def read(sequence: MRSequence, part: SeriesPart | None) -> LoadedSeries:
+        return LoadedSeries.of(read_series(case.source_files(sequence), part, limits), fine)
 
     if fetch is None:
         whole = decision
     else:
         whole = readable(decision, fetch, lambda sequence, choice: read(sequence, choice.part))
     chosen = choose_repeats(whole, lambda sequence, part: read(sequence, part).volume)
-    found: dict[MRSequence, Taken] = {}
+    found: dict[MRSequence, LoadedSeries] = {}
     for number, sequence in enumerate(chosen.chosen):
         found[sequence] = read(sequence, chosen.parts.get(sequence))
         progress((number + 1) / len(chosen.chosen))
@@ -118,7 +118,7 @@ def load_stage(
     return loaded if settled is decision else loaded.model_copy(update={"identification": settled})
 
 
-def _left_out(taken: Mapping[MRSequence, Taken]) -> list[Flag]:
+def _left_out(taken: Mapping[MRSequence, LoadedSeries]) -> list[Flag]:
     return [
         Flag("FOREIGN_IMAGES_LEFT_OUT", f"{sequence.value}: {', '.join(one.left_out)}.")
         for sequence, one in taken.items()

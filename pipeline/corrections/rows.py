@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from pipeline.corrections.record import CaseRecord
-from pipeline.corrections.verdicts import Seen, Verdict
+from pipeline.corrections.verdicts import ObjectVerdict, Verdict
 from pipeline.database.tables import CASES, GONE, SEEN
 
 #: Names that one question asks for: databases take no more than some thousand.
@@ -118,7 +118,7 @@ def all_gone(connection: Connection, *which: ColumnElement[bool]) -> list[Gone]:
 # --- objects that were looked at ---
 
 
-def write_seen(connection: Connection, seen: Seen) -> None:
+def write_verdict(connection: Connection, seen: ObjectVerdict) -> None:
     """Keep a decision, in place of an earlier one."""
     connection.execute(delete(SEEN).where(SEEN.c.instance == seen.instance, SEEN.c.digest == seen.digest))
     row = vars(seen) | {"case_id": seen.case, "verdict": seen.verdict.value}
@@ -126,11 +126,11 @@ def write_seen(connection: Connection, seen: Seen) -> None:
     connection.execute(insert(SEEN).values(**row))
 
 
-def all_seen(connection: Connection) -> list[Seen]:
+def all_verdicts(connection: Connection) -> list[ObjectVerdict]:
     """Every decision, the oldest first."""
     columns = (SEEN.c.instance, SEEN.c.digest, SEEN.c.verdict, SEEN.c.case_id, SEEN.c.detail, SEEN.c.at)
     return [
-        Seen(instance, digest, Verdict(verdict), case, detail, at)
+        ObjectVerdict(instance, digest, Verdict(verdict), case, detail, at)
         for instance, digest, verdict, case, detail, at in connection.execute(select(*columns).order_by(SEEN.c.at))
     ]
 

@@ -27,7 +27,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 from pipeline.corrections import rows
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CASE_ID, CaseRecord, Role
-from pipeline.corrections.verdicts import Seen, Verdict
+from pipeline.corrections.verdicts import ObjectVerdict, Verdict
 from pipeline.database.tables import CASES, GONE, ROLES
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
@@ -308,17 +308,19 @@ class CorrectionStore:
 
     # --- what was looked at ---
 
-    def note(self, instance: str, digest: str, verdict: Verdict, case: str | None = None, detail: str = "") -> Seen:
+    def write_verdict(
+        self, instance: str, digest: str, verdict: Verdict, case: str | None = None, detail: str = ""
+    ) -> ObjectVerdict:
         """Remember what was decided about an object, so that it is not read again at every event."""
-        seen = Seen(instance, digest, verdict, case, detail, rows.now())
+        seen = ObjectVerdict(instance, digest, verdict, case, detail, rows.now())
         with writing(self.database, Tables.CASES) as connection:
-            rows.write_seen(connection, seen)
+            rows.write_verdict(connection, seen)
         return seen
 
-    def seen(self) -> dict[tuple[str, str], Seen]:
+    def verdicts(self) -> dict[tuple[str, str], ObjectVerdict]:
         """The last decision about each object and content."""
         with self.database.connect() as connection:
-            return {(one.instance, one.digest): one for one in rows.all_seen(connection)}
+            return {(one.instance, one.digest): one for one in rows.all_verdicts(connection)}
 
 
 def of_same_study(job: str, orthanc_id: str) -> bool:

@@ -38,7 +38,7 @@ MEANING: dict[Verdict, str] = {
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObjectVerdict:
     """What was decided about one object.
 
     Attributes

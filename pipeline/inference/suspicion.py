@@ -54,18 +54,20 @@ class Suspicion:
 
 
 def suspicious_signal(
-    seen: Sampled, regions: Mapping[Region, Array], grid: sitk.Image, card: ModelCard
+    sampled: Sampled, regions: Mapping[Region, Array], grid: sitk.Image, card: ModelCard
 ) -> sitk.Image | None:
     """A look apart from the network, at the FLAIR or else the T2."""
     order = card.grid.order
-    there = [k for one in (MRSequence.FLAIR, MRSequence.T2) if one in order and seen.valid[k := order.index(one)].any()]
+    there = [
+        k for one in (MRSequence.FLAIR, MRSequence.T2) if one in order and sampled.valid[k := order.index(one)].any()
+    ]
     if Region.BRAIN not in regions or not there:
         return None
     brain = (regions[Region.BRAIN] >= card.threshold(Region.BRAIN)) | (regions[Region.WT] >= card.threshold(Region.WT))
-    return look(seen.images[there[0]], brain, seen.valid[there[0]], grid)
+    return suspicious_parts(sampled.images[there[0]], brain, sampled.valid[there[0]], grid)
 
 
-def look(image: Array, brain: Mask, valid: Mask, grid: sitk.Image) -> sitk.Image:
+def suspicious_parts(image: Array, brain: Mask, valid: Mask, grid: sitk.Image) -> sitk.Image:
     """Return where an image is suspicious: uint8 on the grid, 0 or 1.
 
     Parameters

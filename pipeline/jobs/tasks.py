@@ -80,7 +80,7 @@ def workspace(identity: str) -> "Workspace":
 
 
 @dataclass(frozen=True)
-class Looked:
+class FoundStudy:
     """A study as it was found.
 
     Attributes
@@ -98,7 +98,7 @@ class Looked:
     error: GlioLoopError | None = None
 
 
-def look(_report: Report, study_id: str, origin: str, card: ModelCard | None) -> Looked:
+def find_and_identify(_report: Report, study_id: str, origin: str, card: ModelCard | None) -> FoundStudy:
     """Look a study up and identify its series; without a network's card only the first.
 
     Raises
@@ -108,12 +108,12 @@ def look(_report: Report, study_id: str, origin: str, card: ModelCard | None) ->
     """
     study = find_study(archive(), study_id)
     if card is None:
-        return Looked(study)
+        return FoundStudy(study)
     options = ProcessOptions(destinations=() if study.is_test else None)
     try:
-        return Looked(study, prepare(archive(), settings(), study, options, card, origin))
+        return FoundStudy(study, prepare(archive(), settings(), study, options, card, origin))
     except GlioLoopError as error:
-        return Looked(study, error=error)
+        return FoundStudy(study, error=error)
 
 
 # --- segmentation ---

@@ -35,7 +35,7 @@ class CorrectionRoutes(Handlers):
         else:
             found = store.cases()
         offset, limit = request.number("offset", 0, 10**6), request.number("limit", 100, _MOST)
-        passed_over = [seen for seen in store.seen().values() if seen.verdict is not Verdict.OWN]
+        passed_over = [seen for seen in store.verdicts().values() if seen.verdict is not Verdict.OWN]
         passed_over.sort(key=lambda seen: seen.at, reverse=True)
         return 200, CaseList(
             cases=tuple(found[offset : offset + limit]),

@@ -9,7 +9,7 @@ from pipeline.case.outcomes import StoredDecision
 from pipeline.corrections.record import ShownCase
 from pipeline.corrections.review import Review, ReviewMark
 from pipeline.corrections.rows import Gone
-from pipeline.corrections.verdicts import Seen
+from pipeline.corrections.verdicts import ObjectVerdict
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.checks import CheckState
 from pipeline.jobs.request import Undecided
@@ -113,7 +113,7 @@ class CaseList(Record):
     cases: tuple[ShownCase, ...]
     total: int
     size_bytes: int
-    looked_at: tuple[Annotated[Seen, PlainSerializer(Seen.as_json)], ...]
+    looked_at: tuple[Annotated[ObjectVerdict, PlainSerializer(ObjectVerdict.as_json)], ...]
     dropped: tuple[Gone, ...]
 
 

@@ -29,7 +29,7 @@ _MODALITIES = ("RTSTRUCT", "SEG")
 GONE: Final = "gone"
 
 
-class Taken(StoredRecord):
+class ReviewedObject(StoredRecord):
     """What became of an object.
 
     Attributes
@@ -47,10 +47,10 @@ class Taken(StoredRecord):
     detail: str = ""
 
 
-class Reviewed(StoredRecord):
+class ReviewedStudy(StoredRecord):
     """What a study held beside its images, and the fine-tuning that was queued for it."""
 
-    objects: dict[str, Taken]
+    objects: dict[str, ReviewedObject]
     finetune: str | None
 
 
@@ -64,7 +64,7 @@ def _look(study: str) -> list[tuple[str, str]]:
     """Objects of a processed study that were not looked at yet."""
     if not any(job.result for job in queue().jobs(study)):
         return []
-    seen = store().seen()
+    seen = store().verdicts()
     series = archive().get(f"/studies/{study}/series") or []
     found = []
     for one in series:
@@ -78,7 +78,7 @@ def _look(study: str) -> list[tuple[str, str]]:
 
 
 @step("feedback-take", talks_to_orthanc=True)
-def _take(study: str, instance: str, digest: str, lent: Lent) -> Taken:
+def _take(study: str, instance: str, digest: str, lent: Lent) -> ReviewedObject:
     """Look at one object; what it was is noted, so that no later event reads it again."""
     done = [job for job in queue().jobs(study) if job.has_objects]
     requests = {job.id: request for job in done if (request := queue().request(job.id))}
@@ -90,14 +90,14 @@ def _take(study: str, instance: str, digest: str, lent: Lent) -> Taken:
             raise
         outcome = Outcome(Verdict.UNREADABLE, detail=f"{error.code}: {error.detail}")
     if outcome is None:
-        return Taken(verdict=GONE)
+        return ReviewedObject(verdict=GONE)
     case = outcome.case.id if outcome.case else None
-    store().note(instance, digest, outcome.verdict, case, outcome.detail)
+    store().write_verdict(instance, digest, outcome.verdict, case, outcome.detail)
     if outcome.verdict in (Verdict.CORRECTED, Verdict.ACCEPTED):
         facts = {"instance": instance, "verdict": outcome.verdict.value, "case": case}
         audit().append("corrected", study, "worker", facts, once=f"{instance} {digest}")
     log.info("object looked at", study=study, instance=instance, verdict=outcome.verdict.value, case=case)
-    return Taken(verdict=outcome.verdict.value, case=case, detail=outcome.detail)
+    return ReviewedObject(verdict=outcome.verdict.value, case=case, detail=outcome.detail)
 
 
 @step("feedback-schedule", talks_to_orthanc=True)
@@ -117,9 +117,9 @@ def _schedule() -> str | None:
 
 
 @workflow(name=CORRECTIONS_WORKFLOW, max_recovery_attempts=5)
-def review(study: str) -> Reviewed:
+def review(study: str) -> ReviewedStudy:
     """Look at what lies in a study beside its images."""
-    outcomes: dict[str, Taken] = {}
+    outcomes: dict[str, ReviewedObject] = {}
     failures: list[GlioLoopError] = []
     with computing().lend() as lent:
         for instance, digest in _look(study):
@@ -132,4 +132,4 @@ def review(study: str) -> Reviewed:
     scheduled = _schedule() if kept and settings().finetune.after_corrections else None
     if failures:
         raise failures[0]
-    return Reviewed(objects=outcomes, finetune=scheduled)
+    return ReviewedStudy(objects=outcomes, finetune=scheduled)

@@ -46,7 +46,7 @@ class Finding(StrEnum):
     GIVEN_UP = "given up"
 
 
-class Look(StoredRecord):
+class IntakeOutcome(StoredRecord):
     """A look at a study.
 
     Attributes
@@ -82,7 +82,7 @@ class Changed(StoredRecord):
 
 # Here there is no job yet that could say why nothing came of a study.
 @step("look", talks_to_orthanc=True, waits_for=("DISK_FULL", "OUT_OF_MEMORY"))
-def _look(study_id: str, origin: str) -> Look:
+def _look(study_id: str, origin: str) -> IntakeOutcome:
     """Look at a study and queue what follows: a job, a second look after the grace time, or nothing."""
     with coded("look"), talking().lend() as lent:
         end = _cursor().end()
@@ -90,7 +90,7 @@ def _look(study_id: str, origin: str) -> Look:
         return outcome if outcome.outcome is Finding.STILL_ARRIVING else outcome.model_copy(update={"until": end})
 
 
-def _looked(child: InChild, study_id: str, origin: str) -> Look:
+def _looked(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
     card = unknown = None
     try:
         # A registry that is being put right is waited for like a sequence that lacks.
@@ -98,11 +98,11 @@ def _looked(child: InChild, study_id: str, origin: str) -> Look:
     except GlioLoopError as error:
         unknown = error
     try:
-        looked = child(tasks.look, study_id, origin, card)
+        looked = child(tasks.find_and_identify, study_id, origin, card)
     except GlioLoopError as error:
         if error.code != "STUDY_UNKNOWN":
             raise
-        return Look(outcome=Finding.GONE, code=error.code)
+        return IntakeOutcome(outcome=Finding.GONE, code=error.code)
     study = looked.study
     audit().append(
         "received",
@@ -116,7 +116,7 @@ def _looked(child: InChild, study_id: str, origin: str) -> Look:
         once=str(DBOS.workflow_id),
     )
     if origin in ("grace", "rescan") and not study.stable:
-        return Look(outcome=Finding.STILL_ARRIVING)  # its own stable event follows
+        return IntakeOutcome(outcome=Finding.STILL_ARRIVING)  # its own stable event follows
     reason = unknown or looked.error
     if reason is not None and reason.reason.kind is not Kind.REFUSAL:
         raise reason
@@ -124,28 +124,28 @@ def _looked(child: InChild, study_id: str, origin: str) -> Look:
     if looked.prepared is None:
         assert reason is not None
         if first:
-            return Look(outcome=Finding.INCOMPLETE, code=reason.code)
+            return IntakeOutcome(outcome=Finding.INCOMPLETE, code=reason.code)
         identity, request = refused(study, reason, card.identity if card else "", origin)
     else:
         identity, request = looked.prepared.identity, looked.prepared.request
         missing = looked.prepared.decision.missing
         if missing and first and not queue().same_input(request):
-            return Look(outcome=Finding.INCOMPLETE, missing=missing)
+            return IntakeOutcome(outcome=Finding.INCOMPLETE, missing=missing)
     outcome = _queue_once(identity, request)
     return outcome.model_copy(update={"test": True}) if study.is_test else outcome
 
 
-def _queue_once(identity: str, request: JobRequest) -> Look:
+def _queue_once(identity: str, request: JobRequest) -> IntakeOutcome:
     """Queue a job unless there is one of the same images: by another network, by an earlier version, or waiting."""
     known = queue().same_input(request)
     if known is not None:
-        return Look(outcome=Finding.KNOWN, job=known)
+        return IntakeOutcome(outcome=Finding.KNOWN, job=known)
     queue().enqueue_job(identity, request)
-    return Look(outcome=Finding.QUEUED, job=identity)
+    return IntakeOutcome(outcome=Finding.QUEUED, job=identity)
 
 
 @step("give-up", talks_to_orthanc=True)
-def _give_up(study_id: str, origin: str, failure: ErrorRecord) -> Look:
+def _give_up(study_id: str, origin: str, failure: ErrorRecord) -> IntakeOutcome:
     """Queue a job that says why a study could not even be looked at: none disappears without a reason."""
     error = failure.error
     study = find_study(archive(), study_id)
@@ -154,7 +154,7 @@ def _give_up(study_id: str, origin: str, failure: ErrorRecord) -> Look:
     return queued.model_copy(update={"outcome": Finding.GIVEN_UP, "code": error.code})
 
 
-def _look_or_give_up(study_id: str, origin: str) -> Look:
+def _look_or_give_up(study_id: str, origin: str) -> IntakeOutcome:
     try:
         with last_error():
             return _look(study_id, origin)
@@ -169,7 +169,7 @@ def _note_look(study_id: str, until: int) -> None:
 
 
 @workflow(name=INTAKE_WORKFLOW)
-def take_in(study_id: str, origin: str) -> Look:
+def intake(study_id: str, origin: str) -> IntakeOutcome:
     """Look at a study; where sequences lack, look again after the grace time and then decide."""
     outcome = _look_or_give_up(study_id, origin)
     if outcome.outcome is Finding.INCOMPLETE:
@@ -217,7 +217,7 @@ def rescan() -> int:
     changed = _unseen()
     for study in changed.studies:
         with SetWorkflowID(f"{DBOS.workflow_id}-{study}"):
-            DBOS.enqueue_workflow(INTAKE_QUEUE, take_in, study, "rescan")
+            DBOS.enqueue_workflow(INTAKE_QUEUE, intake, study, "rescan")
     # Only now: a worker that dies before looks at all of them again, and none is lost.
     _move_cursor(changed.last)
     log.info("rescan", studies=len(changed.studies))

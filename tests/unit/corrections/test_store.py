@@ -228,10 +228,10 @@ def test_cases_kept_by_the_uid_stay_their_study_s(store: CorrectionStore, tmp_pa
 
 
 def test_the_last_decision_about_an_object_counts(store: CorrectionStore) -> None:
-    store.note("one", "d1", Verdict.AMBIGUOUS)
-    store.note("one", "d1", Verdict.OWN)
-    store.note("two", "d2", Verdict.FOREIGN, detail="another study")
-    assert {key: one.verdict for key, one in store.seen().items()} == {
+    store.write_verdict("one", "d1", Verdict.AMBIGUOUS)
+    store.write_verdict("one", "d1", Verdict.OWN)
+    store.write_verdict("two", "d2", Verdict.FOREIGN, detail="another study")
+    assert {key: one.verdict for key, one in store.verdicts().items()} == {
         ("one", "d1"): Verdict.OWN,
         ("two", "d2"): Verdict.FOREIGN,
     }

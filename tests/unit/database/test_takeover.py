@@ -49,7 +49,7 @@ def _check(engine: Engine, state: Path) -> None:
         assert store.check(case)
     (gone,) = FACTS["ledger"]
     assert [vars(one) for one in store.gone()] == [gone] and store.was_deleted(gone["fingerprint"])
-    assert sorted((one.as_json() for one in store.seen().values()), key=str) == sorted(FACTS["seen"], key=str)
+    assert sorted((one.as_json() for one in store.verdicts().values()), key=str) == sorted(FACTS["seen"], key=str)
     pseudonyms = Pseudonyms.of_installation(engine)
     assert pseudonyms.patient("GLIOLOOP-SAMPLE") == FACTS["pseudonym_of"]["patient"]
     assert list(store.of_studies([FACTS["pseudonym_of"]["study"]]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from pipeline.inference.suspicion import largest, look
+from pipeline.inference.suspicion import largest, suspicious_parts
 
 SHAPE = (70, 84, 72)
 SPACING_MM = 2.0
@@ -54,13 +54,13 @@ def drawn(mask: np.ndarray) -> sitk.Image:
 def test_a_symmetric_brain_is_not_suspicious() -> None:
     pair = (ball((-30, 10, 10), 12), ball((30, 10, 10), 12))
     for image in (head(), head(*pair)):
-        assert largest(look(image, BRAIN, BRAIN, grid()), drawn(NOTHING)) is None
+        assert largest(suspicious_parts(image, BRAIN, BRAIN, grid()), drawn(NOTHING)) is None
 
 
 @pytest.mark.parametrize(("x", "side"), [(28, "left"), (-28, "right")])
 def test_a_bright_side_is_told_with_its_place(x: int, side: str) -> None:
     lesion = ball((x, -12, 14), 17)
-    found = largest(look(head(lesion), BRAIN, BRAIN, grid()), drawn(NOTHING))
+    found = largest(suspicious_parts(head(lesion), BRAIN, BRAIN, grid()), drawn(NOTHING))
     assert found is not None and found.side == side
     assert np.linalg.norm(np.subtract(found.centre, (x, -12, 14))) < 6
     assert 0.6 < found.volume_ml / (lesion.sum() * 0.008) < 2
@@ -69,5 +69,5 @@ def test_a_bright_side_is_told_with_its_place(x: int, side: str) -> None:
 
 def test_what_was_delineated_or_not_imaged_is_not_suspicious() -> None:
     lesion = ball((28, -12, 14), 17)
-    assert largest(look(head(lesion), BRAIN, BRAIN, grid()), drawn(lesion)) is None
-    assert largest(look(head(lesion), BRAIN, BRAIN & ~lesion, grid()), drawn(NOTHING)) is None
+    assert largest(suspicious_parts(head(lesion), BRAIN, BRAIN, grid()), drawn(lesion)) is None
+    assert largest(suspicious_parts(head(lesion), BRAIN, BRAIN & ~lesion, grid()), drawn(NOTHING)) is None

@@ -7,7 +7,7 @@ from pipeline.volume.coarse import coarse
 
 
 @dataclass(frozen=True)
-class Taken:
+class LoadedSeries:
     """A series that was read, no finer than what is computed on it.
 
     Attributes
@@ -29,8 +29,8 @@ class Taken:
     left_out: tuple[str, ...]
 
     @classmethod
-    def of(cls, series: ReadSeries, fine: bool = False) -> "Taken":
-        """Take a series, as it is where it is to be ``fine``."""
+    def of(cls, series: ReadSeries, fine: bool = False) -> "LoadedSeries":
+        """Return a series as it is where it is to be ``fine``."""
         own = series.volume
         volume = own if fine else coarse(own)
         columns, rows, slices = own.image.GetSize()
