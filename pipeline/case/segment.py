@@ -23,9 +23,6 @@ from pipeline.names import MRSequence, Progress, Stage
 from pipeline.registry import ModelCard, Registry
 from pipeline.settings import load_settings
 
-#: File names that DESIGN promises for each kind of object.
-_FILE_NAMES = {"rtstruct": "rtstruct.dcm", "seg": "seg.dcm", "sr": "report.dcm", "preview": "preview.dcm"}
-
 _Outcome = TypeVar("_Outcome", bound=StageOutcome)
 
 
@@ -80,9 +77,7 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
         )
         out.mkdir(parents=True, exist_ok=True)
         for path in case.objects.iterdir():
-            shutil.copyfile(
-                path, out / _FILE_NAMES.get(path.stem, path.name) if path.suffix == ".dcm" else out / path.name
-            )
+            shutil.copyfile(path, out / ("report.dcm" if path.name == "sr.dcm" else path.name))
     outcomes = CaseOutcomes(identified, loaded, aligned, inferred, restored, written)
     timings = {stage.value: outcome.seconds for stage, outcome in outcomes.by_stage().items()}
     result = outcomes.result(installed.card.identity, reference).model_copy(update={"timings_s": timings})

@@ -19,6 +19,7 @@ from pipeline.node import LOOPBACK, SCANNER, WORKSTATION, OrthancProcess, write_
 from pipeline.node.demo.outcome import Outcome, Roi, ShownJob
 from pipeline.node.demo.sender import StudyFile, send_study
 from pipeline.node.viewer import viewer_url
+from pipeline.settings import OBJECT_KINDS
 
 _POLL_SECONDS = 0.25
 
@@ -182,7 +183,7 @@ def servers(state_root: Path, progress: Progress, viewer: Path | None = None) ->
             "GraceSeconds": _GRACE_SECONDS,
             "ForwardRetrySeconds": [2, 5, 10],
             # The images too: contours show only over images that the workstation has.
-            "Destinations": [{"Modality": WORKSTATION, "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
+            "Destinations": [{"Modality": WORKSTATION, "Send": ["inputs", *OBJECT_KINDS]}],
         },
         overrides={"StableAge": _STABLE_SECONDS},
         viewer=viewer,
