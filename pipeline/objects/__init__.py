@@ -7,7 +7,6 @@ from pipeline.objects.rtstruct.enum import HoleEncodings
 from pipeline.objects.rtstruct.read import ReadRoi, read_structure_set
 from pipeline.objects.rtstruct.region import RegionOfInterest
 from pipeline.objects.rtstruct.sop import RTStructureSet
-from pipeline.objects.seg.enum import SegmentationKinds
 
 __all__ = [
     "HoleEncodings",
@@ -17,7 +16,6 @@ __all__ = [
     "ReadRoi",
     "RegionOfInterest",
     "RegionSize",
-    "SegmentationKinds",
     "build_objects",
     "read_structure_set",
 ]

@@ -20,7 +20,6 @@ from pipeline.objects.rtstruct.enum import HoleEncodings
 from pipeline.objects.rtstruct.isocontour import Contours
 from pipeline.objects.rtstruct.region import RegionOfInterest, region_contours
 from pipeline.objects.rtstruct.sop import RTStructureSet
-from pipeline.objects.seg.enum import SegmentationKinds
 from pipeline.objects.seg.sop import TumourSegmentation
 from pipeline.objects.source import ReferenceSeries, reference_series
 from pipeline.settings import OBJECT_KINDS
@@ -58,8 +57,6 @@ def build_objects(
     want: Collection[str] = OBJECT_KINDS,
     uid_seed: str | None = None,
     predecessor: Dataset | None = None,
-    holes: HoleEncodings = HoleEncodings.KEYHOLE,
-    seg_kind: SegmentationKinds = SegmentationKinds.BINARY,
 ) -> ObjectSet:
     """Make the wanted objects of one result.
 
@@ -88,10 +85,6 @@ def build_objects(
         Identity of the job: the same seed gives the same UIDs. None for fresh ones.
     predecessor
         An earlier structure set of this node in the study, which the new one replaces.
-    holes
-        How holes are encoded in the structure set.
-    seg_kind
-        BINARY writes the masks, FRACTIONAL the probabilities.
 
     Returns
     -------
@@ -116,10 +109,9 @@ def build_objects(
     datasets: dict[str, Dataset] = {}
     segmentation = picture = None
     if "seg" in want:
-        grids = probabilities if seg_kind is SegmentationKinds.FRACTIONAL else masks
         datasets["seg"] = segmentation = TumourSegmentation(
-            source, volume, {region: grids[region] for region in names}, provenance,
-            kind=seg_kind, names=names, uid_seed=seed,
+            source, volume, {region: masks[region] for region in names}, provenance,
+            names=names, uid_seed=seed,
         )  # fmt: skip
     if "sr" in want:
         datasets["sr"] = TumourReport(
@@ -132,7 +124,7 @@ def build_objects(
     if "rtstruct" in want:
         datasets["rtstruct"] = RTStructureSet(
             source, volume, list(regions.values()), provenance,
-            flags=flags, predecessor=predecessor, holes=holes, uid_seed=seed,
+            flags=flags, predecessor=predecessor, uid_seed=seed,
         )  # fmt: skip
     if Region.CAVITY in names:
         for kind in datasets.keys() - {"preview"}:  # which holds no codes

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import SimpleITK as sitk
-from highdicom.seg import Segmentation, SegmentationFractionalTypeValues, SegmentationTypeValues
+from highdicom.seg import Segmentation, SegmentationTypeValues
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian
 
 from pipeline.errors import GlioLoopError
 from pipeline.errors.resources import place_of
@@ -15,7 +15,6 @@ from pipeline.names import MANUFACTURER, Region
 from pipeline.objects.arguments import content_time, equipment, on_clock_of, series_of_one, set_clock
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.seg.content import segment_description
-from pipeline.objects.seg.enum import SegmentationKinds
 from pipeline.objects.seg.frames import name_sources, stand_ins
 from pipeline.objects.source import ReferenceSeries, reference_series
 from pipeline.volume.boxes import Box, box_of
@@ -32,7 +31,6 @@ class TumourSegmentation(Segmentation):
         regions: Mapping[Region, sitk.Image],
         provenance: Provenance,
         *,
-        kind: SegmentationKinds = SegmentationKinds.BINARY,
         names: Mapping[Region, str] | None = None,
         series_number: int = 9002,
         uid_seed: str | None = None,
@@ -45,12 +43,9 @@ class TumourSegmentation(Segmentation):
         volume
             The same series as a volume.
         regions
-            On the volume's grid or a box of it: masks (integer) for BINARY, probabilities (float, 0 to 1) for
-            FRACTIONAL.
+            Masks (integer) on the volume's grid or a box of it.
         provenance
             Network, software, installation and time.
-        kind
-            BINARY or FRACTIONAL.
         names
             SegmentLabel of each region; the region's own name where absent.
         series_number
@@ -66,23 +61,21 @@ class TumourSegmentation(Segmentation):
         series = reference_series(source, volume)
         provenance = on_clock_of(series, provenance)
         uids = UidSource(uid_seed)
-        binary = kind is SegmentationKinds.BINARY
         boxes = _boxes(series, regions)
         # Slices without any region would only be left out again.
         span = slice(min(box[0].start for box in boxes.values()), max(box[0].stop for box in boxes.values()))
         try:
             super().__init__(
                 source_images=stand_ins(series, span),
-                pixel_array=_pixels(series, regions, boxes, span, binary),
-                segmentation_type=SegmentationTypeValues(kind.value),
+                pixel_array=_pixels(series, regions, boxes, span),
+                segmentation_type=SegmentationTypeValues.BINARY,
                 segment_descriptions=[
                     segment_description(region, number, provenance, (names or {}).get(region, region.value), uids)
                     for number, region in enumerate(regions, start=1)
                 ],
-                fractional_type=SegmentationFractionalTypeValues.PROBABILITY,
                 content_description=f"Automatic by {provenance.model}, research use only"[:64],
                 content_label="GLIOLOOP",
-                transfer_syntax_uid=ExplicitVRLittleEndian if binary else RLELossless,
+                transfer_syntax_uid=ExplicitVRLittleEndian,
                 omit_empty_frames=True,
                 **series_of_one("seg", series_number, provenance, uids, f"{MANUFACTURER} SEG"),
                 **equipment(provenance),
@@ -108,18 +101,14 @@ def _boxes(series: ReferenceSeries, regions: Mapping[Region, sitk.Image]) -> dic
 
 
 def _pixels(
-    series: ReferenceSeries,
-    regions: Mapping[Region, sitk.Image],
-    boxes: Mapping[Region, Box],
-    span: slice,
-    binary: bool,
-) -> NDArray[np.uint8] | NDArray[np.float32]:
+    series: ReferenceSeries, regions: Mapping[Region, sitk.Image], boxes: Mapping[Region, Box], span: slice
+) -> NDArray[np.uint8]:
     """Return (slices, rows, columns, segments) of a span of slices."""
     shape = (span.stop - span.start, *series.shape[1:], len(regions))
-    pixels = np.zeros(shape, dtype=np.uint8 if binary else np.float32)
+    pixels = np.zeros(shape, dtype=np.uint8)
     for number, (region, image) in enumerate(regions.items()):
         slices, rows, columns = boxes[region]
         values = sitk.GetArrayViewFromImage(image)
         within = slice(slices.start - span.start, slices.stop - span.start)
-        pixels[within, rows, columns, number] = values > 0 if binary else np.clip(values, 0, 1)
+        pixels[within, rows, columns, number] = values > 0
     return pixels

@@ -20,7 +20,6 @@ from pydicom import Dataset
 from pydicom.uid import (
     ComprehensiveSRStorage,
     ExplicitVRLittleEndian,
-    RLELossless,
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -28,7 +27,7 @@ from pydicom.uid import (
 
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region
-from pipeline.objects import ObjectSet, Provenance, SegmentationKinds, build_objects, read_structure_set
+from pipeline.objects import ObjectSet, Provenance, build_objects, read_structure_set
 from pipeline.objects.measure import region_size
 from pipeline.objects.rtstruct.isocontour import Contours
 from pipeline.objects.source import reference_series
@@ -146,12 +145,6 @@ def test_objects_of_an_empty_result_pass_the_validators(oblique: tuple, tmp_path
     validate(built(*oblique, empty=TUMOUR_REGIONS, flags=[Flag("NO_TUMOUR_FOUND")]).datasets, tmp_path)
 
 
-def test_objects_with_fractional_segments_pass_the_validators(oblique: tuple, tmp_path: Path) -> None:
-    made = built(*oblique, seg_kind=SegmentationKinds.FRACTIONAL, want={"seg"})
-    validate(made.datasets, tmp_path)
-    assert made.datasets["seg"].SegmentationType == "FRACTIONAL"
-
-
 def test_objects_of_a_real_study(real_study: Path, tmp_path: Path) -> None:
     headers, volume = series_from_folder(real_study / "t1c")
     fields = {Region(name): field for name, field in tumour(volume).items()}
@@ -212,12 +205,10 @@ def test_a_repeated_job_gives_the_same_uids_another_job_others(oblique: tuple, r
     assert again_rt.ROIContourSequence == result.datasets["rtstruct"].ROIContourSequence
 
 
-def test_no_private_attributes_and_the_transfer_syntaxes_that_are_promised(oblique: tuple, result: ObjectSet) -> None:
-    fractional = built(*oblique, seg_kind=SegmentationKinds.FRACTIONAL, want={"seg"}).datasets["seg"]
-    for dataset in [*result.datasets.values(), fractional]:
+def test_no_private_attributes_and_the_transfer_syntaxes_that_are_promised(result: ObjectSet) -> None:
+    for dataset in result.datasets.values():
         assert not [element.tag for element in reread(dataset).iterall() if element.tag.is_private]
-        expected = RLELossless if dataset is fractional else ExplicitVRLittleEndian
-        assert dataset.file_meta.TransferSyntaxUID == expected
+        assert dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
 
 
 def test_every_test_that_the_page_on_dicom_names_is_there() -> None:

@@ -10,10 +10,10 @@ import SimpleITK as sitk
 from pydicom import Dataset
 
 from pipeline.names import Region
-from pipeline.objects import Provenance, SegmentationKinds
+from pipeline.objects import Provenance
 from pipeline.objects.seg.sop import TumourSegmentation
 from pipeline.volume.records import SourceVolume
-from tests.unit.objects.phantom import FLIPPED, image_like, phantom_series, signed_distance, soft
+from tests.unit.objects.phantom import FLIPPED, image_like, phantom_series, signed_distance
 
 PROVENANCE = Provenance("unet@1.2.3", "ef" * 32)
 
@@ -43,16 +43,6 @@ def test_pixels_come_back_on_their_slices(empty: bool) -> None:
     )
     for index, mask in enumerate(masks.values()):
         assert np.array_equal(found[..., index], sitk.GetArrayFromImage(mask))
-
-
-def test_probabilities_come_back() -> None:
-    headers, volume = phantom_series()
-    field = soft(9 - signed_distance(volume))
-    kind = SegmentationKinds.FRACTIONAL
-    made = reread(TumourSegmentation(headers, volume, {Region.WT: image_like(field, volume)}, PROVENANCE, kind=kind))
-    uids = [item.sop_instance_uid for item in volume.slices]
-    found = made.get_pixels_by_source_instance(uids, assert_missing_frames_are_empty=True, combine_segments=False)
-    assert np.abs(found[..., 0] - field).max() <= 1 / 255
 
 
 def test_codes_algorithm_and_colour() -> None:
