@@ -306,6 +306,11 @@ def test_what_is_no_volume_is_refused_with_its_own_code(tmp_path: Path, spoil: S
         assert error.data["sop_instance_uid"] == "1.2.3.4"
 
 
+def test_two_slices_are_too_few_and_not_at_one_place(tmp_path: Path) -> None:
+    error = code_of(saved(tmp_path, stack()[:2]))
+    assert (error.code, error.detail.partition(",")[0]) == ("NOT_A_VOLUME", "Series 1.2.3: 2 slices")
+
+
 def test_a_file_cut_off_on_its_way_names_the_instance(tmp_path: Path) -> None:
     files = saved(tmp_path, stack())
     files[2].write_bytes(files[2].read_bytes()[:-30])
