@@ -14,10 +14,13 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_in
-from pipeline.names import ROI_NAMES, Region
+from pipeline.evaluation.cases import Case
+from pipeline.names import ROI_NAMES, MRSequence, Region
 from pipeline.registry import Registry
 from pipeline.settings import ROOT
+from pipeline.settings.corrections import CorrectionPolicy
 from tests.orthanc.conftest import Pair, make_pair, send
 from tests.orthanc.corrections import coarse_scan, fetch, outlines, replace_contours, send_back
 from tests.patience import wait_for, wait_while_moving
@@ -25,23 +28,31 @@ from tests.patience import wait_for, wait_while_moving
 pytest.importorskip("torch")
 
 from pipeline.finetune.studies import sample_case
-from tests.unit.corrections.phantom import write_threshold_model
+from tests.unit.corrections.phantom import patient_of, record, write_case, write_threshold_model
 
 PARENT, CHILD = "threshold@1.0.0", "threshold@1.0.0-ft.1"
 ENDED = ("done", "failed", "refused")
-HELD_BACK_SHARE, HELD_BACK = 0.5, 6
+HELD_BACK_SHARE = 0.5
+#: Of six held-back corrections, so many come by the workstation; the others are of earlier days.
+HELD_BACK, EARLIER = 2, 4
 #: Labels of the shipped truth that make up each region.
 LABELS = {Region.WT: (1, 2, 4), Region.TC: (1, 4), Region.ET: (4,)}
 
 
 @pytest.fixture
-def pair(tmp_path: Path, sample_study: Path) -> Iterator[Pair]:
+def known(tmp_path: Path, sample_study: Path) -> Case:
+    """A coarse scan of the shipped study with its truth, aligned."""
+    folder = coarse_scan(sample_study, tmp_path / "known", 3, "KNOWN")
+    shutil.copy(sample_study / "truth.nii.gz", folder)
+    return sample_case(folder, tmp_path / "aligned")
+
+
+@pytest.fixture
+def pair(tmp_path: Path, known: Case) -> Iterator[Pair]:
     """A node whose network draws tumours too small, and learns fast; a workstation."""
     shipped = Registry(ROOT / "models", tmp_path / "none", database_in(tmp_path / "none")).get(None)
     write_threshold_model(tmp_path / "models", whole_tumour=2.8, core=3.0, finder=shipped)
-    known = coarse_scan(sample_study, tmp_path / "known", 3, "KNOWN")
-    shutil.copy(sample_study / "truth.nii.gz", known)
-    sample_case(known, tmp_path / "reference" / "known")
+    _write_case(known, tmp_path / "reference" / "known", 3, prefix="known_")
     both = make_pair(
         tmp_path,
         ModelsFolder=str(tmp_path / "models"),
@@ -58,13 +69,12 @@ def pair(tmp_path: Path, sample_study: Path) -> Iterator[Pair]:
         yield both
 
 
-def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None:
-    patients = _patients(pair)
+def test_the_loop_closes(pair: Pair, known: Case, sample_study: Path, tmp_path: Path) -> None:
     scans = {}
-    for number, patient in enumerate(patients):
+    for number, patient in enumerate(_patients(pair)):
         folder = coarse_scan(sample_study, tmp_path / patient, number + 10, patient)
-        study = send(pair, folder)
-        scans[study] = folder
+        scans[send(pair, folder)] = folder
+    for study in scans:
         job = pair.wait_job("done", "failed", "refused", study=study)
         assert (job["state"], job["model"]) == ("done", PARENT), job["error"]
     first = next(iter(scans))
@@ -97,6 +107,7 @@ def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None
     assert pair.get(f"/glioloop/studies/{first}")["review"]["state"] == "corrected"
 
     # Learnt from one, judged by the others and by a further scan as the reference; nothing is put to use unasked.
+    _keep_earlier(pair, known, tmp_path)
     started = pair.post("/glioloop/finetune")
     assert started.status_code == httpx.codes.ACCEPTED, started.text
     result = _finished(pair, started.json()["id"])["result"]
@@ -104,7 +115,7 @@ def test_the_loop_closes(pair: Pair, sample_study: Path, tmp_path: Path) -> None
     decision = result["decision"]
     assert decision["passed"], decision
     assert decision["corrections"]["change"] > 0.05
-    assert (decision["corrections"]["n"], decision["corrections"]["p"] <= 0.025) == (HELD_BACK, True)
+    assert (decision["corrections"]["n"], decision["corrections"]["p"] <= 0.025) == (HELD_BACK + EARLIER, True)
     assert decision["reference"]["WT"]["n"] == 1
     assert _current(pair) == PARENT
     assert not list(pair.node.configuration.state_folder.glob("finetune/*/samples")), "patients' images stay nowhere"
@@ -137,6 +148,28 @@ def _patients(pair: Pair) -> list[str]:
         if len(held) >= HELD_BACK and learnt:
             break
     return [learnt[0], *held[:HELD_BACK]]
+
+
+def _write_case(known: Case, folder: Path, number: int, prefix: str = "") -> Path:
+    """Another scan of a known head, at 2 mm, so that a network takes a second on it."""
+    rng = np.random.default_rng(number)
+    found = known.read_images()
+    images = np.stack([sitk.GetArrayFromImage(found[name])[::2, ::2, ::2] for name in MRSequence]).astype(np.float32)
+    images += rng.normal(0, 0.01 * images.max(), images.shape) * (images > 0)
+    labels = sitk.GetArrayFromImage(known.read_labels())[::2, ::2, ::2]
+    regions = {region: np.isin(labels, members) for region, members in LABELS.items()}
+    return write_case(folder, images, regions, prefix)
+
+
+def _keep_earlier(pair: Pair, known: Case, folder: Path) -> None:
+    """Corrections of earlier days, by other patients, all held back: in the store already."""
+    state = pair.node.configuration.state_folder
+    store = CorrectionStore(state / "feedback", database_in(state), CorrectionPolicy(held_back_share=HELD_BACK_SHARE))
+    for number in range(EARLIER):
+        files = _write_case(known, folder / f"earlier-{number}", number + 100)
+        kept = record(number, patient=patient_of(store, "held_back", number))
+        drawn = {name: region.model_copy(update={"drawn": True}) for name, region in kept.regions.items()}
+        assert store.keep(kept.model_copy(update={"regions": drawn}), files).role == "held_back"
 
 
 def _kept(pair: Pair) -> int:
