@@ -29,7 +29,7 @@ from pipeline.case.outcomes import (
     told,
 )
 from pipeline.case.workspace import Workspace
-from pipeline.confirm import Fetch, choose_repeats, contradiction, readable, settle
+from pipeline.confirm import Fetch, choose_repeats, contradiction, readable, require_anatomy, settle
 from pipeline.database.engine import database_of
 from pipeline.database.installation import installation_id
 from pipeline.errors import Flag, GlioLoopError
@@ -89,7 +89,9 @@ def load_stage(
 
     @cache
     def read(sequence: MRSequence, part: SeriesPart | None) -> LoadedSeries:
-        return LoadedSeries.of(read_series(case.source_files(sequence), part, limits), fine)
+        series = read_series(case.source_files(sequence), part, limits)
+        require_anatomy(series.volume)
+        return LoadedSeries.of(series, fine)
 
     if fetch is None:
         whole = decision

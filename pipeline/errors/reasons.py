@@ -176,7 +176,7 @@ REASONS: dict[str, Reason] = {
     "PIXELS_INVALID": Reason(
         Kind.REFUSAL,
         "A series holds no usable grey-level image.",
-        "Colour, empty or constant pixel data.",
+        "Colour, empty or constant pixel data, values of more bits than declared, or no head, as in a subtraction.",
     ),
     "INPUT_TOO_LARGE": Reason(
         Kind.REFUSAL,

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pipeline.identify.header import SeriesHeader
 from pipeline.identify.lookup import Lookup, decoded
 from pipeline.identify.parts import SeriesPart
-from pipeline.identify.times import acquired, on_day
+from pipeline.identify.times import acquired, on_day, over_midnight
 from pipeline.identify.traits import vendor_image_type
 from pipeline.identify.wording import normalise
 
@@ -38,9 +38,10 @@ class Facts:
     """One series as identification sees it.
 
     Times are milliseconds, lengths millimetres, angles degrees. ``day`` is when the series was acquired (YYYYMMDD,
-    empty where unknown), ``moment`` the same to the second since an arbitrary epoch, None without a time. ``text`` is
-    the normalised SeriesDescription and ProtocolName, ``derivation`` what a derived image says of its making,
-    ``name`` the pulse sequence's name as the scanner calls it. ``part`` is None unless the header is of one part of a
+    empty where unknown; ``dated`` where the series itself says so), ``moment`` the same to the second since an
+    arbitrary epoch, None without a time. ``text`` is the normalised SeriesDescription and ProtocolName,
+    ``derivation`` what a derived image says of its making, ``name`` the pulse sequence's name as the scanner calls it.
+    ``part`` is None unless the header is of one part of a
     series, ``last_moment`` the latest moment of all its parts.
     """
 
@@ -84,6 +85,7 @@ class Facts:
     plane: str
     day: str
     moment: float | None
+    dated: bool
     derivation: str
     patient: Patient
     study_uid: str
@@ -136,10 +138,14 @@ def facts_of_study(headers: Iterable[SeriesHeader]) -> list[Facts]:
 def _on_one_calendar(study: list[Facts]) -> list[Facts]:
     """Times without a date are of the study's only day; where there are several, nothing is known of them."""
     days = {facts.day for facts in study if facts.day}
-    if not days:
-        return study
-    day = days.pop() if len(days) == 1 else ""
-    return [facts if facts.day else replace(facts, day=day, moment=on_day(day, facts.moment)) for facts in study]
+    if days:
+        day = days.pop() if len(days) == 1 else ""
+        study = [facts if facts.day else replace(facts, day=day, moment=on_day(day, facts.moment)) for facts in study]
+    day = next((facts.day for facts in study if not facts.dated), "")
+    timed = [facts for facts in study if facts.moment is not None and facts.day == day]
+    moments = over_midnight([facts.moment or 0.0 for facts in timed], [facts.dated for facts in timed])
+    moved = {id(facts): moment for facts, moment in zip(timed, moments, strict=True)}
+    return [replace(facts, moment=moved.get(id(facts), facts.moment)) for facts in study]
 
 
 def _key(header: SeriesHeader) -> tuple[str, str]:
@@ -153,7 +159,7 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
     if protocol in exam_protocols:
         protocol = ""
     frames = look.number("NumberOfFrames") or 1
-    day, moment = acquired(look.text)
+    day, moment, dated = acquired(look.text)
     return Facts(
         uid=header.series_instance_uid,
         orthanc_id=header.orthanc_id,
@@ -196,6 +202,7 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
         plane=_plane(look),
         day=day,
         moment=moment,
+        dated=dated,
         derivation=_derivation(look),
         patient=_patient(look),
         study_uid=look.text("StudyInstanceUID"),

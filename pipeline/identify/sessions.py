@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 from pipeline.errors import GlioLoopError
 from pipeline.identify.facts import Facts
-from pipeline.identify.times import midnight
+from pipeline.identify.times import LONGEST_PAUSE_S, midnight
 
-#: A pause longer than this between two series, in seconds, parts two examinations; midnight does not.
-LONGEST_PAUSE_S = 4 * 3600.0
 _DAY_S = 24 * 3600.0
 
 

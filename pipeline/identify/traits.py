@@ -62,9 +62,9 @@ def first_item(dataset: Dataset, sequence: str) -> Dataset | None:
 
 
 def number_of(value: Any) -> float | None:
-    """A value as a number, None where it is none."""
+    """A value as a number, also one with a decimal comma; None where it is none."""
     try:
-        number = float(value)
+        number = float(value.replace(",", ".") if isinstance(value, str) else value)
     except (TypeError, ValueError):
         return None
     return number if isfinite(number) else None

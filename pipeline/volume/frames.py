@@ -105,11 +105,9 @@ def _missing(dataset: Dataset, what: str) -> GlioLoopError:
 
 def _numbers(dataset: Dataset, value: Any, count: int, name: str) -> tuple[float, ...]:
     """``count`` finite numbers or GEOMETRY_MISSING."""
-    try:
-        numbers = tuple(float(v) for v in value)
-    except (TypeError, ValueError):
-        numbers = ()
-    if len(numbers) != count or not np.isfinite(numbers).all():
+    found = [number_of(one) for one in value] if hasattr(value, "__iter__") else []
+    numbers = tuple(number for number in found if number is not None)
+    if len(numbers) != count or len(found) != count:
         raise _missing(dataset, f"has no valid {name}")
     return numbers
 

@@ -110,6 +110,9 @@ def _whole(path: Path, frame: Frame) -> Dataset:
         raise _unreadable(frame, error) from error
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         raise GlioLoopError("PIXELS_INVALID", f"Instance {frame.sop_instance_uid} is a colour image.")
+    # what decoders and the inversion below go by
+    interpretation = str(dataset.get("PhotometricInterpretation") or "").strip(" \0").upper()
+    dataset.PhotometricInterpretation = interpretation or "MONOCHROME2"
     try:
         require_declared_size(dataset)
     except GlioLoopError:
@@ -145,14 +148,14 @@ def _unreadable(frame: Frame, error: Exception) -> GlioLoopError:
 
 
 def _rescaled(stored: Stored, dataset: Dataset, frame: Frame) -> NDArray[np.float32]:
-    turned = str(dataset.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
+    turned = dataset.PhotometricInterpretation == "MONOCHROME1"
     groups = _value_transformation(dataset, frame)
     if groups is None and dataset.get("ModalityLUTSequence"):
         looked_up = np.asarray(apply_modality_lut(stored, dataset), dtype=np.float32)
         top = (1 << int(dataset.ModalityLUTSequence[0].LUTDescriptor[2])) - 1
         return np.float32(top) - looked_up if turned else looked_up
     place = dataset if groups is None else groups
-    slope, intercept = float(place.get("RescaleSlope") or 1.0), float(place.get("RescaleIntercept") or 0.0)
+    slope, intercept = number_of(place.get("RescaleSlope")) or 1.0, number_of(place.get("RescaleIntercept")) or 0.0
     values = inverted(stored, dataset) if turned else stored
     return np.asarray(values * slope + intercept, dtype=np.float32)
 

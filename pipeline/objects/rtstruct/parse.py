@@ -65,6 +65,8 @@ class ParsedRoi:
         What was unusual, in words.
     fault
         Why it cannot be read, with the attribute; empty where it can.
+    exclusive
+        Whether what contours share is outside, whichever way they overlap (CLOSEDPLANAR_XOR).
     """
 
     number: int | None
@@ -75,6 +77,7 @@ class ParsedRoi:
     referenced_instances: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
     fault: str = ""
+    exclusive: bool = False
 
     @property
     def title(self) -> str:
@@ -205,7 +208,11 @@ def _contoured(item: Dataset) -> ParsedRoi:
         polygons, referenced, warnings = _polygons(item)
     except InvalidAttributeError as fault:
         return ParsedRoi(number, "", fault=str(fault))
-    return ParsedRoi(number, "", polygons=polygons, referenced_instances=referenced, warnings=warnings)
+    kinds = {text_of(one, "ContourGeometricType") for one in items_of(item, "ContourSequence")}
+    exclusive = ContourGeometricTypes.CLOSEDPLANAR_XOR in kinds
+    return ParsedRoi(
+        number, "", polygons=polygons, referenced_instances=referenced, warnings=warnings, exclusive=exclusive
+    )
 
 
 def _polygons(contours: Dataset) -> tuple[tuple[NDArray[np.float64], ...], frozenset[str], tuple[str, ...]]:
@@ -307,4 +314,5 @@ def _merged(roi: ParsedRoi, contours: list[ParsedRoi]) -> ParsedRoi:
         referenced_instances=frozenset().union(*(one.referenced_instances for one in contours)),
         warnings=tuple(warning for one in contours for warning in one.warnings),
         fault="; ".join(one.fault for one in contours if one.fault),
+        exclusive=any(one.exclusive for one in contours),
     )

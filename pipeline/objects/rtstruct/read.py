@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from pipeline.errors import GlioLoopError
+from pipeline.objects.rtstruct.overlap import rasterise_joined
 from pipeline.objects.rtstruct.parse import ParsedRoi, ParsedStructureSet, parse_structure_set
 from pipeline.objects.rtstruct.planes import parallel, place
 from pipeline.objects.rtstruct.rasterise import rasterise
@@ -137,4 +138,8 @@ def _mask(roi: ParsedRoi, volume: SourceVolume) -> tuple[NDArray[np.uint8], int,
             return mask, len(roi.polygons), (warning,)
     placed = place(roi.polygons, volume)
     columns, rows, slices = volume.image.GetSize()
-    return rasterise(placed.contours, (slices, rows, columns)), placed.used, placed.warnings
+    if roi.exclusive:
+        return rasterise(placed.contours, (slices, rows, columns)), placed.used, placed.warnings
+    mask, joined = rasterise_joined(placed.contours, (slices, rows, columns))
+    told = (f"contours that overlap were joined on {joined} slices",) if joined else ()
+    return mask, placed.used, (*placed.warnings, *told)

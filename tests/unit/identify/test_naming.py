@@ -133,3 +133,26 @@ def test_an_enhanced_object_says_of_each_frame_whether_contrast_was_given() -> N
     decision = identify(headers(*parts))
     assert "NO" in taken(decision, MRSequence.T1)
     assert "YES" in taken(decision, MRSequence.T1C)
+
+
+@pytest.mark.parametrize("prior", [False, True])
+@pytest.mark.parametrize("dates", [{"StudyDate": "20240301"}, {}])
+def test_a_study_goes_on_after_midnight(dates: dict[str, str], prior: bool) -> None:
+    """Where only the study has a date, what was taken at five past midnight was not taken 24 hours earlier."""
+    clocks = ["233000", "235500", "000500", "002000"]
+    rows = [row | {"AcquisitionTime": clock} for row, clock in zip((T1, T2, FLAIR, T1), clocks, strict=True)]
+    study = [header_of(STUDY, row | dates, number) for number, row in enumerate(rows, start=1)]
+    if prior and dates:
+        old = {"AcquisitionDate": "20230301", "AcquisitionTime": "100000"}
+        study += [header_of(STUDY, row | old, number) for number, row in enumerate((T1, T2, FLAIR, T1), start=11)]
+    decision = identify(study)
+    assert not decision.missing
+    assert (decision.chosen[MRSequence.T1], decision.chosen[MRSequence.T1C]) == ("1.2.1", "1.2.4")
+
+
+def test_two_examinations_of_one_day_stay_two() -> None:
+    dated = {"AcquisitionDate": "20240301"}
+    early, late = dated | {"AcquisitionTime": "001000"}, dated | {"AcquisitionTime": "234000"}
+    rows = [*(row | early for row in (T1, T2, FLAIR)), *(row | late for row in (T1, T2, FLAIR))]
+    decision = identify([header_of(STUDY, row, number) for number, row in enumerate(rows, start=1)])
+    assert {flag.code for flag in decision.flags} == {"OTHER_SESSION_LEFT_OUT"}

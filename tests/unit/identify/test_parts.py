@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import generate_uid
 
 from pipeline.case import stages
 from pipeline.case.outcomes import told
@@ -280,3 +281,20 @@ def test_a_file_that_does_not_tell_its_series_is_told(small_study: Path, tmp_pat
     path.write_bytes(path.read_bytes()[:500])
     files = study_from_files(study.rglob("*.dcm"))
     assert files.damaged == [path]
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+def test_a_subtraction_that_no_word_names(clipped: bool, small_study: Path, plain: Volumes, tmp_path: Path) -> None:
+    """By its header the later of two equal T1C; by its images no head."""
+    study = studies.copied(small_study, tmp_path / "study")
+    (study / "subtracted").mkdir()
+    series = generate_uid()
+    for native, enhanced in zip(images(study / "t1"), images(study / "t1c"), strict=False):
+        difference = enhanced.pixel_array.astype(int) - native.pixel_array * 1.1
+        image = repainted(enhanced, lambda p, d=difference: np.clip(d, 0, None) if clipped else d + 2000)
+        image.SeriesInstanceUID, image.SeriesNumber, image.AcquisitionTime = series, 66, "094500"
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        image.save_as(study / "subtracted" / f"{image.InstanceNumber}.dcm")
+    found = loaded(study, tmp_path / "case")
+    assert all(np.array_equal(found.volumes[each], volume) for each, volume in plain.items())
+    assert "series 66" in found.flags["SECOND_CHOICE"][0]

@@ -10,9 +10,11 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from openjpeg.utils import encode_array
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import compress
+from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from pipeline.errors import GlioLoopError
@@ -122,6 +124,23 @@ def test_monochrome1_equals_its_twin(tmp_path: Path, top: int, slope: float, int
     apart = sitk.GetArrayFromImage(plain.image) - sitk.GetArrayFromImage(read_volume(twin).image)
     assert np.ptp(apart) <= 1e-3
     assert top != 4095 or abs(apart).max() <= 1e-3
+
+
+@pytest.mark.parametrize("written", ["monochrome1", "Monochrome1 ", "", "monochrome2"])
+def test_terms_and_numbers_that_are_not_written_as_they_should(tmp_path: Path, written: str) -> None:
+    pictures = [grey(k) for k in range(8)]
+    turned = "1" in written
+    words = [4095 - one if turned else one for one in pictures]
+    files = series(tmp_path, words, PhotometricInterpretation=written, BitsStored=12, HighBit=11)
+    for path in files:
+        dataset = dcmread(path)
+        tag = Tag("PixelSpacing")
+        comma = b"\\".join(str(one).replace(".", ",").encode() for one in dataset.PixelSpacing)
+        dataset[tag] = RawDataElement(tag, "DS", len(comma), comma, 0, False, True)
+        dataset.save_as(path)
+    volume = read_volume(files)
+    assert np.array_equal(sitk.GetArrayFromImage(volume.image), np.array(pictures))
+    assert volume.image.GetSpacing()[:2] == (0.5, 2.0)
 
 
 def packed(dataset: Dataset, syntax: str) -> Dataset:

@@ -113,6 +113,27 @@ def test_duplicate_contours_do_not_cancel(ball: tuple) -> None:
     assert any("duplicate" in warning for warning in roi.warnings)
 
 
+@pytest.mark.parametrize("kind", ["CLOSED_PLANAR", "CLOSEDPLANAR_XOR"])
+def test_contours_that_overlap_in_part_are_one_thing(ball: tuple, kind: str) -> None:
+    """A piece drawn across the border: what both share is inside, unless the writer says the opposite."""
+    dataset, volume, expected = ball
+    contours = dataset.ROIContourSequence[0].ContourSequence
+    moved = [copy.deepcopy(item) for item in contours]
+    for item in moved:
+        item.ContourData = (np.array(item.ContourData, float).reshape(-1, 3) + np.array([8.0, 0, 0])).ravel().tolist()
+    contours.extend(moved)
+    for item in contours:
+        item.ContourGeometricType = kind
+    roi = read_structure_set(reread(dataset), volume)[0]
+    mask, step = array_of(roi.mask) > 0, round(8.0 / volume.image.GetSpacing()[0])
+    other = np.roll(expected, step, axis=2)
+    if kind == "CLOSEDPLANAR_XOR":
+        assert (mask ^ (expected ^ other)).mean() < 0.002
+    else:
+        assert (mask ^ (expected | other)).mean() < 0.002
+        assert any("overlap" in warning for warning in roi.warnings)
+
+
 def test_points_and_lines_are_left_out_with_a_warning(ball: tuple) -> None:
     dataset, volume, expected = ball
     point = copy.deepcopy(dataset.ROIContourSequence[0].ContourSequence[0])
