@@ -23,8 +23,8 @@ from tests.patience import wait_for
 MESSAGE = REASONS["SEQUENCE_LACKING"].message
 
 
-def test_done_without_t1_and_anew_with_it(sample_study: Path, tmp_path: Path) -> None:
-    study = copy_study(sample_study, tmp_path / "study", "t1", "t1c", "t2", "flair")
+def test_done_without_t1_and_anew_with_it(small_study: Path, tmp_path: Path) -> None:
+    study = copy_study(small_study, tmp_path / "study", "t1", "t1c", "t2", "flair")
     (study / "t1").rename(tmp_path / "later")
     pair = make_pair(tmp_path / "pair", MayLack=["t1"])
     with pair.workstation, pair.node:

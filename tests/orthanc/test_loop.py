@@ -48,9 +48,9 @@ def _wait_looked_at(pair: Pair, verdict: str, count: int = 1) -> None:
     wait_for(there, 60, f"verdict {verdict}; {_feedback(pair)['looked_at']}")
 
 
-def test_corrections_come_back(loop: Pair, sample_study: Path, tmp_path: Path) -> None:
+def test_corrections_come_back(loop: Pair, small_study: Path, tmp_path: Path) -> None:
     """Echoed, edited in place, saved anew, sent twice, of another patient: each is taken for what it is."""
-    study = send(loop, sample_study)
+    study = send(loop, small_study)
     job = loop.wait_job("done", "failed", "refused")
     assert job["state"] == "done", job["error"]
     stored, structure_set = from_workstation(loop)
