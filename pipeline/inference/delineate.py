@@ -14,6 +14,7 @@ from pipeline.align import Alignment
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.inference.coverage import FLAGGED, Gap, gaps, gaps_of_tumour, to_leave_out, without_rim
 from pipeline.inference.coverage import flags as coverage_flags
+from pipeline.inference.doubt import doubt
 from pipeline.inference.grids import Box, Sampled, corners_of, extent_of, like, make_grid, sample_all
 from pipeline.inference.normalise import normalise_brain, normalise_head
 from pipeline.inference.session import Average, activate, load_network
@@ -30,8 +31,6 @@ Progress = Callable[[float], None]
 #: Adult brains with their sulci and ventricles; wider than any, since coverage may be partial.
 PLAUSIBLE_BRAIN_ML = (600.0, 2200.0)
 _ML_PER_MM3 = 1e-3
-#: Voxels whose probability of tumour is above this take part in the uncertainty figure.
-_DOUBT_FROM = 0.1
 #: Probability from which the coarse network is sure of a voxel being brain.
 _SURE = 0.8
 #: Half the thickness, in voxels of the coarse grid, of what is cut off as not being brain.
@@ -52,7 +51,7 @@ class Delineation:
     brain_ml
         Volume of the brain found.
     uncertainty
-        Mean of 4p(1-p) over voxels where the whole tumour is at all likely: 0 certain, 1 a coin toss.
+        Of the whole tumour, 0 to 1: see :func:`pipeline.inference.doubt.doubt`.
     flags
         MODEL_UNCERTAIN, SEQUENCE_INCOMPLETE_COVERAGE.
     provider
@@ -147,12 +146,13 @@ def delineate(
         left_out = also
         regions = found_in(seen.without(left_out, card.grid.order))
     brain_ml = _brain_volume(brain, regions, mask, grid, card)
-    doubt = _uncertainty(regions[Region.WT])
+    voxel_ml = float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
+    unlikely = doubt(regions[Region.WT], card.threshold(Region.WT), voxel_ml)
     flags = coverage_flags(incomplete, left_out)
-    if doubt > card.uncertainty_limit:
-        flags = (*flags, Flag("MODEL_UNCERTAIN", f"{doubt:.2f}"))
+    if 1 - unlikely < card.least_expected_dice:
+        flags = (*flags, Flag("MODEL_UNCERTAIN", f"{unlikely:.2f}"))
     found = {region: like(array, grid) for region, array in regions.items()}
-    return Delineation(found, brain_ml, doubt, flags, network.provider, suspicious_signal(seen, regions, grid, card))
+    return Delineation(found, brain_ml, unlikely, flags, network.provider, suspicious_signal(seen, regions, grid, card))
 
 
 def _channels(images: Array, network: Average, card: ModelCard, progress: Progress) -> Array:
@@ -337,8 +337,3 @@ def _brain_volume(
     if Region.BRAIN in regions:
         _check_brain(volume_ml)
     return volume_ml
-
-
-def _uncertainty(tumour: Array) -> float:
-    doubtful = tumour[tumour > _DOUBT_FROM]
-    return float(np.mean(4 * doubtful * (1 - doubtful))) if doubtful.size else 0.0

@@ -242,8 +242,13 @@ class ModelCard(_Record):
         Every tumour region, and ``brain`` and ``cavity`` where the network gives them.
     mirror
         Take the mean with the picture mirrored left to right: twice the time.
-    postprocessing, uncertainty_limit
-        Clean-up, and the uncertainty above which a result carries the flag MODEL_UNCERTAIN.
+    postprocessing
+        Clean-up.
+    least_expected_dice
+        Where the probabilities lead to expect a lower Dice coefficient of the whole tumour, a result carries the flag
+        MODEL_UNCERTAIN.
+    uncertainty_limit
+        Of cards written when doubt was measured otherwise; no longer used.
     may_lack
         Sequences of which a study may lack one, by measurement (``bench missing_sequence``), where the site wants a
         result then; the network gets zeros in its place.
@@ -266,6 +271,7 @@ class ModelCard(_Record):
     outputs: tuple[Output, ...]
     mirror: bool = False
     postprocessing: Postprocessing = Postprocessing()
+    least_expected_dice: Annotated[float, Field(ge=0, le=1)] = 0.75
     uncertainty_limit: Annotated[float, Field(gt=0, le=1)] = 1.0
     may_lack: tuple[MRSequence, ...] = ()
     training: tuple[TrainingSource, ...] = ()
