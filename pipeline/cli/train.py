@@ -18,7 +18,7 @@ def train(
     heads: Annotated[Path, typer.Option(help="Folder of head label maps (NIfTI, 1 mm).", exists=True)],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log.csv, curves.png and rendered samples.")],
     recipe: Annotated[str, typer.Option(help="real: as docs/training.md has it; what else is given goes first.")] = "",
-    stage: Annotated[str, typer.Option(help="tumour (2 mm) or brain (whole head, 4 mm).")] = "tumour",
+    stage: Annotated[str, typer.Option(help="tumour (1.5 mm) or brain (whole head, 4 mm).")] = "tumour",
     cases: Annotated[Path | None, typer.Option(help="BraTS-layout cases to learn from.", exists=True)] = None,
     tuning: Annotated[
         Path | None, typer.Option(help="BraTS-layout cases to validate on; else rendered ones.", exists=True)
@@ -42,6 +42,13 @@ def train(
     healthy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of rendered heads without a tumour; else a quarter.")
     ] = None,
+    cavities: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of rendered heads after surgery; else a twelfth.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Output that learns, the others staying as --start has them, repeatable; else all learn."),
+    ] = None,
     validate_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints; 250.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; else every core.")] = None,
     features: Annotated[
@@ -58,6 +65,8 @@ def train(
         raise typer.BadParameter("--stage is tumour or brain")
     if recipe and recipe not in RECIPES:
         raise typer.BadParameter(f"--recipe is one of {', '.join(RECIPES)}")
+    if only and start is None:
+        raise typer.BadParameter("--only goes on from --start")
     if recipe and cases is None:
         raise typer.BadParameter("--recipe real learns from --cases")
     given = {
@@ -71,6 +80,8 @@ def train(
         "reuse": reuse,
         "patience": patience,
         "healthy": healthy,
+        "cavities": cavities,
+        "only": tuple(only) if only else None,
         "validate_every": validate_every,
         "threads": threads,
     }

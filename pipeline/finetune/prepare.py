@@ -89,7 +89,9 @@ def _rendered(plan: FinetunePlan, paths: list[Path], heads: dict[Path, Head], nu
     path = _path(plan, REPLAY, number)
     if not path.exists():
         cache = plan.state_folder / "finetune" / "heads"
-        _write(path, _rehearsal(make_sample(paths, False, plan.seed, number, heads, cache)))
+        spacing = plan.parent_model().card.grid.spacing_mm[0]
+        sample = make_sample(paths, False, plan.seed, number, heads, cache, spacing_mm=spacing)
+        _write(path, _rehearsal(sample))
 
 
 def _sample_study(plan: FinetunePlan) -> None:

@@ -1,7 +1,8 @@
 """Borders on the series' own voxels: a network's voxels are coarser than rims and edges are.
 
-What a network of 2 mm says of a voxel of 1 mm comes from its neighbours; the image itself says how bright that voxel
-is. Both are added up as log-odds. Brightness is measured between what surely belongs to a region and its surroundings.
+What a network of 1.5 or 2 mm says of a voxel of 1 mm comes from its neighbours; the image itself says how bright that
+voxel is. Both are added up as log-odds. Brightness is measured between what surely belongs to a region and its
+surroundings.
 """
 
 from collections.abc import Mapping

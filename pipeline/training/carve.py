@@ -28,5 +28,5 @@ def paste(rng: np.random.Generator, donor: Patch, host: Patch) -> Patch:
     fields = host.fields.copy()
     fields[:4] += weight * (donor.images - host.images)
     fields[4:7] = np.where(taken, donor.regions, host.regions)
-    fields[8] = np.where(taken, donor.fields[8], host.fields[8])
+    fields[8:] = np.where(taken, donor.fields[8:], host.fields[8:])
     return Patch(fields)

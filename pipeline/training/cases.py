@@ -15,14 +15,15 @@ from pipeline.inference.grids import sample
 from pipeline.names import REQUIRED_SEQUENCES, MRSequence
 
 STORED_MM: Final = 1.5
-"""Voxels of a case in memory: finer than a network's grid, so that turning and scaling loses little."""
-NETWORK_MM: Final = 2.0
+"""Voxels of a case in memory."""
+NETWORK_MM: Final = 1.5
+"""Voxels of the tumour network's grid."""
 NEAR_MM: Final = 20.0
 """Distances are kept up to here, as nearness: twice this deep inside, this at the surface, 0 far away."""
 HEALTHY_MEAN: Final = 4.0
 """Mean of the healthy brain in a stored image; its deviation is 1, and what is outside the brain is 0."""
 
-_BRAIN, _TUMOUR = 7, 8
+_BRAIN, _TUMOUR, _CAVITY = 7, 8, 9
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Patch:
     Attributes
     ----------
     fields
-        float32, shape (9, z, y, x): four images, WT, TC, ET in 0..1, nearness to the brain and to the whole tumour.
+        float32, shape (10, z, y, x): four images, WT, TC, ET in 0..1, nearness to the brain and to the whole tumour,
+        cavity in 0..1.
     """
 
     fields: npt.NDArray[np.float32]
@@ -46,6 +48,11 @@ class Patch:
     def regions(self) -> npt.NDArray[np.float32]:
         """WT, TC, ET, shape (3, z, y, x), the share of each voxel."""
         return self.fields[4:7]
+
+    @property
+    def cavity(self) -> npt.NDArray[np.float32]:
+        """Where tumour was cut out, shape (1, z, y, x), the share of each voxel."""
+        return self.fields[_CAVITY:]
 
     @property
     def brain_mm(self) -> npt.NDArray[np.float32]:
@@ -67,8 +74,9 @@ class RealCase:
     name
         Of its folder.
     fields
-        As in :class:`Patch`, but float16, on a grid of :data:`STORED_MM`, shape (9, z, y, x); mapped from a file
-        where there is a cache, so that more cases than memory holds can be learnt from.
+        As in :class:`Patch`, but float16, on a grid of :data:`STORED_MM`, and without a cavity, which research cases
+        before surgery have none of: shape (9, z, y, x); mapped from a file where there is a cache, so that more cases
+        than memory holds can be learnt from.
     """
 
     name: str

@@ -90,4 +90,4 @@ def cut(case: RealCase, pose: Pose, size: Size) -> Patch:
         grid = grid + fine.permute(0, 2, 3, 4, 1)
     fields = torch.from_numpy(case.fields.astype(np.float32))
     found = functional.grid_sample(fields[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    return Patch(found[0].numpy())
+    return Patch(np.concatenate([found[0].numpy(), np.zeros((1, *size), np.float32)]))

@@ -14,15 +14,16 @@ from pipeline.errors import GlioLoopError
 from pipeline.names import MRSequence, Region
 from pipeline.registry import BrainStage, InputGrid, Metric, ModelCard, NetworkFile, Output, TrainingSource
 from pipeline.registry.card import Lineage, Postprocessing
+from pipeline.training.cases import NETWORK_MM
 from pipeline.training.checkpoints import averaged_network
 from pipeline.training.network import HalfResolutionUNet
-from pipeline.training.weights import mix, network_from_onnx, soften
+from pipeline.training.weights import mix, network_from_onnx, shape_of, soften, widened
 
 OPSET = 18
 PARITY = 2e-3
 """Largest difference in probability between torch and onnxruntime that is accepted."""
 
-_OUTPUTS = (Region.BRAIN, Region.WT, Region.TC, Region.ET)
+_OUTPUTS = (Region.BRAIN, Region.WT, Region.TC, Region.ET, Region.CAVITY)
 
 SYNTHETIC_SOURCE = TrainingSource(
     name="SynthSeg training label maps, 16 of 20 heads, rendered as synthetic studies with synthetic tumours",
@@ -42,7 +43,7 @@ class CardFacts:
         As in the card.
     training, metrics, lineage, limitations
         As in the card.
-    thresholds, minimum_component_ml, least_certainty, uncertainty_limit
+    thresholds, minimum_component_ml, least_certainty, least_expected_dice
         Chosen on tuning data.
     temperatures
         What each region's raw outputs are divided by, so that probabilities are calibrated on tuning data; goes into
@@ -51,7 +52,7 @@ class CardFacts:
 
     name: str = "gliounet"
     version: str = "0.1.0"
-    description: str = "Whole tumour, tumour core and enhancing tumour at 2 mm from T1, T1c, T2 and FLAIR"
+    description: str = "Whole tumour, tumour core and enhancing tumour at 1.5 mm from T1, T1c, T2 and FLAIR"
     licence: str = "AGPL-3.0-or-later"
     training: Listing[TrainingSource] = (SYNTHETIC_SOURCE,)
     metrics: Listing[Metric] = ()
@@ -59,15 +60,15 @@ class CardFacts:
     limitations: Listing[str] = (
         "Trained on synthetic studies only; see the metrics for how far that carries to real ones.",
         "Adults with glioma-like tumours; not for children, metastases, meningiomas or the spine.",
-        "Resection cavities are not part of any region.",
+        "Resection cavities were learnt from rendered studies only.",
     )
     thresholds: dict[Region, float] = field(default_factory=dict)
     temperatures: dict[Region, float] = field(default_factory=dict)
     minimum_component_ml: dict[Region, float] = field(
-        default_factory=lambda: {Region.WT: 0.3, Region.TC: 0.1, Region.ET: 0.03}
+        default_factory=lambda: {Region.WT: 0.3, Region.TC: 0.3, Region.ET: 0.3, Region.CAVITY: 1.0}
     )
-    least_certainty: dict[Region, float] = field(default_factory=lambda: {Region.WT: 0.9})
-    uncertainty_limit: float = 0.6
+    least_certainty: dict[Region, float] = field(default_factory=lambda: {Region.WT: 0.97, Region.CAVITY: 0.9})
+    least_expected_dice: float = 0.75
 
 
 def export_network(network: HalfResolutionUNet, inputs: int, path: Path) -> float:
@@ -150,24 +151,23 @@ def write_model(
     folder.mkdir(parents=True, exist_ok=True)
     files: list[NetworkFile] = []
     softer = {_OUTPUTS.index(region): temperature for region, temperature in facts.temperatures.items()}
-    for checkpoint, name in ((tumour, "model.onnx"), (brain, "brain.onnx")):
-        network = averaged_network(checkpoint)
-        if checkpoint == tumour and start is not None:
-            network = mix(network_from_onnx(start), network, share)
-        if checkpoint == tumour:
-            network = soften(network, softer)
-        export_network(network, len(MRSequence), folder / name)
+    network = averaged_network(tumour)
+    outputs = shape_of(network).outputs
+    if start is not None:
+        network = mix(widened(network_from_onnx(start), outputs), network, share)
+    for one, name in ((soften(network, softer), "model.onnx"), (averaged_network(brain), "brain.onnx")):
+        export_network(one, len(MRSequence), folder / name)
         files.append(NetworkFile.of(folder / name))
     for number, path in enumerate(also, 1):
         export_network(soften(network_from_onnx(path), softer), len(MRSequence), folder / f"also-{number}.onnx")
         files.append(NetworkFile.of(folder / f"also-{number}.onnx"))
-    card = make_card(files[0], files[1], facts).model_copy(update={"also": tuple(files[2:])})
+    card = make_card(files[0], files[1], facts, outputs).model_copy(update={"also": tuple(files[2:])})
     (folder / "model.json").write_text(card.model_dump_json(indent=2) + "\n")
     return card
 
 
-def make_card(tumour: NetworkFile, brain: NetworkFile, facts: CardFacts) -> ModelCard:
-    """The card of a pair of networks of this repository's training."""
+def make_card(tumour: NetworkFile, brain: NetworkFile, facts: CardFacts, outputs: int) -> ModelCard:
+    """The card of a pair of networks of this repository's training; the tumour network has so many ``outputs``."""
     order = tuple(MRSequence)
     return ModelCard(
         name=facts.name,
@@ -175,25 +175,25 @@ def make_card(tumour: NetworkFile, brain: NetworkFile, facts: CardFacts) -> Mode
         created=datetime.now(UTC).date(),
         description=facts.description,
         architecture=(
-            "U-Net at half resolution between a space-to-depth stem and a depth-to-space head (2 mm); "
+            "U-Net at half resolution between a space-to-depth stem and a depth-to-space head (1.5 mm); "
             "the same, smaller, at 4 mm finds the brain first"
         ),
         licence=facts.licence,
         opset=OPSET,
         file=tumour,
-        grid=InputGrid(order=order, spacing_mm=(2.0, 2.0, 2.0), window=(112, 112, 112), normalisation="brain"),
+        grid=InputGrid(order=order, spacing_mm=(NETWORK_MM,) * 3, window=(128, 144, 128), normalisation="brain"),
         brain=BrainStage(
             file=brain,
             grid=InputGrid(order=order, spacing_mm=(4.0, 4.0, 4.0), window=(64, 64, 64), normalisation="head"),
         ),
         outputs=tuple(
             Output(region=region, channels=(k,), threshold=facts.thresholds.get(region, 0.5))
-            for k, region in enumerate(_OUTPUTS)
+            for k, region in enumerate(_OUTPUTS[:outputs])
         ),
         postprocessing=Postprocessing(
             minimum_component_ml=facts.minimum_component_ml, least_certainty=facts.least_certainty
         ),
-        uncertainty_limit=facts.uncertainty_limit,
+        least_expected_dice=facts.least_expected_dice,
         training=tuple(facts.training),
         metrics=tuple(facts.metrics),
         lineage=facts.lineage,

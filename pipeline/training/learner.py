@@ -17,8 +17,8 @@ from pipeline.training.weights import shape_of
 
 #: Of the highest rate, what is left at the end of the schedule.
 _LAST: Final = 0.02
-#: Share of each output in the loss, by the number of outputs: brain alone; brain, WT, TC, ET.
-_WEIGHTS: Final = {1: (1.0,), 4: (0.3, 1.0, 1.0, 1.0)}
+#: Share of each output in the loss, by the number of outputs: brain alone; brain, WT, TC, ET; and cavity.
+_WEIGHTS: Final = {1: (1.0,), 4: (0.3, 1.0, 1.0, 1.0), 5: (0.3, 1.0, 1.0, 1.0, 1.0)}
 
 
 @dataclass
@@ -69,11 +69,17 @@ class Learner:
         return self.take(*augment(rng, sample, multiple, crop), rate, sample.kept)
 
     def take(self, images: np.ndarray, regions: np.ndarray, rate: float, kept: tuple[int, ...] = ()) -> float:
-        """Take one step on what is given as it is, float32, shapes (4, z, y, x) and (outputs, z, y, x)."""
+        """Take one step on what is given as it is, float32, shapes (4, z, y, x) and (regions, z, y, x).
+
+        Regions that the network has no output for are left out.
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        x, target = tensors(images, regions, self.device)
+        outputs = shape_of(self.network).outputs
+        # a network from before cavities were drawn knows none
+        x, target = tensors(images, regions[:outputs], self.device)
         others = self._others(x)
+        kept = tuple(output for output in kept if output < outputs)
         if kept and self.parent is not None:
             target = self._kept(x, others, target, kept)
         weights = torch.tensor(_WEIGHTS[target.shape[1]], device=self.device)

@@ -1,5 +1,6 @@
 """The training loop: restartable, logged, the same for the same seed."""
 
+import copy
 import csv
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from pipeline.names import Progress, silent
+from pipeline.training.cases import NETWORK_MM
 from pipeline.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.training.curves import draw_curves
 from pipeline.training.learner import Learner, has_bfloat16, rate_at, start_learner, tensors
@@ -19,9 +21,12 @@ from pipeline.training.pool import SamplePool, make_sample
 from pipeline.training.real import Arrays, RealCases
 from pipeline.training.samples import Sample, augment
 from pipeline.training.synthesis.heads import Head, head_paths
-from pipeline.training.weights import network_from_onnx
+from pipeline.training.synthesis.tumour import TumourKind
+from pipeline.training.weights import network_from_onnx, widened
 
-OUTPUT_NAMES = {True: ("brain",), False: ("brain", "WT", "TC", "ET")}
+OUTPUT_NAMES = {True: ("brain",), False: ("brain", "WT", "TC", "ET", "cavity")}
+SCORED = {True: ("brain",), False: ("WT", "TC", "ET")}
+"""What the best checkpoint is chosen by."""
 VALIDATION_SEED = 987_654
 
 
@@ -36,7 +41,7 @@ class TrainingPlan:
     out
         Folder for checkpoint, log, curves and rendered samples.
     whole
-        True: the brain network (whole head, 4 mm); False: the tumour network (brain, 2 mm).
+        True: the brain network (whole head, 4 mm); False: the tumour network (brain, 1.5 mm).
     steps
         Length of the schedule: warm-up, then a cosine down to 2 % of the rate.
     minutes
@@ -70,8 +75,10 @@ class TrainingPlan:
     patience
         Validations without a better mean Dice after which the rate is halved; the third time, training stops.
         0 trains through the whole schedule.
-    healthy
-        Share of rendered heads without a tumour; None as in ``KIND_SHARES``.
+    healthy, cavities
+        Share of rendered heads without a tumour, and after surgery; None as in ``KIND_SHARES``.
+    only
+        Outputs that learn, by name; the others are to stay as the network of ``start`` has them. All learn where empty.
     """
 
     heads: Path
@@ -95,6 +102,8 @@ class TrainingPlan:
     start: Path | None = None
     patience: int = 0
     healthy: float | None = None
+    cavities: float | None = None
+    only: tuple[str, ...] = ()
 
 
 HALVINGS = 2
@@ -129,14 +138,34 @@ def rate_of(plan: TrainingPlan, step: int, halvings: int = 0) -> float:
     return rate_at(step, plan.steps, plan.rate, warm=min(100, plan.steps // 5 + 1)) * 0.5**halvings
 
 
+def shares_of(plan: TrainingPlan) -> dict[TumourKind, float]:
+    """Kinds of rendered heads of which the plan sets the share."""
+    given = {TumourKind.NONE: plan.healthy, TumourKind.CAVITY: plan.cavities}
+    return {kind: share for kind, share in given.items() if share is not None}
+
+
+def kept(plan: TrainingPlan) -> tuple[int, ...]:
+    """Outputs that are to stay as they are."""
+    return tuple(k for k, name in enumerate(OUTPUT_NAMES[plan.whole]) if plan.only and name not in plan.only)
+
+
 def prepare(plan: TrainingPlan, resume: bool) -> TrainingState:
     """Fresh state, or that of the checkpoint in ``plan.out``."""
     torch.manual_seed(plan.seed)
     if plan.start is not None:
-        network = network_from_onnx(plan.start)
+        network = widened(network_from_onnx(plan.start), len(OUTPUT_NAMES[plan.whole]))
     else:
         network = HalfResolutionUNet(plan.shape or (BRAIN_SHAPE if plan.whole else TUMOUR_SHAPE))
-    learner = start_learner(network, rate=plan.rate, deep=True, decay=0.998, clip=5.0, bfloat16=plan.bfloat16)
+    # what the coarser levels learn from knows no parent
+    learner = start_learner(
+        network,
+        rate=plan.rate,
+        deep=not plan.only,
+        decay=0.998,
+        clip=5.0,
+        bfloat16=plan.bfloat16,
+        parent=copy.deepcopy(network) if plan.only else None,
+    )
     state = TrainingState(learner)
     path = plan.out / "last.pt"
     if resume and path.exists():
@@ -178,7 +207,7 @@ def validate(plan: TrainingPlan, network: HalfResolutionUNet, samples: list[Samp
             if truth[k].sum() > 20:
                 dice[k].append(2 * (found[k] & truth[k]).sum() / (found[k].sum() + truth[k].sum()))
         if count > 1 and not truth[1].any():
-            false += float(found[1].sum()) * 0.008
+            false += float(found[1].sum()) * NETWORK_MM**3 / 1000
     result = {
         name: float(np.mean(d)) if d else float("nan") for name, d in zip(OUTPUT_NAMES[plan.whole], dice, strict=True)
     }
@@ -224,7 +253,7 @@ def train(
     learner = state.learner
     training, _ = head_paths(plan.heads)
     pool = SamplePool(
-        training, plan.whole, plan.out / "cache", plan.seed, plan.workers, plan.reuse, healthy=plan.healthy
+        training, plan.whole, plan.out / "cache", plan.seed, plan.workers, plan.reuse, shares=shares_of(plan)
     )
     cases = RealCases(plan.cases, plan.out / "cache" / "cases") if plan.cases else None
     pool.start(learner.step)
@@ -235,7 +264,7 @@ def train(
         drawn = _Drawn(plan, pool, cases)
         while _goes_on(plan, state) and time.monotonic() - began < plan.minutes * 60:
             rate = rate_of(plan, learner.step, state.halvings)
-            state.losses.append(learner.take(*drawn.get(learner.step), rate))
+            state.losses.append(learner.take(*drawn.get(learner.step), rate, kept(plan)))
             progress(f"train, {plan.steps} steps", learner.step / plan.steps)
             if learner.step % plan.validate_every == 0 or learner.step == plan.steps:
                 _checkpoint(plan, state, held, time.monotonic() - began, say)
@@ -288,7 +317,7 @@ def _checkpoint(
         **scores,
     }
     _log(plan, row)
-    regions = [v for k, v in scores.items() if k in OUTPUT_NAMES[plan.whole] and (plan.whole or k != "brain")]
+    regions = [v for k, v in scores.items() if k in SCORED[plan.whole]]
     mean = float(np.nanmean(regions))
     state.waited += 1
     if mean > state.best:

@@ -37,7 +37,7 @@ class NetworkShape:
         return 1 << len(self.features)
 
 
-TUMOUR_SHAPE = NetworkShape()
+TUMOUR_SHAPE = NetworkShape(outputs=5)
 BRAIN_SHAPE = NetworkShape(outputs=1, features=(16, 32, 64, 96), refine=8)
 
 

@@ -3,15 +3,19 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.training.cases import NETWORK_MM
 from pipeline.training.samples import Sample, draw_sample
 from pipeline.training.synthesis.heads import Head, load_head
+from pipeline.training.synthesis.tumour import TumourKind
 
+BRAIN_MM = 4
+"""Voxels of the brain network's grid."""
 AHEAD = 120
 """Samples rendered ahead of need at most."""
 
@@ -23,14 +27,15 @@ def make_sample(
     index: int,
     heads: dict[Path, Head],
     cache: Path,
-    healthy: float | None = None,
+    shares: Mapping[TumourKind, float] | None = None,
+    spacing_mm: float = NETWORK_MM,
 ) -> Sample:
     """Render sample number ``index``: a function of its arguments alone."""
     rng = np.random.default_rng([seed, index])
     path = paths[int(rng.integers(len(paths)))]
     if path not in heads:
-        heads[path] = load_head(path, 4 if whole else 2, whole, cache)
-    return draw_sample(rng, heads[path], whole, healthy)
+        heads[path] = load_head(path, BRAIN_MM if whole else spacing_mm, whole, cache)
+    return draw_sample(rng, heads[path], whole, shares)
 
 
 def _write(folder: Path, index: int, sample: Sample) -> None:
@@ -64,7 +69,7 @@ class SamplePool:
     paths
         Label maps.
     whole
-        Whole heads at 4 mm (brain network) or boxes around the brain at 2 mm (tumour network).
+        Whole heads at 4 mm (brain network) or boxes around the brain at 1.5 mm (tumour network).
     folder
         For the rendered samples (about 5 MB each) and the heads' tissue fractions.
     seed
@@ -75,8 +80,8 @@ class SamplePool:
         Steps per new sample.
     size
         Samples in the window.
-    healthy
-        Share of heads without a tumour; None as in ``KIND_SHARES``.
+    shares
+        Of some kinds of tumour, as for :func:`~pipeline.training.synthesis.tumour.draw_kind`.
     """
 
     def __init__(
@@ -88,14 +93,14 @@ class SamplePool:
         workers: int = 1,
         reuse: int = 4,
         size: int = 400,
-        healthy: float | None = None,
+        shares: Mapping[TumourKind, float] | None = None,
     ) -> None:
         self.reuse, self.size = reuse, size
         self.folder = folder / f"samples-{'head' if whole else 'brain'}-{seed}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.workers = workers
         # Every process gets a copy, with heads of its own.
-        self._make = partial(make_sample, paths, whole, seed, heads={}, cache=folder / "heads", healthy=healthy)
+        self._make = partial(make_sample, paths, whole, seed, heads={}, cache=folder / "heads", shares=shares)
         self._processes: list[multiprocessing.process.BaseProcess] = []
         self._context = multiprocessing.get_context("spawn")
         self._needed = self._context.Value("l", 0)

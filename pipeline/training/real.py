@@ -18,10 +18,11 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Arrays = tuple[Array, Array]
 
-#: Sizes of a sample on the network's grid, (z, y, x), and how often each: a part, the brain, the brain and air.
+#: Sizes of a sample on the network's grid, (z, y, x), and how often each: two parts, and most of a brain.
 SIZES: Final[tuple[Size, ...]] = ((64, 80, 64), (80, 96, 80), (96, 112, 96))
 SIZE_SHARES: Final = (0.6, 0.36, 0.04)
-WHOLE: Final[Size] = (96, 112, 96)
+#: Any brain and air around it.
+WHOLE: Final[Size] = (112, 128, 112)
 #: How often each sequence is left out (T1, T1c, T2, FLAIR).
 ABSENT: Final = (0.12, 0.06, 0.12, 0.2)
 MIXED_SHARE: Final = 0.35
@@ -49,11 +50,11 @@ class RealCases:
 
         Returns
         -------
-        (images, regions), float32, shapes (4, z, y, x) and (4, z, y, x): brain, WT, TC, ET in 0..1.
+        (images, regions), float32, shapes (4, z, y, x) and (5, z, y, x): brain, WT, TC, ET, cavity in 0..1.
         """
         size = SIZES[int(rng.choice(len(SIZES), p=SIZE_SHARES))]
         case = self._any(rng)
-        offset = _offset(rng, case, rng.random() < CENTRED_SHARE and size != WHOLE)
+        offset = _offset(rng, case, rng.random() < CENTRED_SHARE and size != SIZES[-1])
         patch = cut(case, draw_pose(rng, offset, size), size)
         if rng.random() < MIXED_SHARE:
             host = cut(self._any(rng), draw_pose(rng, offset + rng.normal(0, 4, 3), size), size)
@@ -105,8 +106,8 @@ def _as_patch(sample: Sample) -> Patch:
     images = sample.images.astype(np.float32)
     seen = (images != 0).any(axis=0)
     lifted = np.where(images != 0, np.maximum(images + HEALTHY_MEAN, 0.05), 0) * seen
-    brain, *regions = sample.regions.astype(np.float32)
-    fields = [*lifted, *regions, brain * 2 * NEAR_MM, regions[0] * 2 * NEAR_MM]
+    brain, *regions, cavity = sample.regions.astype(np.float32)
+    fields = [*lifted, *regions, brain * 2 * NEAR_MM, regions[0] * 2 * NEAR_MM, cavity]
     return Patch(np.stack(fields).astype(np.float32))
 
 
@@ -154,12 +155,12 @@ def _finish(rng: np.random.Generator, patch: Patch, mask: Mask) -> Arrays:
     if not absent.all():
         images[absent] = 0
     brain = np.clip(0.5 - patch.brain_mm / 2, 0, 1)
-    regions = np.concatenate([brain[None], patch.regions]) * mask
+    regions = np.concatenate([brain[None], patch.regions, patch.cavity]) * mask
     return images, regions.astype(np.float32)
 
 
 def _straight(case: RealCase) -> Sample:
     patch = cut(case, Pose.straight(), WHOLE)
     mask = np.asarray((patch.images > 0).any(axis=0))
-    regions = np.concatenate([(patch.brain_mm < 0)[None], patch.regions > 0.5]) & mask
+    regions = np.concatenate([(patch.brain_mm < 0)[None], patch.regions > 0.5, patch.cavity > 0.5]) & mask
     return Sample(normalise_brain(patch.images, mask).astype(np.float16), regions.astype(np.uint8))

@@ -1,5 +1,6 @@
 """Training samples: what a network sees, made from a rendered study or from a real case."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,10 @@ from pipeline.training.synthesis.anatomy import coordinates
 from pipeline.training.synthesis.heads import Head
 from pipeline.training.synthesis.noise import Array, smooth_noise
 from pipeline.training.synthesis.render import Placement, RenderedStudy, draw_study
+from pipeline.training.synthesis.tumour import TumourKind
 
+LARGEST = (96, 112, 96)
+"""Voxels (z, y, x) that a step takes of a sample at most: a brain at 2 mm, most of one at 1.5 mm."""
 WHOLE_HEAD = Placement(degrees=9, scale=0.08, shift_mm=9)
 
 
@@ -44,13 +48,14 @@ def imperfect_mask(rng: np.random.Generator, brain: npt.NDArray[np.bool_], spaci
 
 
 def tumour_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: float) -> Sample:
-    """Mask the brain imperfectly and normalise inside it; regions are brain, WT, TC, ET."""
+    """Mask the brain imperfectly and normalise inside it; regions are brain, WT, TC, ET, cavity."""
     mask = imperfect_mask(rng, study.regions[0], spacing_mm)
     valid = np.ones(study.images.shape, dtype=bool) if study.valid is None else study.valid
     if rng.random() < 0.1:
         valid = valid & _field_of_view(rng, study.images.shape, study.regions[0], spacing_mm)
     mask &= valid.any(axis=0)
-    regions = study.regions & mask
+    cavity = np.zeros_like(mask) if study.cavity is None else study.cavity
+    regions = np.concatenate([study.regions, cavity[None]]) & mask
     return Sample(normalise_brain(study.images, mask, valid).astype(np.float16), regions.astype(np.uint8))
 
 
@@ -81,14 +86,16 @@ def brain_sample(rng: np.random.Generator, study: RenderedStudy, spacing_mm: flo
     return Sample(images.astype(np.float16), (study.regions[:1] & valid.any(axis=0)).astype(np.uint8))
 
 
-def draw_sample(rng: np.random.Generator, head: Head, whole: bool, healthy: float | None = None) -> Sample:
+def draw_sample(
+    rng: np.random.Generator, head: Head, whole: bool, shares: Mapping[TumourKind, float] | None = None
+) -> Sample:
     """Render a study of a head and prepare it for the brain network (whole) or the tumour network.
 
-    ``healthy`` is the share of studies without a tumour, None for that of ``KIND_SHARES``.
+    ``shares`` are those of some kinds of tumour, as for :func:`~pipeline.training.synthesis.tumour.draw_kind`.
     """
     if whole:
-        return brain_sample(rng, draw_study(rng, head, placement=WHOLE_HEAD, healthy=healthy), head.spacing_mm)
-    return tumour_sample(rng, draw_study(rng, head, healthy=healthy), head.spacing_mm)
+        return brain_sample(rng, draw_study(rng, head, placement=WHOLE_HEAD, shares=shares), head.spacing_mm)
+    return tumour_sample(rng, draw_study(rng, head, shares=shares), head.spacing_mm)
 
 
 def augment(rng: np.random.Generator, sample: Sample, multiple: int, crop: bool) -> tuple[Array, Array]:
@@ -110,10 +117,11 @@ def augment(rng: np.random.Generator, sample: Sample, multiple: int, crop: bool)
     (images, regions), float32, shapes (4, z, y, x) and (outputs, z, y, x).
     """
     images, regions = sample.images, sample.regions
-    if crop and rng.random() < 0.75:
+    if crop:
+        less = multiple if rng.random() < 0.75 else 0
         box = []
-        for size in images.shape[1:]:
-            kept = size - multiple
+        for size, most in zip(images.shape[1:], LARGEST, strict=True):
+            kept = min(size - less, most)
             start = int(rng.integers(0, size - kept + 1))
             box.append(slice(start, start + kept))
         images, regions = images[:, box[0], box[1], box[2]], regions[:, box[0], box[1], box[2]]

@@ -7,6 +7,7 @@ numbers are all that is read: nothing in the file is executed.
 import copy
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -17,6 +18,9 @@ from torch import nn
 from pipeline.errors import GlioLoopError
 from pipeline.registry import InstalledModel
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
+
+#: Raw output of a region that was never learnt.
+_NO = -5.0
 
 
 def networks_of(model: InstalledModel) -> tuple[HalfResolutionUNet, ...]:
@@ -82,6 +86,24 @@ def mix(parent: HalfResolutionUNet, learnt: HalfResolutionUNet, share: float) ->
         for weight, other in zip(mixed.parameters(), learnt.parameters(), strict=True):
             weight.lerp_(other, share)
     return mixed.eval()
+
+
+def widened(network: HalfResolutionUNet, outputs: int) -> HalfResolutionUNet:
+    """Return the network with as many outputs; those that it did not have say no everywhere, and can learn."""
+    shape = shape_of(network)
+    if shape.outputs >= outputs:
+        return network
+    wider = HalfResolutionUNet(replace(shape, outputs=outputs))
+    last = wider.refine[2]
+    assert isinstance(last, nn.Conv3d)
+    assert last.bias is not None
+    nn.init.zeros_(last.weight)
+    nn.init.constant_(last.bias, _NO)
+    weights = wider.state_dict()
+    for name, value in network.state_dict().items():
+        weights[name][: len(value)] = value
+    wider.load_state_dict(weights)
+    return wider.eval()
 
 
 def soften(network: HalfResolutionUNet, temperatures: Mapping[int, float]) -> HalfResolutionUNet:

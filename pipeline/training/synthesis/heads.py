@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from pipeline.training.synthesis.tissues import ANATOMY, LABELS, Tissue
 
-CANVAS_MM = (160, 192, 160)
+CANVAS_MM = (168, 192, 168)
 """Extent (z, y, x) of the grid around the brain, for the tumour network."""
 HEAD_MM = 256
 """Extent of the cubic grid around the whole head, for the brain network."""
@@ -75,8 +75,15 @@ def _brain_mask(labels: npt.NDArray[np.uint16]) -> npt.NDArray[np.bool_]:
     return np.asarray(closed & (labels < 500) & (labels > 0))
 
 
-def _pool(volume: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:
+def _pool(volume: npt.NDArray[np.float32], spacing_mm: float) -> npt.NDArray[np.float32]:
+    """Means of the voxels of 1 mm, or of their halves, that a larger voxel holds."""
+    factor = int(spacing_mm)
+    if spacing_mm != factor:
+        factor = round(2 * spacing_mm)
+        for axis in range(3):
+            volume = np.repeat(volume, 2, axis)
     z, y, x = (n // factor for n in volume.shape)
+    volume = volume[: z * factor, : y * factor, : x * factor]
     blocks = volume.reshape(z, factor, y, factor, x, factor)
     return np.asarray(blocks.mean((1, 3, 5), dtype=np.float32))
 
@@ -96,7 +103,7 @@ def _place(volume: npt.NDArray[Any], centre: npt.NDArray[np.intp], extent: tuple
 
 def load_head(
     path: Path,
-    spacing_mm: int,
+    spacing_mm: float,
     whole: bool,
     cache: Path | None = None,
     extent_mm: tuple[int, int, int] | None = None,
@@ -108,7 +115,7 @@ def load_head(
     path
         A NIfTI label map of 1 mm with FreeSurfer's labels and 502-530 outside the brain.
     spacing_mm
-        Of the grid to make: a whole number of mm.
+        Of the grid to make: a multiple of half a mm.
     whole
         True for the whole head (256 mm cube), False for the box around the brain.
     cache

@@ -1,5 +1,6 @@
 """One synthetic study on a training grid: anatomy, tumour, four sequences, labels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +70,7 @@ def draw_study(
     head: Head,
     kind: tumour.TumourKind | None = None,
     placement: Placement = Placement(),
-    healthy: float | None = None,
+    shares: Mapping[tumour.TumourKind, float] | None = None,
 ) -> RenderedStudy:
     """Draw one study of a head.
 
@@ -83,8 +84,8 @@ def draw_study(
         Of the tumour; drawn when None.
     placement
         How far the head is moved.
-    healthy
-        Share of studies without a tumour where the kind is drawn; None as in ``KIND_SHARES``.
+    shares
+        Of some kinds where the kind is drawn, as for :func:`~pipeline.training.synthesis.tumour.draw_kind`.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def draw_study(
     )
     grid = apply_affine(positions, matrix, offset)
     grid = grid + smooth_noise(rng, shape, 36 / spacing, 3) * np.float32(rng.uniform(0, 2.2) / spacing)
-    kind = kind or tumour.draw_kind(rng, healthy)
+    kind = kind or tumour.draw_kind(rng, shares)
     cores = tumour.draw_cores(rng, kind, _seed_weights(head, grid), spacing)
     for core in cores:
         shift = core.radius_mm * rng.uniform(0, 0.45)

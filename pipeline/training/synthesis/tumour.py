@@ -1,5 +1,6 @@
 """Tumours: cores with rims, oedema that spreads along white matter, cavities."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -32,7 +33,7 @@ KIND_SHARES: dict[TumourKind, float] = {
     TumourKind.MIXED: 0.18,
     TumourKind.LOW_GRADE: 0.12,
     TumourKind.MULTIFOCAL: 0.07,
-    TumourKind.CAVITY: 0.04,
+    TumourKind.CAVITY: 0.12,
     TumourKind.NONE: 0.30,
 }
 
@@ -70,15 +71,14 @@ class Growth:
     parts: dict[Tissue, Array] = field(default_factory=dict)
 
 
-def draw_kind(rng: np.random.Generator, healthy: float | None = None) -> TumourKind:
-    """Draw a kind by its share; ``healthy`` is another share (0 to 1) of heads without a tumour."""
+def draw_kind(rng: np.random.Generator, shares: Mapping[TumourKind, float] | None = None) -> TumourKind:
+    """Draw a kind by its share in :data:`KIND_SHARES`; ``shares`` (0 to 1) gives some kinds others."""
+    given = dict(shares or {})
+    left = {kind: share for kind, share in KIND_SHARES.items() if kind not in given}
+    scale = (1 - sum(given.values())) / sum(left.values())
+    weights = given | {kind: share * scale for kind, share in left.items()}
     kinds = list(KIND_SHARES)
-    weights = np.array([KIND_SHARES[k] for k in kinds])
-    weights /= weights.sum()
-    if healthy is not None:
-        free = np.array([kind is TumourKind.NONE for kind in kinds])
-        weights = np.where(free, healthy, weights * (1 - healthy) / weights[~free].sum())
-    return kinds[int(rng.choice(len(kinds), p=weights))]
+    return kinds[int(rng.choice(len(kinds), p=[weights[kind] for kind in kinds]))]
 
 
 def draw_cores(rng: np.random.Generator, kind: TumourKind, seeds: Array, spacing_mm: float) -> list[Core]:

@@ -25,7 +25,7 @@ from pipeline.training.recipes import RECIPES
 from pipeline.training.samples import Sample
 from tests.unit.training.heads import write_heads
 
-SMALL = NetworkShape(features=(8, 8, 8), refine=4)
+SMALL = NetworkShape(outputs=5, features=(8, 8, 8), refine=4)
 SIZE = (64, 80, 64)
 
 
@@ -69,7 +69,8 @@ def cases(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RealCases:
 
 def test_a_case_as_it_is_keeps_volumes_and_places(cases: RealCases) -> None:
     for sample, centre, radius in zip(cases.straight(), ((60, 50, 75), (50, 60, 30)), (14, 10), strict=True):
-        brain, whole, core, enhancing = (region.astype(bool) for region in sample.regions)
+        brain, whole, core, enhancing, cavity = (region.astype(bool) for region in sample.regions)
+        assert not cavity.any()
         expected = 4 / 3 * np.pi * np.array([50, radius, 0.7 * radius, 0.4 * radius]) ** 3 / NETWORK_MM**3
         found = [int(region.sum()) for region in (brain, whole, core, enhancing)]
         np.testing.assert_allclose(found, expected, rtol=0.12, atol=8)
@@ -125,7 +126,7 @@ def test_a_pasted_tumour_comes_with_its_signal_and_its_truth(cases: RealCases) -
 def test_a_rendered_head_takes_a_real_tumour(cases: RealCases) -> None:
     brain = _ball((80, 96, 80), (40, 48, 40), 26)
     images = np.where(brain, np.random.default_rng(3).normal(0, 1, (4, *brain.shape)), 0).astype(np.float16)
-    regions = np.zeros((4, *brain.shape), np.uint8)
+    regions = np.zeros((5, *brain.shape), np.uint8)
     regions[0] = brain
     drawn = [cases.draw_into(np.random.default_rng(seed), Sample(images, regions)) for seed in range(12)]
     with_tumour = [regions[1].any() for _, regions in drawn]
@@ -159,7 +160,7 @@ def test_training_on_cases_resumes_exactly_and_is_validated_on_others(folder: Pa
     assert state.learner.step == through.learner.step == 2
     for name, value in state.learner.network.state_dict().items():
         torch.testing.assert_close(value, through.learner.network.state_dict()[name], rtol=0, atol=0)
-    assert (plan.out / "log.csv").read_text().splitlines()[0].endswith("brain,WT,TC,ET,false_ml")
+    assert (plan.out / "log.csv").read_text().splitlines()[0].endswith("brain,WT,TC,ET,cavity,false_ml")
 
 
 @pytest.mark.parametrize("has", [True, False])
@@ -174,7 +175,7 @@ def test_validation_asks_the_processor_before_it_uses_bfloat16(
             return super().forward(images)
 
     monkeypatch.setattr(loop, "has_bfloat16", lambda device: has)
-    sample = Sample(np.zeros((4, 16, 16, 16), np.float16), np.zeros((4, 16, 16, 16), np.uint8))
+    sample = Sample(np.zeros((4, 16, 16, 16), np.float16), np.zeros((5, 16, 16, 16), np.uint8))
     validate(TrainingPlan(tmp_path, tmp_path, bfloat16=True), Watched(SMALL), [sample])
     assert seen == [has]
 

@@ -76,8 +76,10 @@ def test_no_tumour_is_none(head: Head) -> None:
 def test_the_share_of_healthy_heads_can_be_set() -> None:
     rng = np.random.default_rng(1)
     for share, expected in ((0.0, 0), (1.0, 200)):
-        assert sum(draw_kind(rng, share) is TumourKind.NONE for _ in range(200)) == expected
-    assert 70 < sum(draw_kind(rng, 0.5) is TumourKind.NONE for _ in range(200)) < 130
+        assert sum(draw_kind(rng, {TumourKind.NONE: share}) is TumourKind.NONE for _ in range(200)) == expected
+    both = {TumourKind.NONE: 0.2, TumourKind.CAVITY: 0.8}
+    assert {draw_kind(rng, both) for _ in range(100)} == set(both)
+    assert 70 < sum(draw_kind(rng, {TumourKind.NONE: 0.5}) is TumourKind.NONE for _ in range(200)) < 130
 
 
 def test_a_cavity_belongs_to_no_region(head: Head) -> None:
@@ -85,6 +87,22 @@ def test_a_cavity_belongs_to_no_region(head: Head) -> None:
     assert study.cavity is not None
     assert study.cavity.any()
     assert not (study.cavity & study.regions[2]).any()
+
+
+def test_a_sample_has_its_cavity(head: Head) -> None:
+    study = draw_study(np.random.default_rng(4), head, TumourKind.CAVITY)
+    sample = tumour_sample(np.random.default_rng(5), study, head.spacing_mm)
+    assert sample.regions.shape[0] == 5
+    assert sample.regions[4].any()
+    assert not (sample.regions[4].astype(bool) & ~study.cavity).any()
+
+
+def test_voxels_of_one_and_a_half_mm_hold_as_much(heads: Path) -> None:
+    paths, _ = head_paths(heads)
+    coarse, fine = (load_head(paths[0], spacing, False) for spacing in (2, 1.5))
+    assert fine.brain.shape == (112, 128, 112)
+    for one, other in zip(fine.fractions, coarse.fractions, strict=True):
+        assert one.sum(dtype=np.int64) * 1.5**3 == pytest.approx(other.sum(dtype=np.int64) * 2**3, rel=0.02, abs=5e4)
 
 
 def test_low_grade_does_not_enhance(head: Head) -> None:

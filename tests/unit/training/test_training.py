@@ -18,10 +18,10 @@ from pipeline.training.checkpoints import averaged_network, load_checkpoint
 from pipeline.training.loop import TrainingPlan, rate_of, train
 from pipeline.training.losses import deep_loss, dice_and_cross_entropy
 from pipeline.training.network import HalfResolutionUNet, NetworkShape, SideHeads, depth_to_space, space_to_depth
-from pipeline.training.weights import shape_of
+from pipeline.training.weights import shape_of, widened
 from tests.unit.training.heads import write_heads
 
-SMALL = NetworkShape(features=(8, 8, 8), refine=4)
+SMALL = NetworkShape(outputs=5, features=(8, 8, 8), refine=4)
 SMALL_BRAIN = NetworkShape(outputs=1, features=(8, 8, 8), refine=4)
 
 
@@ -102,12 +102,12 @@ def test_loss_falls_with_agreement() -> None:
 
 def test_coarser_levels_take_part_in_the_loss_and_get_their_share_of_the_gradient() -> None:
     network, sides = HalfResolutionUNet(SMALL), SideHeads(SMALL)
-    images, target = torch.randn(1, 4, 16, 24, 16), torch.zeros(1, 4, 16, 24, 16)
+    images, target = torch.randn(1, 4, 16, 24, 16), torch.zeros(1, 5, 16, 24, 16)
     target[:, :, 4:12, 4:12, 4:12] = 1
     logits, levels = network.decode(images)
     assert [tuple(level.shape[2:]) for level in levels] == [(8, 12, 8), (4, 6, 4)]
-    plain = dice_and_cross_entropy(logits, target, torch.ones(4))
-    deep = deep_loss(logits, sides(levels), target, torch.ones(4))
+    plain = dice_and_cross_entropy(logits, target, torch.ones(5))
+    deep = deep_loss(logits, sides(levels), target, torch.ones(5))
     assert deep > plain
     deep.backward()
     assert all(float(head.weight.grad.abs().sum()) > 0 for head in sides.heads)
@@ -120,6 +120,17 @@ def test_training_goes_on_from_an_exported_network(through: TrainingPlan, tmp_pa
     assert shape_of(state.learner.network) == SMALL
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(state.learner.network.state_dict()[name], value)
+
+
+def test_an_output_that_a_network_did_not_have_says_no_and_the_others_stay() -> None:
+    network = HalfResolutionUNet(replace(SMALL, outputs=4)).eval()
+    images = torch.randn(1, 4, 16, 16, 16)
+    wider = widened(network, 5)
+    assert shape_of(wider) == SMALL
+    with torch.no_grad():
+        torch.testing.assert_close(wider(images)[:, :4], network(images))
+        assert (torch.sigmoid(wider(images)[:, 4]) < 0.01).all()
+    assert widened(wider, 5) is wider
 
 
 def test_training_stops_after_the_third_plateau(through: TrainingPlan, tmp_path: Path) -> None:
