@@ -45,10 +45,6 @@ def train(
     cavities: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of rendered heads after surgery; else a twelfth.")
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Output that learns, the others staying as --start has them, repeatable; else all learn."),
-    ] = None,
     validate_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints; 250.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; else every core.")] = None,
     features: Annotated[
@@ -65,8 +61,6 @@ def train(
         raise typer.BadParameter("--stage is tumour or brain")
     if recipe and recipe not in RECIPES:
         raise typer.BadParameter(f"--recipe is one of {', '.join(RECIPES)}")
-    if only and start is None:
-        raise typer.BadParameter("--only goes on from --start")
     if recipe and cases is None:
         raise typer.BadParameter("--recipe real learns from --cases")
     given = {
@@ -81,7 +75,6 @@ def train(
         "patience": patience,
         "healthy": healthy,
         "cavities": cavities,
-        "only": tuple(only) if only else None,
         "validate_every": validate_every,
         "threads": threads,
     }

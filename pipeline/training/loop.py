@@ -1,6 +1,5 @@
 """The training loop: restartable, logged, the same for the same seed."""
 
-import copy
 import csv
 import time
 from collections.abc import Callable
@@ -77,8 +76,6 @@ class TrainingPlan:
         0 trains through the whole schedule.
     healthy, cavities
         Share of rendered heads without a tumour, and after surgery; None as in ``KIND_SHARES``.
-    only
-        Outputs that learn, by name; the others are to stay as the network of ``start`` has them. All learn where empty.
     """
 
     heads: Path
@@ -103,7 +100,6 @@ class TrainingPlan:
     patience: int = 0
     healthy: float | None = None
     cavities: float | None = None
-    only: tuple[str, ...] = ()
 
 
 HALVINGS = 2
@@ -144,11 +140,6 @@ def shares_of(plan: TrainingPlan) -> dict[TumourKind, float]:
     return {kind: share for kind, share in given.items() if share is not None}
 
 
-def kept(plan: TrainingPlan) -> tuple[int, ...]:
-    """Outputs that are to stay as they are."""
-    return tuple(k for k, name in enumerate(OUTPUT_NAMES[plan.whole]) if plan.only and name not in plan.only)
-
-
 def prepare(plan: TrainingPlan, resume: bool) -> TrainingState:
     """Fresh state, or that of the checkpoint in ``plan.out``."""
     torch.manual_seed(plan.seed)
@@ -156,16 +147,7 @@ def prepare(plan: TrainingPlan, resume: bool) -> TrainingState:
         network = widened(network_from_onnx(plan.start), len(OUTPUT_NAMES[plan.whole]))
     else:
         network = HalfResolutionUNet(plan.shape or (BRAIN_SHAPE if plan.whole else TUMOUR_SHAPE))
-    # what the coarser levels learn from knows no parent
-    learner = start_learner(
-        network,
-        rate=plan.rate,
-        deep=not plan.only,
-        decay=0.998,
-        clip=5.0,
-        bfloat16=plan.bfloat16,
-        parent=copy.deepcopy(network) if plan.only else None,
-    )
+    learner = start_learner(network, rate=plan.rate, deep=True, decay=0.998, clip=5.0, bfloat16=plan.bfloat16)
     state = TrainingState(learner)
     path = plan.out / "last.pt"
     if resume and path.exists():
@@ -264,7 +246,7 @@ def train(
         drawn = _Drawn(plan, pool, cases)
         while _goes_on(plan, state) and time.monotonic() - began < plan.minutes * 60:
             rate = rate_of(plan, learner.step, state.halvings)
-            state.losses.append(learner.take(*drawn.get(learner.step), rate, kept(plan)))
+            state.losses.append(learner.take(*drawn.get(learner.step), rate))
             progress(f"train, {plan.steps} steps", learner.step / plan.steps)
             if learner.step % plan.validate_every == 0 or learner.step == plan.steps:
                 _checkpoint(plan, state, held, time.monotonic() - began, say)
