@@ -155,9 +155,20 @@ def _rescaled(stored: Stored, dataset: Dataset, frame: Frame) -> NDArray[np.floa
         top = (1 << int(dataset.ModalityLUTSequence[0].LUTDescriptor[2])) - 1
         return np.float32(top) - looked_up if turned else looked_up
     place = dataset if groups is None else groups
-    slope, intercept = number_of(place.get("RescaleSlope")) or 1.0, number_of(place.get("RescaleIntercept")) or 0.0
+    slope, intercept = _number(place, "RescaleSlope", frame) or 1.0, _number(place, "RescaleIntercept", frame) or 0.0
     values = inverted(stored, dataset) if turned else stored
     return np.asarray(values * slope + intercept, dtype=np.float32)
+
+
+def _number(place: Dataset, keyword: str, frame: Frame) -> float | None:
+    """A value that grey values depend on: None where it is absent or empty, refused where it is no number."""
+    value = place.get(keyword)
+    if value is None or value == "":
+        return None
+    number = number_of(value)
+    if number is None:
+        raise _unreadable(frame, ValueError(keyword))
+    return number
 
 
 def _private_scale(dataset: Dataset, frame: Frame) -> float | None:
