@@ -122,7 +122,7 @@ def augment(rng: np.random.Generator, sample: Sample, multiple: int, crop: bool)
         box = []
         for size, most in zip(images.shape[1:], LARGEST, strict=True):
             kept = min(size - less, most)
-            start = int(rng.integers(0, size - kept + 1))
+            start = int(rng.integers(0, size - kept + 1)) if kept < size else 0
             box.append(slice(start, start + kept))
         images, regions = images[:, box[0], box[1], box[2]], regions[:, box[0], box[1], box[2]]
     if rng.random() < 0.5:
