@@ -158,6 +158,8 @@ class NodeRoutes(Handlers):
         workers = self._node.supervisor.workers
         queue, waiting, error, check = "ready", None, None, None
         try:
+            # A queue of an earlier version is there before the tables that the routes read.
+            self._node.database()
             waiting = self.queue().waiting()
         except GlioLoopError:
             queue = "starting"
