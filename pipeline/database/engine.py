@@ -4,6 +4,8 @@ Every process opens it itself. Who comes first makes the tables and takes over w
 """
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -25,6 +27,7 @@ from pipeline.settings import Settings
 _PATIENCE_SECONDS: Final = 150.0
 #: A worker that looks whether the database is whole shows no sign of life meanwhile.
 _LOOK_SECONDS: Final = 5.0
+_AGAIN_SECONDS: Final = 0.02
 
 
 def database_of(settings: Settings) -> Engine:
@@ -129,7 +132,16 @@ def _connected(url: str, patience_seconds: float = _PATIENCE_SECONDS) -> Engine:
 def _set_up(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     """Let readers and a writer not wait for each other; what is committed is on the disk."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # Of several that make the file at once, SQLite turns all but one away without waiting.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_SECONDS)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
 
