@@ -158,9 +158,9 @@ class NodeRoutes(Handlers):
         workers = self._node.supervisor.workers
         queue, waiting, error, check = "ready", None, None, None
         try:
+            waiting = self.queue().waiting()
             # A queue of an earlier version is there before the tables that the routes read.
             self._node.database()
-            waiting = self.queue().waiting()
         except GlioLoopError:
             queue = "starting"
         except DatabaseError as failure:
