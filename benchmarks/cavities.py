@@ -23,12 +23,10 @@ from benchmarks.healthy_heads import render, volumes_of
 from pipeline.align import Alignment, align
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import find_cases
-from pipeline.evaluation.evaluate import as_source, identity_alignment
+from pipeline.evaluation.evaluate import as_source, delineate_and_restore, identity_alignment
 from pipeline.evaluation.metrics import dice
-from pipeline.inference import delineate
 from pipeline.names import MRSequence, Region
 from pipeline.registry import InstalledModel
-from pipeline.restore import Restored, cleaning, restore, signals
 from pipeline.training.synthesis.heads import head_paths
 from pipeline.training.synthesis.tumour import TumourKind
 from pipeline.volume.boxes import whole
@@ -38,18 +36,11 @@ from pipeline.volume.records import SourceVolume
 FIRST = 300
 
 
-def restored_of(
-    volumes: Mapping[MRSequence, SourceVolume], alignments: Mapping[MRSequence, Alignment], model: InstalledModel
-) -> Restored:
-    found = delineate(volumes, alignments, MRSequence.T1C, model)
-    shown = signals(model.card, volumes, alignments)
-    return restore(found.probabilities, volumes[MRSequence.T1C], cleaning(model.card), shown)
-
-
 def measure_rendered(number: int, paths: list[Path], model: InstalledModel, cache: Path) -> dict[str, object]:
     study = render(FIRST + number, paths, TumourKind.CAVITY, cache)
     volumes = volumes_of(study)
-    restored = restored_of(volumes, dict.fromkeys(volumes, identity_alignment()), model)
+    unmoved = dict.fromkeys(volumes, identity_alignment())
+    _, restored = delineate_and_restore(volumes, unmoved, MRSequence.T1C, model)
     truth = study.cavity if study.cavity is not None else np.zeros(study.regions.shape[1:], dtype=bool)
     found = np.zeros_like(truth)
     if Region.CAVITY in restored.masks:
@@ -71,7 +62,7 @@ def measure_real(
     model: InstalledModel,
 ) -> dict[str, object]:
     try:
-        restored = restored_of(volumes, alignments, model)
+        _, restored = delineate_and_restore(volumes, alignments, MRSequence.T1C, model)
     except GlioLoopError as error:
         return {"case": name, "refused": error.code}
     return {"case": name, "truth_ml": 0.0, "cavity_ml": round(restored.volumes_ml.get(Region.CAVITY, 0.0), 2)}

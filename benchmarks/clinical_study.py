@@ -20,12 +20,11 @@ from pipeline.align import align
 from pipeline.align.prepare import prepare
 from pipeline.align.register import register
 from pipeline.evaluation.cases import LabelScheme
+from pipeline.evaluation.evaluate import delineate_and_restore
 from pipeline.evaluation.metrics import score_region
 from pipeline.evaluation.pictures import draw_case
 from pipeline.identify import headers_from_files, identify
-from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
-from pipeline.restore import cleaning, restore, signals
 from pipeline.volume import read_volume
 from pipeline.volume.boxes import whole
 from pipeline.volume.records import SourceVolume
@@ -81,8 +80,7 @@ def measure(model_name: str | None, out: Path | None) -> dict[str, object]:
     volumes = read_study(folder / "dicom")
     reference = volumes[MRSequence.T1C]
     alignments = align(volumes, MRSequence.T1C)
-    found = delineate(volumes, alignments, MRSequence.T1C, model)
-    restored = restore(found.probabilities, reference, cleaning(model.card), signals(model.card, volumes, alignments))
+    found, restored = delineate_and_restore(volumes, alignments, MRSequence.T1C, model)
     ours = {
         region: sitk.GetArrayFromImage(whole(mask, reference.image)).astype(bool)
         for region, mask in restored.masks.items()

@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 
 from benchmarks.environment import installed_model, shared_data
 from pipeline.errors import GlioLoopError
-from pipeline.evaluation.evaluate import as_source, identity_alignment
+from pipeline.evaluation.evaluate import as_source, delineate_and_restore, identity_alignment
 from pipeline.evaluation.metrics import dice
-from pipeline.inference import delineate
 from pipeline.names import MRSequence, Region
 from pipeline.registry import InstalledModel
-from pipeline.restore import cleaning, restore, signals
 from pipeline.training.synthesis.heads import head_paths, load_head
 from pipeline.training.synthesis.render import Placement, RenderedStudy, draw_study
 from pipeline.training.synthesis.tumour import TumourKind
@@ -58,11 +56,10 @@ def measure_head(number: int, paths: list[Path], model: InstalledModel, cache: P
     row: dict[str, object] = {"head": paths[number % len(paths)].name, "number": number}
     try:
         alignments = dict.fromkeys(volumes, identity_alignment())
-        found = delineate(volumes, alignments, MRSequence.T1C, model)
+        found, restored = delineate_and_restore(volumes, alignments, MRSequence.T1C, model)
     except GlioLoopError as error:
         return row | {"refused": error.code}
     reference = volumes[MRSequence.T1C]
-    restored = restore(found.probabilities, reference, cleaning(model.card), signals(model.card, volumes, alignments))
     brain = sitk.Resample(
         found.probabilities[Region.BRAIN], reference.image, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32
     )

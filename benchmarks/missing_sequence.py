@@ -26,12 +26,10 @@ from benchmarks.healthy_heads import LIMIT_ML, render, volumes_of
 from pipeline.align import Alignment, align
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import LabelScheme, find_cases
-from pipeline.evaluation.evaluate import as_source, identity_alignment
+from pipeline.evaluation.evaluate import as_source, delineate_and_restore, identity_alignment
 from pipeline.evaluation.metrics import dice
-from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import InstalledModel
-from pipeline.restore import cleaning, restore, signals
 from pipeline.training.synthesis.heads import head_paths
 from pipeline.training.synthesis.tumour import TumourKind
 from pipeline.volume.boxes import whole
@@ -85,13 +83,11 @@ def found_in(study: Study, left_out: MRSequence | None, model: InstalledModel) -
     volumes = {sequence: volume for sequence, volume in study.volumes.items() if sequence is not left_out}
     reference = MRSequence.T1C if MRSequence.T1C in volumes else MRSequence.T1
     try:
-        found = delineate(volumes, study.alignments, reference, model)
+        _, restored = delineate_and_restore(volumes, study.alignments, reference, model)
     except GlioLoopError as error:
         print(f"{study.name} without {left_out}: {error}", file=sys.stderr)
         return None
-    shown = signals(model.card, volumes, study.alignments)
-    masks = restore(found.probabilities, volumes[reference], cleaning(model.card), shown).masks
-    grid = volumes[reference].image
+    grid, masks = volumes[reference].image, restored.masks
     return {region: sitk.GetArrayFromImage(whole(masks[region], grid)).astype(np.bool_) for region in TUMOUR_REGIONS}
 
 

@@ -1,7 +1,7 @@
 """A network measured on BraTS-layout cases, through the same inference as a clinical study."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from pipeline.evaluation.pictures import draw_case, draw_gallery
 from pipeline.evaluation.report import write_report
 from pipeline.evaluation.summary import CaseResult, Refused, summarise
 from pipeline.evaluation.volumes import draw_volumes
-from pipeline.inference import delineate
+from pipeline.inference import Delineation, delineate
 from pipeline.names import REQUIRED_SEQUENCES, TUMOUR_REGIONS, MRSequence, Progress, Region, silent
 from pipeline.registry import InstalledModel
-from pipeline.restore import cleaning, restore, signals
+from pipeline.restore import Restored, cleaning, restore, signals
 from pipeline.volume.boxes import whole
 from pipeline.volume.records import SourceVolume
 from pipeline.volume.validity import without_background
@@ -44,6 +44,24 @@ def identity_alignment() -> Alignment:
     return Alignment(sitk.Transform(3, sitk.sitkIdentity), 0.0, 1.0, 0.0, 0.0, ())
 
 
+def delineate_and_restore(
+    volumes: Mapping[MRSequence, SourceVolume],
+    alignments: Mapping[MRSequence, Alignment],
+    reference: MRSequence,
+    model: InstalledModel,
+) -> tuple[Delineation, Restored]:
+    """What a network finds, and what of it a study gets on the reference series' own voxels.
+
+    Raises
+    ------
+    GlioLoopError
+        As :func:`pipeline.inference.delineate`.
+    """
+    found = delineate(volumes, alignments, reference, model)
+    shown = signals(model.card, volumes, alignments)
+    return found, restore(found.probabilities, volumes[reference], cleaning(model.card), shown)
+
+
 def segment_case(images: dict[MRSequence, sitk.Image], model: InstalledModel) -> tuple[Masks, float, float]:
     """Segment co-registered volumes.
 
@@ -54,9 +72,7 @@ def segment_case(images: dict[MRSequence, sitk.Image], model: InstalledModel) ->
     volumes = {s: as_source(image, s.value) for s, image in images.items()}
     reference = MRSequence.T1C if MRSequence.T1C in volumes else next(iter(volumes))
     alignments = dict.fromkeys(volumes, identity_alignment())
-    found = delineate(volumes, alignments, reference, model)
-    shown = signals(model.card, volumes, alignments)
-    restored = restore(found.probabilities, volumes[reference], cleaning(model.card), shown)
+    found, restored = delineate_and_restore(volumes, alignments, reference, model)
     grid = volumes[reference].image
     masks = {r: sitk.GetArrayFromImage(whole(mask, grid)).astype(bool) for r, mask in restored.masks.items()}
     return masks, found.uncertainty, found.brain_ml
