@@ -8,12 +8,10 @@ from pathlib import Path
 
 import highdicom
 import numpy as np
-import onnx
 import pydicom
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.align import Alignment
 from pipeline.canary.expected import masks_of
@@ -37,6 +35,7 @@ from pipeline.objects import read_structure_set
 from pipeline.registry import CARD, InputGrid, InstalledModel, ModelCard, NetworkFile, Output, Postprocessing
 from pipeline.settings import Settings
 from pipeline.volume.records import SourceVolume
+from tests.unit.inference.convolution import write_convolution
 from tests.unit.objects.phantom import image_like, phantom_series, signed_distance
 from tests.unit.objects.test_objects import validate
 
@@ -62,18 +61,8 @@ def write_network(folder: Path, regions: Iterable[Region]) -> InstalledModel:
     for number, region in enumerate(outputs):
         weights[number, order.index(SHOWN_ON[region])] = 0.2
         bias[number] = -0.2 * LEVELS[region]
-    axes = ["b", "c", "z", "y", "x"]
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["images", "w", "b"], ["logits"])],
-        "levels",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, axes)],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, axes)],
-        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(bias, "b")],
-    )
     folder.mkdir(parents=True)
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(folder / "m.onnx")
-    )
+    write_convolution(folder / "m.onnx", weights, bias)
     card = ModelCard(
         name="levels",
         version="1",

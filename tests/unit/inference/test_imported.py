@@ -5,10 +5,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import SimpleITK as sitk
-from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.align import Alignment
 from pipeline.database.engine import database_in
@@ -16,6 +14,7 @@ from pipeline.inference import delineate
 from pipeline.names import MRSequence, Region
 from pipeline.registry import InstalledModel, Registry
 from pipeline.volume.records import SourceVolume
+from tests.unit.inference.convolution import write_convolution
 
 ORDER = ("flair", "t1c", "t1", "t2")
 SHIFT = (3.0, -6.0, 9.0)
@@ -28,16 +27,7 @@ def _network(path: Path) -> None:
     weights[2, ORDER.index("flair")] = 1.0
     weights[3, ORDER.index("t1c")] = 2.0
     bias = np.array([50, -20, 0, -20], dtype=np.float32)
-    axes = ["b", "c", "z", "y", "x"]
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["images", "w", "b"], ["logits"])],
-        "classes",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, axes)],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, axes)],
-        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(bias, "b")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, str(path))
+    write_convolution(path, weights, bias)
 
 
 @pytest.fixture(scope="module")
