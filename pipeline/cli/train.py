@@ -43,7 +43,7 @@ def train(
         float | None, typer.Option(min=0, max=1, help="Share of rendered heads without a tumour; else a quarter.")
     ] = None,
     cavities: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of rendered heads after surgery; else a twelfth.")
+        float | None, typer.Option(min=0, max=1, help="Share of rendered heads after surgery; else about a tenth.")
     ] = None,
     validate_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints; 250.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; else every core.")] = None,

@@ -27,6 +27,8 @@ from pipeline.settings import Settings
 _PATIENCE_SECONDS: Final = 150.0
 #: A worker that looks whether the database is whole shows no sign of life meanwhile.
 _LOOK_SECONDS: Final = 5.0
+#: So long one waits for another that makes the file, and so often one looks.
+_MAKING_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 0.02
 
 
@@ -132,7 +134,7 @@ def _connected(url: str, patience_seconds: float = _PATIENCE_SECONDS) -> Engine:
 def _set_up(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     """Let readers and a writer not wait for each other; what is committed is on the disk."""
     cursor = connection.cursor()
-    deadline = time.monotonic() + _LOOK_SECONDS
+    deadline = time.monotonic() + _MAKING_SECONDS
     while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")

@@ -100,7 +100,7 @@ def largest(suspicious: sitk.Image, delineated: sitk.Image) -> Suspicion | None:
     Parameters
     ----------
     suspicious
-        From :func:`look`, on a grid around the brain.
+        From :func:`suspicious_parts`, on a grid around the brain.
     delineated
         0 or 1, the whole tumour as delivered and a resection cavity, on any grid of the same space.
     """
