@@ -21,8 +21,9 @@ from scipy.special import expit, logit
 
 from benchmarks.environment import installed_model, shared_data
 from pipeline.errors import GlioLoopError
-from pipeline.evaluation.cases import LabelScheme, find_cases
+from pipeline.evaluation.cases import find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
+from pipeline.evaluation.labels import scheme_of
 from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import InstalledModel
@@ -57,7 +58,7 @@ def voxels(folder: Path, model: InstalledModel) -> dict[Region, tuple[Values, ND
             print(f"{case.name}: refused, {error}", file=sys.stderr)
             continue
         labels = case.read_labels()
-        truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))
+        truth = scheme_of(case).regions(sitk.GetArrayFromImage(labels))
         brain = sitk.GetArrayViewFromImage(volumes[MRSequence.T1C].image) > 0
         for region, wanted in zip(TUMOUR_REGIONS, truth, strict=True):
             moved = sitk.Resample(found.probabilities[region], labels, sitk.Transform(), sitk.sitkLinear, 0.0)

@@ -19,8 +19,8 @@ from benchmarks.environment import installed_model, shared_data
 from pipeline.align import align
 from pipeline.align.prepare import prepare
 from pipeline.align.register import register
-from pipeline.evaluation.cases import LabelScheme
 from pipeline.evaluation.evaluate import delineate_and_restore
+from pipeline.evaluation.labels import OWN
 from pipeline.evaluation.metrics import score_region
 from pipeline.evaluation.pictures import draw_case
 from pipeline.identify import headers_from_files, identify
@@ -47,7 +47,7 @@ def peers_on(reference: sitk.Image, folder: Path) -> dict[str, Masks]:
         if path.name == ATLAS_IMAGE:
             continue
         labels = sitk.ReadImage(path, sitk.sitkUInt8)
-        regions = LabelScheme.named("brats").regions(sitk.GetArrayFromImage(labels))
+        regions = OWN.regions(sitk.GetArrayFromImage(labels))
         peers[path.name.removesuffix(".nii.gz")] = {
             region: _moved(mask, atlas, reference, home) for region, mask in zip(TUMOUR_REGIONS, regions, strict=True)
         }

@@ -25,8 +25,9 @@ from benchmarks.environment import installed_model, shared_data
 from benchmarks.healthy_heads import LIMIT_ML, render, volumes_of
 from pipeline.align import Alignment, align
 from pipeline.errors import GlioLoopError
-from pipeline.evaluation.cases import LabelScheme, find_cases
+from pipeline.evaluation.cases import find_cases
 from pipeline.evaluation.evaluate import as_source, delineate_and_restore, identity_alignment
+from pipeline.evaluation.labels import scheme_of
 from pipeline.evaluation.metrics import dice
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import InstalledModel
@@ -56,7 +57,7 @@ def real_studies() -> Iterator[Study]:
     for case in itertools.chain.from_iterable(groups):
         if case.segmentation is not None and set(case.files) == set(MRSequence):
             labels = case.read_labels()
-            truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))
+            truth = scheme_of(case).regions(sitk.GetArrayFromImage(labels))
             volumes = {s: as_source(image, s.value) for s, image in case.read_images().items()}
             yield _unmoved(case.name, volumes, dict(zip(TUMOUR_REGIONS, truth, strict=True)))
     folder = shared_data("tcga-fg-6692")

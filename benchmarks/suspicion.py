@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from benchmarks.environment import shared_data
 from benchmarks.healthy_heads import SPACING_MM, render
-from pipeline.evaluation.cases import Case, LabelScheme, find_cases
+from pipeline.evaluation.cases import Case, find_cases
 from pipeline.evaluation.evaluate import as_source
+from pipeline.evaluation.labels import scheme_of
 from pipeline.inference.grids import extent_of, make_grid, sample
 from pipeline.inference.suspicion import largest, suspicious_parts
 from pipeline.names import MRSequence
@@ -44,7 +45,7 @@ def of_case(case: Case) -> dict[str, object]:
     volume = as_source(images[sequence], sequence.value)
     spec = InputGrid(order=(sequence,), spacing_mm=(2.0, 2.0, 2.0), window=(16, 16, 16), multiple=1)
     grid = make_grid(extent_of(volume.image), spec)
-    whole = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))[0]
+    whole = scheme_of(case).regions(sitk.GetArrayFromImage(labels))[0]
     above = volume.image - float(sitk.GetArrayViewFromImage(volume.image).min())
     values = sample(above, sitk.Transform(), grid)
     ml = float(whole.sum()) * float(np.prod(labels.GetSpacing())) / 1000

@@ -16,8 +16,9 @@ import SimpleITK as sitk
 
 from benchmarks.environment import installed_model, shared_data
 from pipeline.errors import GlioLoopError
-from pipeline.evaluation.cases import LabelScheme, find_cases
+from pipeline.evaluation.cases import find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
+from pipeline.evaluation.labels import scheme_of
 from pipeline.evaluation.metrics import dice
 from pipeline.inference import delineate
 from pipeline.names import TUMOUR_REGIONS, MRSequence
@@ -42,7 +43,7 @@ def measure(folder: Path, model_name: str | None) -> dict[str, object]:
             print(f"{case.name}: refused, {error}", file=sys.stderr)
             continue
         labels = case.read_labels()
-        truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))
+        truth = scheme_of(case).regions(sitk.GetArrayFromImage(labels))
         for region, wanted in zip(TUMOUR_REGIONS, truth, strict=True):
             moved = sitk.Resample(found.probabilities[region], labels, sitk.Transform(), sitk.sitkLinear, 0.0)
             probability = sitk.GetArrayFromImage(moved)

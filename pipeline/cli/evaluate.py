@@ -15,7 +15,9 @@ def evaluate(
     ],
     model: Annotated[str, typer.Option(help="name@version; default: the promoted one.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for report.md, evaluation.json and pictures.")] = None,
-    labels: Annotated[str, typer.Option(help="brats, brats2023 or brats2013; default: guessed per case.")] = "",
+    labels: Annotated[
+        str, typer.Option(help="brats, brats2023, brats2024 or brats2013; default: by values and images.")
+    ] = "",
     without: Annotated[
         list[MRSequence] | None, typer.Option(case_sensitive=False, help="Leave this sequence out of every case.")
     ] = None,
@@ -24,8 +26,8 @@ def evaluate(
     """Measure a network: Dice, HD95, surface Dice, volume error and lesions per region, with intervals."""
     # Imported here: `--help` should not pay for SimpleITK and onnxruntime.
     from pipeline.database.engine import database_of  # noqa: PLC0415
-    from pipeline.evaluation.cases import SCHEMES  # noqa: PLC0415
     from pipeline.evaluation.evaluate import evaluate as run  # noqa: PLC0415
+    from pipeline.evaluation.labels import SCHEMES  # noqa: PLC0415
     from pipeline.evaluation.report import means_table  # noqa: PLC0415
     from pipeline.registry import Registry  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415

@@ -357,6 +357,11 @@ REASONS: dict[str, Reason] = {
         "Learning from the corrections failed; the network in use is unchanged.",
         "The detail is the last line of the log in the run's folder below finetune/ in the state folder.",
     ),
+    "LABELS_AMBIGUOUS": Reason(
+        Kind.REFUSAL,
+        "The values of a segmentation can mean different regions, and its images do not tell which.",
+        "A 4 is enhancing tumour until 2021 and the cavity from 2024; name the scheme: `evaluate --labels`.",
+    ),
     # store, forward, the node itself
     "EXPORT_FAILED": Reason(
         Kind.FAILURE,

@@ -1,12 +1,11 @@
 """BraTS-layout cases: folders of NIfTI volumes with a segmentation."""
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 
 from pipeline.errors import GlioLoopError
@@ -20,45 +19,6 @@ SUFFIXES: dict[MRSequence, tuple[str, ...]] = {
 }
 SEGMENTATION_SUFFIXES = ("_seg", "-seg", "_labels", "_label")
 ENDINGS = (".nii.gz", ".nii")
-
-
-@dataclass(frozen=True)
-class LabelScheme:
-    """Which label values make which region.
-
-    Attributes
-    ----------
-    whole, core, enhancing
-        Values of WT, TC and ET.
-    """
-
-    whole: tuple[int, ...]
-    core: tuple[int, ...]
-    enhancing: tuple[int, ...]
-
-    @staticmethod
-    def named(name: str) -> "LabelScheme":
-        """``brats`` ({1, 2, 4}), ``brats2023`` ({1, 2, 3}) or ``brats2013`` ({1, 2, 3, 4}, core {1, 3, 4})."""
-        return SCHEMES[name]
-
-    @staticmethod
-    def of(labels: sitk.Image) -> "LabelScheme":
-        """Guess the scheme by the values that occur."""
-        values = set(np.unique(sitk.GetArrayViewFromImage(labels)).tolist())
-        if {3, 4} <= values:
-            return SCHEMES["brats2013"]
-        return SCHEMES["brats2023" if 3 in values else "brats"]
-
-    def regions(self, labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
-        """Labels of shape (z, y, x) to bool (3, z, y, x): WT, TC, ET."""
-        return np.stack([np.isin(labels, members) for members in (self.whole, self.core, self.enhancing)])
-
-
-SCHEMES: dict[str, LabelScheme] = {
-    "brats": LabelScheme((1, 2, 4), (1, 4), (4,)),
-    "brats2023": LabelScheme((1, 2, 3), (1, 3), (3,)),
-    "brats2013": LabelScheme((1, 2, 3, 4), (1, 3, 4), (4,)),
-}
 
 
 @dataclass(frozen=True)
@@ -85,7 +45,12 @@ class Case:
 
     def read_images(self) -> dict[MRSequence, sitk.Image]:
         """Float32 volumes, the background of skull-stripped ones at the minimum."""
-        return {s: with_dark_background(_read(path, sitk.sitkFloat32)) for s, path in self.files.items()}
+        return self.images(self.files)
+
+    def images(self, sequences: Iterable[MRSequence]) -> dict[MRSequence, sitk.Image]:
+        """Those of some sequences, as far as they are there, as :meth:`read_images`."""
+        wanted = [sequence for sequence in sequences if sequence in self.files]
+        return {s: with_dark_background(_read(self.files[s], sitk.sitkFloat32)) for s in wanted}
 
     def read_labels(self) -> sitk.Image:
         """Label volume.

@@ -12,7 +12,8 @@ import SimpleITK as sitk
 
 from pipeline.align import Alignment
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.evaluation.cases import Case, LabelScheme, find_groups
+from pipeline.evaluation.cases import Case, find_groups
+from pipeline.evaluation.labels import LabelScheme, scheme_of
 from pipeline.evaluation.metrics import score_region
 from pipeline.evaluation.pictures import draw_case, draw_gallery
 from pipeline.evaluation.report import write_report
@@ -90,20 +91,20 @@ def evaluate_case(
     model
         The network.
     scheme
-        Meaning of the labels; guessed when None.
+        Meaning of the labels; None finds it out.
     picture
         PNG to write.
 
     Raises
     ------
     GlioLoopError
-        FILE_UNREADABLE, BRAIN_NOT_FOUND, MODEL_DAMAGED.
+        FILE_UNREADABLE, LABELS_AMBIGUOUS, BRAIN_NOT_FOUND, MODEL_DAMAGED.
     """
     images, labels = case.read_images(), case.read_labels()
     start = time.monotonic()
     masks, uncertainty, brain_ml = segment_case(images, model)
     seconds = time.monotonic() - start
-    truth_values = (scheme or LabelScheme.of(labels)).regions(sitk.GetArrayFromImage(labels))
+    truth_values = (scheme or scheme_of(case)).regions(sitk.GetArrayFromImage(labels))
     truth = dict(zip(TUMOUR_REGIONS, truth_values, strict=True))
     spacing = labels.GetSpacing()[::-1]
     scores = {r: score_region(masks[r], truth[r], (spacing[0], spacing[1], spacing[2])) for r in TUMOUR_REGIONS}
@@ -134,7 +135,7 @@ def evaluate(
         Folder for ``report.md``, ``evaluation.json``, a PNG per case, and per group a gallery and the volumes; None
         for none.
     scheme
-        Meaning of the labels; guessed per case when None.
+        Meaning of the labels; None finds it out per case.
     say
         Takes a line a case.
     progress
@@ -149,19 +150,19 @@ def evaluate(
     results: list[CaseResult] = []
     refused: list[Refused] = []
     found = [
-        (group, left)
+        (group, whole_case, left)
         for group, members in find_groups(cases).items()
-        for case in members
-        if (left := case.without(without)).files
+        for whole_case in members
+        if (left := whole_case.without(without)).files
     ]
-    for number, (group, case) in enumerate(found):
+    for number, (group, whole_case, case) in enumerate(found):
         progress(f"{len(found)} cases", number / len(found))
         if case.segmentation is None:
             say(f"{case.name}: no segmentation, left out")
             continue
         picture = out / f"{case.name}.png" if out else None
         try:
-            results.append(replace(evaluate_case(case, model, scheme, picture), group=group))
+            results.append(replace(evaluate_case(case, model, scheme or scheme_of(whole_case), picture), group=group))
         except GlioLoopError as error:
             if error.reason.kind is not Kind.REFUSAL:
                 raise

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import Case, find_cases
 from pipeline.evaluation.evaluate import evaluate_case
+from pipeline.evaluation.labels import OWN, LabelScheme
 from pipeline.finetune.blend import BLENDED
 from pipeline.finetune.guard import decide, scored
 from pipeline.finetune.plan import FinetunePlan
@@ -81,7 +82,8 @@ def judge(plan: FinetunePlan, between: Callable[[float], None]) -> None:
             found: Scores = {}
             for case in cases:
                 between(done / total)
-                found[case.name] = _score(plan, case, model)
+                # The reference set may be of the site, by any scheme.
+                found[case.name] = _score(plan, case, model, OWN if name == "corrections" else None)
                 done += 1
             scores[name].append(found)
     decision = decide(
@@ -116,13 +118,13 @@ def _candidate(plan: FinetunePlan) -> InstalledModel:
     return InstalledModel(card, plan.candidate_folder)
 
 
-def _score(plan: FinetunePlan, case: Case, model: InstalledModel) -> dict[str, float]:
+def _score(plan: FinetunePlan, case: Case, model: InstalledModel, scheme: LabelScheme | None) -> dict[str, float]:
     """Dice per region, from the run's folder where it was scored before a restart."""
     path = plan.folder / "scores" / f"{case.name}-{model.card.sha256[:12]}.json"
     if path.exists():
         return dict(json.loads(path.read_text()))
     try:
-        result = evaluate_case(case, model)
+        result = evaluate_case(case, model, scheme)
         scores = {region.value: one for region, one in result.scores.items()}
     except GlioLoopError as error:
         if error.code != "BRAIN_NOT_FOUND":

@@ -35,7 +35,7 @@ def paired_change(before: list[float], after: list[float]) -> Change | None:
     if not before:
         return None
     first, second = np.asarray(before), np.asarray(after)
-    difference = second - first
+    difference = np.sort(second - first)  # the draws go by place, and cases are named by this installation's key
     draws = np.random.default_rng(_SEED).integers(0, len(difference), (_RESAMPLES, len(difference)))
     low, high = np.percentile(difference[draws].mean(axis=1), [2.5, 97.5])
     return Change(

@@ -2,16 +2,18 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Engine
 
+from pipeline.corrections.record import CaseRecord
 from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_of
 from pipeline.errors import GlioLoopError
-from pipeline.evaluation.cases import find_cases
+from pipeline.evaluation.cases import ENDINGS, find_cases
 from pipeline.finetune.schedule import usable
 from pipeline.registry import InstalledModel, ModelCard, Registry
 from pipeline.settings import load_settings
@@ -114,8 +116,13 @@ def make_plan(
     ------
     GlioLoopError
         NOTHING_TO_LEARN where no correction may be learnt from; STUDY_EMPTY where the reference set holds no case.
+
+    Notes
+    -----
+    Neither the order of the cases nor the seed depends on when or under which UIDs the corrections came: the same
+    corrections teach the same network the same, and nobody can ask again until chance passes the guard.
     """
-    cases = usable(policy, store)
+    cases = sorted(usable(policy, store), key=_content)
     learn = tuple(case.id for case in cases if case.role == "learn")
     if not any(case.kind == "corrected" for case in cases if case.role == "learn"):
         raise GlioLoopError("NOTHING_TO_LEARN", f"{len(cases)} usable cases, none of them a correction to learn from")
@@ -134,8 +141,18 @@ def make_plan(
         database_url=database_url if database_url.startswith("sqlite:") else "",
         sample_study=shipped / "synthetic-study",
         reference_set=reference_set,
-        seed=int(hashlib.sha256(identity.encode()).hexdigest()[:8], 16),
+        seed=_seed(parent, [case for case in cases if case.role == "learn"]),
     )
+
+
+def _content(case: CaseRecord) -> list[str]:
+    """Digests of a case's images and masks, what is learnt from it; the names begin with its id."""
+    return [digest for name, digest in sorted(case.files.items()) if name.endswith(ENDINGS)]
+
+
+def _seed(parent: InstalledModel, learn: Iterable[CaseRecord]) -> int:
+    told = [parent.card.sha256, *(digest for case in learn for digest in _content(case))]
+    return int(hashlib.sha256(" ".join(told).encode()).hexdigest()[:8], 16)
 
 
 def _versions(registry: Registry, name: str) -> list[str]:

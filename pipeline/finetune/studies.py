@@ -10,8 +10,9 @@ from pipeline.align import align
 from pipeline.corrections.images import write_images
 from pipeline.corrections.study import Study
 from pipeline.errors import GlioLoopError
-from pipeline.evaluation.cases import Case, LabelScheme, find_cases
+from pipeline.evaluation.cases import Case, find_cases
 from pipeline.evaluation.evaluate import as_source, identity_alignment
+from pipeline.evaluation.labels import OWN
 from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.inference.grids import sample_all
@@ -60,7 +61,7 @@ def _truth(case: Case, grid: sitk.Image) -> list[NDArray[np.bool_]]:
     """Regions WT, TC, ET of a case's segmentation on a grid."""
     labels = case.read_labels()
     found = []
-    for mask in LabelScheme.of(labels).regions(sitk.GetArrayViewFromImage(labels)):
+    for mask in OWN.regions(sitk.GetArrayViewFromImage(labels)):
         image = sitk.GetImageFromArray(mask.astype(np.float32))
         image.CopyInformation(labels)
         moved = sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, 0.0)
@@ -82,7 +83,7 @@ def sample_case(sample_study: Path, target: Path) -> Case:
         study = Study(volumes, align(volumes, MRSequence.T1C), MRSequence.T1C)
         labels = sitk.ReadImage(sample_study / "truth.nii.gz", sitk.sitkUInt8)
         moved = sitk.Resample(labels, study.grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-        values = LabelScheme.named("brats").regions(sitk.GetArrayFromImage(moved))
+        values = OWN.regions(sitk.GetArrayFromImage(moved))
         truth: dict[Region, NDArray[np.bool_]] = dict(zip(TUMOUR_REGIONS, values, strict=True))
         part = target.with_name(f".{target.name}.part")
         write_images(part, study, truth, truth, prefix=f"{target.name}_")

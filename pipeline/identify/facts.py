@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pipeline.identify.header import SeriesHeader
 from pipeline.identify.lookup import Lookup, decoded
 from pipeline.identify.parts import SeriesPart
-from pipeline.identify.times import acquired, on_day, over_midnight
+from pipeline.identify.times import Told, acquired, on_day, over_midnight
 from pipeline.identify.traits import vendor_image_type
 from pipeline.identify.wording import normalise
 
@@ -86,6 +86,7 @@ class Facts:
     day: str
     moment: float | None
     dated: bool
+    frame: str
     derivation: str
     patient: Patient
     study_uid: str
@@ -141,10 +142,11 @@ def _on_one_calendar(study: list[Facts]) -> list[Facts]:
     if days:
         day = days.pop() if len(days) == 1 else ""
         study = [facts if facts.day else replace(facts, day=day, moment=on_day(day, facts.moment)) for facts in study]
-    day = next((facts.day for facts in study if not facts.dated), "")
-    timed = [facts for facts in study if facts.moment is not None and facts.day == day]
-    moments = over_midnight([facts.moment or 0.0 for facts in timed], [facts.dated for facts in timed])
-    moved = {id(facts): moment for facts, moment in zip(timed, moments, strict=True)}
+    moved: dict[int, float] = {}
+    for day in {facts.day for facts in study}:
+        timed = {id(facts): facts for facts in study if facts.moment is not None and facts.day == day}
+        told = [Told(facts.moment or 0.0, facts.dated, facts.frame) for facts in timed.values()]
+        moved |= zip(timed, over_midnight(told), strict=True)
     return [replace(facts, moment=moved.get(id(facts), facts.moment)) for facts in study]
 
 
@@ -203,6 +205,7 @@ def facts_of(header: SeriesHeader, exam_protocols: Collection[str] = ()) -> Fact
         day=day,
         moment=moment,
         dated=dated,
+        frame=look.text("FrameOfReferenceUID"),
         derivation=_derivation(look),
         patient=_patient(look),
         study_uid=look.text("StudyInstanceUID"),

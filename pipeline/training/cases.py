@@ -10,7 +10,8 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
-from pipeline.evaluation.cases import Case, LabelScheme, find_cases
+from pipeline.evaluation.cases import Case, find_cases
+from pipeline.evaluation.labels import scheme_of
 from pipeline.inference.grids import sample
 from pipeline.names import REQUIRED_SEQUENCES, MRSequence
 
@@ -131,7 +132,7 @@ def fields_of(case: Case) -> npt.NDArray[np.float16]:
     identity = sitk.Transform(3, sitk.sitkIdentity)
     empty = np.zeros(grid.GetSize()[::-1], np.float32)
     stack = [sample(images[s], identity, grid) if s in images else empty for s in REQUIRED_SEQUENCES]
-    truth = LabelScheme.of(labels).regions(sitk.GetArrayFromImage(labels))
+    truth = scheme_of(case).regions(sitk.GetArrayFromImage(labels))
     regions = []
     for region in truth:
         image = sitk.GetImageFromArray(region.astype(np.float32))

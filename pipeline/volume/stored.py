@@ -19,6 +19,8 @@ Stored = NDArray[Any]
 
 #: Padding this part of the image's range away from every other value can't be a grey value.
 _APART = 0.01
+#: Of the neighbours in a picture, those that differ in its lowest bits at most where these are an overlay's.
+_BUSY = 0.5
 #: Of the neighbours that differ above the stored bits, those that are nearer with these bits than without.
 _WRAPPED = 0.25
 
@@ -47,8 +49,7 @@ def stored_values(decoded: Stored, dataset: Dataset) -> Stored:
     width = 8 * decoded.dtype.itemsize
     bits = min(int(dataset.get("BitsStored") or width), width)
     words = decoded.view(np.dtype(f"u{decoded.dtype.itemsize}"))
-    shift = min(int(dataset.get("HighBit") or bits - 1) + 1 - bits, width - bits)
-    if shift > 0 and not _moved_down(dataset, bits):
+    if shift := _shift(words, dataset, bits, width):
         words = words >> words.dtype.type(shift)
     if bits < width:
         whole, words = words, words & words.dtype.type((1 << bits) - 1)
@@ -58,6 +59,33 @@ def stored_values(decoded: Stored, dataset: Dataset) -> Stored:
     signed = words.view(np.dtype(f"i{decoded.dtype.itemsize}"))
     # The sign bit moved to the top of the word and back with its copies.
     return (signed << (width - bits)) >> (width - bits) if bits < width else signed
+
+
+def _shift(words: Stored, dataset: Dataset, bits: int, width: int) -> int:
+    """Bits below the value, by High Bit; none where they vary as grey values do and nothing lies above.
+
+    Writers that keep High Bit at the top of the word mean it (the value is aligned to the left, with nothing or an
+    overlay below) or forgot it (the value lies at the bottom). The picture tells.
+    """
+    shift = min(int(dataset.get("HighBit") or bits - 1) + 1 - bits, width - bits)
+    if shift <= 0 or _moved_down(dataset, bits):
+        return 0
+    below = words & words.dtype.type((1 << shift) - 1)
+    pairs = [(np.diff(below.astype(np.int64), axis=axis) != 0, _either(words != 0, axis)) for axis in (-2, -1)]
+    if sum(int(changed.sum()) for changed, _ in pairs) <= _BUSY * sum(int(seen.sum()) for _, seen in pairs):
+        return shift
+    signed = bool(int(dataset.get("PixelRepresentation") or 0))
+    values = words.view(np.dtype(f"i{words.dtype.itemsize}")) if signed else words
+    lowest, beyond = (-(1 << bits - 1), 1 << bits - 1) if signed else (0, 1 << bits)
+    if int(values.min()) < lowest or int(values.max()) >= beyond:
+        raise GlioLoopError("PIXELS_INVALID", "Grey values need more bits than BitsStored says.")
+    return 0
+
+
+def _either(there: Mask, axis: int) -> Mask:
+    """Whether one of two neighbours along an axis is there."""
+    size = there.shape[axis]
+    return np.asarray(np.take(there, range(1, size), axis) | np.take(there, range(size - 1), axis))
 
 
 def _require_no_wrap(whole: Stored, values: Stored) -> None:

@@ -42,8 +42,12 @@ class Pair:
 
     def wait_ready(self, seconds: float = 60) -> None:
         """Wait until the worker has made its tables and runs."""
+        wait_for(self._healthy, seconds, "the worker")
+
+    def _healthy(self) -> bool:
+        # A connection for each look: on a busy machine Orthanc ends one that is kept just as it is used again.
         with self.node.client() as client:
-            wait_for(lambda: client.get("/glioloop/health").status_code == httpx.codes.OK, seconds, "the worker")
+            return client.get("/glioloop/health").status_code == httpx.codes.OK
 
     def wait_job(self, *states: str, study: str | None = None, seconds: float = 240) -> dict[str, Any]:
         """Wait until the latest job (of a study) is in one of these states."""
@@ -62,13 +66,7 @@ class Pair:
 
     def settle(self) -> None:
         """Wait until what arrived is stable, and the node had time to look at it and to begin what follows."""
-        with self.node.client() as client:
-
-            def stable() -> bool:
-                studies = client.get("/studies?expand").raise_for_status().json()
-                return all(one["IsStable"] for one in studies)
-
-            wait_for(stable, 60, "the stable age")
+        wait_for(lambda: all(one["IsStable"] for one in self.get("/studies?expand")), 60, "the stable age")
         clock = FairClock()
         wait_for(lambda: clock.read() > LOOK, 60, "a look at what is stable")
 

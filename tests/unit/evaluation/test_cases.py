@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from pipeline.errors import GlioLoopError
-from pipeline.evaluation.cases import LabelScheme, find_cases, with_dark_background
+from pipeline.evaluation.cases import find_cases, with_dark_background
 from pipeline.names import MRSequence
 
 
@@ -48,15 +48,6 @@ def test_a_missing_sequence_is_no_hindrance(tmp_path: Path) -> None:
 def test_nothing_to_evaluate_is_said(tmp_path: Path) -> None:
     with pytest.raises(GlioLoopError, match="STUDY_EMPTY"):
         find_cases(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("values", "whole", "core", "enhancing"), [([1, 2, 4], 3, 2, 1), ([1, 2, 3], 3, 2, 1), ([1, 2, 3, 4], 4, 3, 1)]
-)
-def test_label_schemes(values: list[int], whole: int, core: int, enhancing: int) -> None:
-    labels = np.array([0, *values], dtype=np.uint8).reshape(1, 1, -1)
-    regions = LabelScheme.of(sitk.GetImageFromArray(labels)).regions(labels)
-    assert regions.sum((1, 2, 3)).tolist() == [whole, core, enhancing]
 
 
 def test_background_of_a_zero_mean_volume_goes_below_the_brain() -> None:

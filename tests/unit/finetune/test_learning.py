@@ -13,14 +13,25 @@ from pipeline.database.engine import database_in
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.candidate import judge
 from pipeline.finetune.direct import plan_of, register, run_phases
+from pipeline.finetune.learn import LEARNT, learn
 from pipeline.finetune.phases import SAMPLES, tidy
 from pipeline.finetune.plan import FinetunePlan
+from pipeline.finetune.prepare import prepare
 from pipeline.names import Region, silent
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.finetune import FinetunePolicy
-from tests.unit.corrections.phantom import grown, keep_phantoms, phantom, write_case, write_threshold_model
+from pipeline.training.checkpoints import averaged_network
+from tests.unit.corrections.phantom import (
+    grown,
+    keep_phantoms,
+    patient_of,
+    phantom,
+    record,
+    write_case,
+    write_threshold_model,
+)
 
 
 def _settings(folder: Path, **finetune: object) -> Settings:
@@ -117,6 +128,39 @@ def test_shuffled_masks_do_not_pass(site: Path) -> None:
     assert not outcome.promoted
     registry = Registry(settings.models_folder, settings.state_folder, database_in(settings.state_folder))
     assert registry.get(None).card.identity == "threshold@1.0.0"
+
+
+def test_the_same_corrections_teach_the_same(tmp_path: Path) -> None:
+    """Two installations, each with its own key, whatever the order, the names and the event; one is stopped midway."""
+    learnt = []
+    for number, order in enumerate(((0, 1), (1, 0))):
+        site = tmp_path / f"site-{number}"
+        write_threshold_model(site / "models")
+        settings = _settings(site, steps=2, threads=1)
+        store = CorrectionStore(settings.feedback_folder, database_in(settings.state_folder), settings.feedback)
+        for place, patient in enumerate(order):
+            files = write_case(site / f"files-{patient}", *phantom(patient))
+            named = patient_of(store, "learn", place)
+            store.keep(record(place, patient=named, study=f"{number}{place:015x}", fingerprint=f"{place}"), files)
+        _write_reference(site / "reference", 1)
+        plan = plan_of(settings, f"finetune-00000000000{number}", None, {})
+        prepare(plan, _go_on)
+        if number:
+            with pytest.raises(KeyboardInterrupt):
+                learn(plan, _stop_midway)
+        learn(plan, _go_on)
+        learnt.append(averaged_network(plan.folder / LEARNT).state_dict())
+    first, second = learnt
+    assert all(first[name].equal(second[name]) for name in first)
+
+
+def _go_on(_fraction: float) -> None:
+    pass
+
+
+def _stop_midway(fraction: float) -> None:
+    if fraction == 0.5:
+        raise KeyboardInterrupt
 
 
 def test_nothing_to_learn_is_a_refusal(site: Path) -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import SimpleITK as sitk
 
-from pipeline.evaluation.cases import LabelScheme, find_cases
+from pipeline.evaluation.cases import find_cases
+from pipeline.evaluation.labels import OWN, scheme_of
 from pipeline.names import MRSequence
 from pipeline.settings import ROOT
 
@@ -16,7 +17,8 @@ def test_the_shipped_reference_set_is_whole() -> None:
         images, labels = case.read_images(), case.read_labels()
         assert set(images) == set(MRSequence)
         assert {image.GetSize() for image in images.values()} == {labels.GetSize()}
-        regions = LabelScheme.named("brats").regions(sitk.GetArrayFromImage(labels))
+        regions = OWN.regions(sitk.GetArrayFromImage(labels))
+        assert np.array_equal(scheme_of(case).regions(sitk.GetArrayFromImage(labels)), regions)
         volumes_ml.append([region.sum() * np.prod(labels.GetSpacing()) / 1000 for region in regions])
         inside = regions[0]
         for image in images.values():

@@ -136,23 +136,43 @@ def test_an_enhanced_object_says_of_each_frame_whether_contrast_was_given() -> N
 
 
 @pytest.mark.parametrize("prior", [False, True])
-@pytest.mark.parametrize("dates", [{"StudyDate": "20240301"}, {}])
+@pytest.mark.parametrize(
+    "dates",
+    [
+        {"StudyDate": "20240301"},
+        {},
+        {"StudyDate": "20240301", "SeriesDate": "20240301"},
+        {"StudyDate": "20240301", "SeriesDate": "20240301", "SeriesTime": "233000"},
+        {"StudyDate": "20240301", "StudyTime": "232500", "AcquisitionDate": "20240301"},
+        {"StudyDate": "20240301", "AcquisitionDate": "20240301", "FrameOfReferenceUID": "1.2.9"},
+        {"AcquisitionDate": "20240301", "FrameOfReferenceUID": "1.2.9"},
+    ],
+)
 def test_a_study_goes_on_after_midnight(dates: dict[str, str], prior: bool) -> None:
-    """Where only the study has a date, what was taken at five past midnight was not taken 24 hours earlier."""
+    """What was taken at five past midnight was not taken 24 hours earlier, whatever carries the study's first day."""
     clocks = ["233000", "235500", "000500", "002000"]
     rows = [row | {"AcquisitionTime": clock} for row, clock in zip((T1, T2, FLAIR, T1), clocks, strict=True)]
     study = [header_of(STUDY, row | dates, number) for number, row in enumerate(rows, start=1)]
     if prior and dates:
-        old = {"AcquisitionDate": "20230301", "AcquisitionTime": "100000"}
+        old = dates | {"AcquisitionDate": "20230301", "AcquisitionTime": "100000", "FrameOfReferenceUID": "1.2.8"}
         study += [header_of(STUDY, row | old, number) for number, row in enumerate((T1, T2, FLAIR, T1), start=11)]
     decision = identify(study)
     assert not decision.missing
     assert (decision.chosen[MRSequence.T1], decision.chosen[MRSequence.T1C]) == ("1.2.1", "1.2.4")
 
 
-def test_two_examinations_of_one_day_stay_two() -> None:
-    dated = {"AcquisitionDate": "20240301"}
-    early, late = dated | {"AcquisitionTime": "001000"}, dated | {"AcquisitionTime": "234000"}
+@pytest.mark.parametrize(
+    "dated",
+    [
+        {"AcquisitionDate": "20240301"},
+        {"StudyDate": "20240301", "StudyTime": "000500", "AcquisitionDate": "20240301"},
+        {"StudyDate": "20240301", "SeriesDate": "20240301"},
+    ],
+)
+def test_two_examinations_of_one_day_stay_two(dated: dict[str, str]) -> None:
+    which = "Series" if "SeriesDate" in dated else "Acquisition"
+    early = dated | {f"{which}Time": "001000", "FrameOfReferenceUID": "1.2.8"}
+    late = dated | {f"{which}Time": "234000", "FrameOfReferenceUID": "1.2.9"}
     rows = [*(row | early for row in (T1, T2, FLAIR)), *(row | late for row in (T1, T2, FLAIR))]
     decision = identify([header_of(STUDY, row, number) for number, row in enumerate(rows, start=1)])
     assert {flag.code for flag in decision.flags} == {"OTHER_SESSION_LEFT_OUT"}

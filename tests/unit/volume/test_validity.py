@@ -178,6 +178,22 @@ def test_only_the_stored_bits_are_the_value(tmp_path: Path, syntax: str, signed:
     assert np.array_equal(found, np.array(expected))
 
 
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("shift", [0, 4])
+def test_a_high_bit_at_the_top_of_the_word_loses_no_bits(tmp_path: Path, signed: bool, shift: int) -> None:
+    """Some align 12 bits to the left and say so; others say so, and the value lies at the bottom."""
+    values = [grey(k) - (1500 if signed else 0) for k in range(8)]
+    written = [(one << shift) & 0xFFFF for one in values]
+    files = series(tmp_path, written, BitsStored=12, HighBit=15, PixelRepresentation=int(signed))
+    assert np.array_equal(sitk.GetArrayFromImage(read_volume(files).image), np.array(values))
+
+
+def test_sixteen_bits_under_a_high_bit_at_the_top_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(GlioLoopError, match="BitsStored") as caught:
+        read_volume(series(tmp_path, [31 * grey(k) for k in range(8)], BitsStored=12, HighBit=15))
+    assert caught.value.code == "PIXELS_INVALID"
+
+
 def test_values_that_need_more_bits_than_declared_are_no_overlay(tmp_path: Path) -> None:
     with pytest.raises(GlioLoopError, match="BitsStored") as caught:
         read_volume(series(tmp_path, [10 * grey(k) for k in range(8)], BitsStored=12, HighBit=11))
