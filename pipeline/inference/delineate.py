@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +11,15 @@ from scipy import ndimage
 
 from pipeline.align import Alignment
 from pipeline.errors import Flag, GlioLoopError
+from pipeline.inference.channels import channels_of, normalised, raw_outputs, regions_of
 from pipeline.inference.coverage import FLAGGED, Gap, gaps, gaps_of_tumour, to_leave_out, without_rim
 from pipeline.inference.coverage import flags as coverage_flags
 from pipeline.inference.doubt import doubt
 from pipeline.inference.grids import Box, Sampled, corners_of, extent_of, like, make_grid, sample_all
-from pipeline.inference.normalise import normalise_brain, normalise_head
 from pipeline.inference.session import Average, activate, load_network
 from pipeline.inference.suspicion import suspicious_signal
-from pipeline.inference.windows import predict
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
-from pipeline.registry import BrainStage, InputGrid, InstalledModel, ModelCard
+from pipeline.registry import BrainStage, InstalledModel, ModelCard
 from pipeline.volume.records import SourceVolume
 
 Array = npt.NDArray[np.float32]
@@ -135,7 +133,7 @@ def delineate(
     network = Average(*(load_network(model, file) for file in card.tumour_files))
 
     def found_in(left: Sampled) -> dict[Region, Array]:
-        found = _regions(_channels(_normalise(left, mask, card.grid), network, card, progress), mask, card)
+        found = regions_of(channels_of(left, mask, network, card, lambda done: progress(0.2 + 0.8 * done)), mask, card)
         return found if brain is None else _drop_outside(found, brain, grid, card)
 
     allowed = optional if all(sequence in volumes for sequence in card.grid.order) else ()
@@ -153,22 +151,6 @@ def delineate(
         flags = (*flags, Flag("MODEL_UNCERTAIN", f"{unlikely:.2f}"))
     found = {region: like(array, grid) for region, array in regions.items()}
     return Delineation(found, brain_ml, unlikely, flags, network.provider, suspicious_signal(seen, regions, grid, card))
-
-
-def _channels(images: Array, network: Average, card: ModelCard, progress: Progress) -> Array:
-    """Probabilities of every output channel, where the card asks for it averaged with the mirrored picture's."""
-    left_right = -1 - next(k for k, letter in enumerate(card.grid.orientation) if letter in "LR")
-    passes = (False, True) if card.mirror else (False,)
-    total = np.zeros((), dtype=np.float32)
-    for number, mirrored in enumerate(passes):
-        seen = np.ascontiguousarray(np.flip(images, left_right)) if mirrored else images
-
-        def report(fraction: float, done: int = number) -> None:
-            progress(0.2 + 0.8 * (done + fraction) / len(passes))
-
-        found = activate(predict(seen, card.grid.window, card.grid.overlap, network, report), card.activation)
-        total = total + (np.flip(found, left_right) if mirrored else found)
-    return np.asarray(total / len(passes), dtype=np.float32)
 
 
 def _beyond(
@@ -205,7 +187,7 @@ def _find_brain(
     seen = sample_all(volumes, alignments, stage.grid, grid)
     network = load_network(model, stage.file)
     mask = np.asarray(seen.valid.any(axis=0))
-    raw = predict(_normalise(seen, mask, stage.grid), stage.grid.window, stage.grid.overlap, network)
+    raw = raw_outputs(normalised(seen, mask, stage.grid), stage.grid, network)
     probability = activate(raw, "sigmoid")[0]
     mask, sure = brain_mask(probability, stage.threshold)
     voxel_ml = float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
@@ -284,27 +266,6 @@ def _near(inside: Mask, grid: sitk.Image, stage: BrainStage) -> Mask:
     """The brain and a margin around it."""
     distance = ndimage.distance_transform_edt(~inside, sampling=grid.GetSpacing()[::-1])
     return np.asarray(distance <= stage.margin_mm)
-
-
-def _normalise(seen: Sampled, mask: Mask, grid: InputGrid) -> Array:
-    match grid.normalisation:
-        case "brain" | "nonzero":
-            return normalise_brain(seen.images, mask, seen.valid)
-        case "head":
-            return normalise_head(seen.images, seen.valid)
-        case _:
-            return seen.raw
-
-
-def _regions(probabilities: Array, mask: Mask, card: ModelCard) -> dict[Region, Array]:
-    """Regions from channels; the tumour only where the mask is, and each region inside the one around it."""
-    regions = {
-        output.region: np.sum(probabilities[list(output.channels)], axis=0, dtype=np.float32) * mask
-        for output in card.outputs
-    }
-    for outer, inner in pairwise(TUMOUR_REGIONS):
-        regions[inner] = np.minimum(regions[inner], regions[outer])
-    return regions
 
 
 def _drop_outside(

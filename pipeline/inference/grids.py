@@ -165,13 +165,24 @@ def sample(image: sitk.Image, transform: sitk.Transform, grid: sitk.Image, outsi
     -------
     float32, shape (z, y, x).
     """
-    target = float(max(grid.GetSpacing()))
-    variances = [max(0.0, target**2 - one**2) / _FWHM**2 for one in image.GetSpacing()]
+    variances = [
+        max(0.0, target**2 - one**2) / _FWHM**2
+        for target, one in zip(_steps(image, grid), image.GetSpacing(), strict=True)
+    ]
     if any(variances):
         # Without this, fine detail folds into the coarse grid as noise.
         image = sitk.DiscreteGaussian(image, variances, 32, 0.01, True)
     moved = sitk.Resample(image, grid, transform, sitk.sitkLinear, outside, sitk.sitkFloat32)
     return np.asarray(sitk.GetArrayFromImage(moved), dtype=np.float32)
+
+
+def _steps(image: sitk.Image, grid: sitk.Image) -> list[float]:
+    """How far apart the voxels of a grid lie along each axis of an image, mm."""
+    spacing = np.array(grid.GetSpacing())
+    if spacing.min() == spacing.max():
+        return [float(spacing.max())] * 3
+    cosines = np.array(grid.GetDirection()).reshape(3, 3).T @ np.array(image.GetDirection()).reshape(3, 3)
+    return [float(np.linalg.norm(spacing * column)) for column in cosines.T]
 
 
 def like(array: npt.NDArray[np.float32], grid: sitk.Image) -> sitk.Image:

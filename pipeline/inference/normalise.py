@@ -1,7 +1,12 @@
 """Intensity normalisation, the same for training and for inference."""
 
+from collections.abc import Sequence as Listing
+
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
+
+from pipeline.registry.card import Normalisation
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -38,37 +43,75 @@ def standardise(image: Array, mask: Mask) -> Array:
     return np.where(mask, scaled, 0).astype(np.float32)
 
 
-def normalise_brain(images: Array, mask: Mask, valid: Mask | None = None) -> Array:
-    """Standardise every sequence inside the brain mask.
+def normalise(
+    images: Array, mask: Mask, valid: Mask, normalisations: Listing[Normalisation], raw: Array | None = None
+) -> Array:
+    """Normalise every sequence as a card says.
 
     Parameters
     ----------
     images
-        float32, shape (sequences, z, y, x).
+        float32, shape (sequences, z, y, x), 0 outside.
     mask
-        bool, shape (z, y, x): the brain, somewhat dilated.
+        bool, shape (z, y, x): where the network may look.
     valid
-        bool, the shape of ``images``: where each was imaged; None where all were. Nothing else takes part in a
-        sequence's mean and deviation.
+        bool, the shape of ``images``: where each was imaged. Nothing else takes part in a mean and deviation.
+    normalisations
+        Of each sequence.
+    raw
+        Grey values as in the files, which ``none`` and ``rescale`` are about; None where ``images`` are.
 
     Returns
     -------
-    float32, shape (sequences, z, y, x); zero outside the mask and where a sequence was not imaged.
+    float32, shape (sequences, z, y, x).
     """
-    return np.stack([standardise(image, mask & seen) for image, seen in zip(images, _seen(images, valid), strict=True)])
+    foreground = np.zeros_like(mask)
+    if "z_score_foreground" in normalisations:
+        foreground = np.asarray(ndimage.binary_fill_holes(np.any((images != 0) & mask, axis=0)))
+    grey = images if raw is None else raw
+    return np.stack(
+        [
+            _normalised(image, mask, seen, how, foreground, before)
+            for image, seen, how, before in zip(images, valid, normalisations, grey, strict=True)
+        ]
+    ).astype(np.float32, copy=False)
+
+
+def _normalised(image: Array, mask: Mask, seen: Mask, how: Normalisation, foreground: Mask, raw: Array) -> Array:
+    match how:
+        case "brain" | "nonzero":
+            return standardise(image, mask & seen)
+        case "head":
+            inside = seen & (image > _brightest_air(image, seen))
+            return np.where(inside, standardise(image, inside), standardise_air(image, inside))
+        case "rescale":
+            low, high = np.percentile(raw[mask], (0, 100)) if mask.any() else (0.0, 0.0)
+            return np.where(mask, (raw - low) / max(high - low, 1e-8), 0)
+        case "none":
+            return raw
+    shown = {"z_score": np.ones_like(mask), "z_score_foreground": foreground, "z_score_nonzero": mask & (image != 0)}
+    return z_score(image * mask, shown[how])
+
+
+def z_score(image: Array, inside: Mask) -> Array:
+    """Zero mean and unit deviation of exactly the voxels of a mask; the others stay as they are."""
+    values = image[inside]
+    if values.size == 0 or not (deviation := float(values.std(dtype=np.float64))):
+        return np.where(inside, 0, image).astype(np.float32)
+    return np.where(inside, (image - float(values.mean(dtype=np.float64))) / deviation, image).astype(np.float32)
+
+
+def normalise_brain(images: Array, mask: Mask, valid: Mask | None = None) -> Array:
+    """Standardise every sequence inside the brain mask, (z, y, x), somewhat dilated; zero outside."""
+    return normalise(images, mask, _seen(images, valid), ("brain",) * len(images))
 
 
 def normalise_head(images: Array, valid: Mask | None = None) -> Array:
     """Standardise every sequence over what is not air.
 
-    Air is what lies below a tenth of the 99th percentile above the minimum, and what was not imaged. Parameters as
-    in :func:`normalise_brain`.
+    Air is what lies below a tenth of the 99th percentile above the minimum, and what was not imaged.
     """
-    out = []
-    for image, seen in zip(images, _seen(images, valid), strict=True):
-        inside = seen & (image > _brightest_air(image, seen))
-        out.append(np.where(inside, standardise(image, inside), standardise_air(image, inside)))
-    return np.stack(out).astype(np.float32)
+    return normalise(images, np.ones(images.shape[1:], dtype=bool), _seen(images, valid), ("head",) * len(images))
 
 
 def _brightest_air(image: Array, seen: Mask) -> float:

@@ -17,6 +17,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Spacing = tuple[float, float, float]
 Size = tuple[int, int, int]
+Normalisation = Literal[
+    "brain", "head", "nonzero", "z_score", "z_score_foreground", "z_score_nonzero", "rescale", "none"
+]
 
 
 class _Record(BaseModel):
@@ -56,17 +59,26 @@ class InputGrid(_Record):
     orientation
         Directions in which the axes x, y, z grow: LPS is DICOM's own, RAS that of many NIfTI files.
     window
-        Largest size (z, y, x) given to the network at once; a larger picture is covered by overlapping
-        windows with Gaussian weights.
+        Largest size (z, y, x) given to the network at once; a larger picture is covered by overlapping windows.
     multiple
         Sizes must be multiples of this; the picture is padded to it.
     fixed
         The network takes exactly ``window`` and nothing smaller.
     overlap
         Fraction of a window shared with the next.
+    importance
+        What a voxel of a window counts for: ``gaussian``, never less than a thousandth; ``nnunet``: the Gaussian of
+        nnU-Net; ``constant``.
+    placement
+        ``even``: windows evenly spread; ``strided``: one step apart, the last at the border, as MONAI places them.
+    crop
+        Only the box around what is not zero in any channel is looked at, as nnU-Net does.
     normalisation
-        ``brain``: zero mean and unit deviation inside the brain, zero outside; ``head``: the same over all
-        that is not air; ``nonzero``: over voxels that are not zero; ``none``.
+        Of every channel, or one a channel. ``brain``, ``nonzero``: zero mean and unit deviation inside the brain, or
+        all that was imaged, vessels and noise left out, zero outside; ``head``: the same over all that is not air. Of
+        other tools: ``z_score``: over everything; ``z_score_foreground``: inside what is not zero in any channel, holes
+        filled (nnU-Net); ``z_score_nonzero``: over the channel's own voxels that are not zero (MONAI); ``rescale``:
+        from 0 to 1. ``none``.
     """
 
     order: Annotated[tuple[MRSequence, ...], Field(min_length=1, max_length=4)]
@@ -76,13 +88,24 @@ class InputGrid(_Record):
     multiple: Annotated[int, Field(ge=1, le=128)] = 16
     fixed: bool = False
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    normalisation: Literal["brain", "head", "nonzero", "none"] = "brain"
+    importance: Literal["gaussian", "nnunet", "constant"] = "gaussian"
+    placement: Literal["even", "strided"] = "even"
+    crop: bool = False
+    normalisation: Normalisation | tuple[Normalisation, ...] = "brain"
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
         if len(set(self.order)) != len(self.order):
             raise ValueError("a sequence stands twice in the input order")
+        if not isinstance(self.normalisation, str) and len(self.normalisation) != len(self.order):
+            raise ValueError("normalisation must be one word, or one for each channel of order")
         return self
+
+    @property
+    def normalisations(self) -> tuple[Normalisation, ...]:
+        """Of each channel."""
+        same = self.normalisation
+        return (same,) * len(self.order) if isinstance(same, str) else same
 
 
 class BrainStage(_Record):
@@ -240,8 +263,17 @@ class ModelCard(_Record):
         What turns the network's raw outputs into probabilities; ``none`` where the file does so itself.
     outputs
         Every tumour region, and ``brain`` and ``cavity`` where the network gives them.
+    decision
+        ``sum``: a region is the sum of its channels; ``argmax``: a voxel is in the region if its highest channel is one
+        of the region's (nnU-Net's labels). Its value is then p / (p + q) of the highest channel within and without.
+    nesting
+        Which of two regions gives way where the inner one is not inside the outer: ``outer`` cuts the inner one off,
+        ``inner`` widens the outer one (nnU-Net's regions).
     mirror
         Take the mean with the picture mirrored left to right: twice the time.
+    mirror_axes
+        Axes of the grid; the raw outputs of each window are averaged over every way to mirror it along them, so that
+        three cost eight times the time (nnU-Net).
     postprocessing
         Clean-up.
     least_expected_dice
@@ -269,7 +301,10 @@ class ModelCard(_Record):
     brain: BrainStage | None = None
     activation: Literal["sigmoid", "softmax", "none"] = "sigmoid"
     outputs: tuple[Output, ...]
+    decision: Literal["sum", "argmax"] = "sum"
+    nesting: Literal["outer", "inner"] = "outer"
     mirror: bool = False
+    mirror_axes: Annotated[tuple[Literal["x", "y", "z"], ...], Field(max_length=3)] = ()
     postprocessing: Postprocessing = Postprocessing()
     least_expected_dice: Annotated[float, Field(ge=0, le=1)] = 0.75
     uncertainty_limit: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -287,6 +322,10 @@ class ModelCard(_Record):
             raise ValueError(f"outputs lack {', '.join(lacking)}")
         if len(set(regions)) != len(regions):
             raise ValueError("a region stands twice in outputs")
+        if self.decision == "argmax" and (
+            self.activation == "sigmoid" or {one.threshold for one in self.outputs} != {0.5}
+        ):
+            raise ValueError("decision argmax needs softmax and thresholds of 0.5")
         return self
 
     @property

@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from pipeline.align import Alignment
 from pipeline.inference.grids import Sampled, extent_of, like, make_grid, sample, sample_all
-from pipeline.inference.windows import gaussian, predict, starts
+from pipeline.inference.windows import predict, starts, weights
 from pipeline.names import MRSequence
 from pipeline.registry import InputGrid
 from pipeline.volume.records import SourceVolume
@@ -71,7 +71,7 @@ def test_windows_join_without_a_seam() -> None:
 
 
 def test_gaussian_is_highest_in_the_middle() -> None:
-    weight = gaussian((8, 16, 4))
+    weight = weights((8, 16, 4))
     assert weight.shape == (8, 16, 4)
     assert weight.min() > 0
     assert weight[3, 7, 1] == weight.max()
