@@ -103,7 +103,8 @@ def z_score(image: Array, inside: Mask) -> Array:
 
 def normalise_brain(images: Array, mask: Mask, valid: Mask | None = None) -> Array:
     """Standardise every sequence inside the brain mask, (z, y, x), somewhat dilated; zero outside."""
-    return normalise(images, mask, _seen(images, valid), ("brain",) * len(images))
+    brain: Normalisation = "brain"
+    return normalise(images, mask, _seen(images, valid), [brain] * len(images))
 
 
 def normalise_head(images: Array, valid: Mask | None = None) -> Array:
@@ -111,7 +112,8 @@ def normalise_head(images: Array, valid: Mask | None = None) -> Array:
 
     Air is what lies below a tenth of the 99th percentile above the minimum, and what was not imaged.
     """
-    return normalise(images, np.ones(images.shape[1:], dtype=bool), _seen(images, valid), ("head",) * len(images))
+    head: Normalisation = "head"
+    return normalise(images, np.ones(images.shape[1:], dtype=bool), _seen(images, valid), [head] * len(images))
 
 
 def _brightest_air(image: Array, seen: Mask) -> float:

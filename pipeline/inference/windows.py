@@ -35,11 +35,11 @@ def weights(size: Size, importance: str = "gaussian") -> Array:
             return np.ones(size, dtype=np.float32)
         case "nnunet":
             # Its centre, and what is left of it in the half precision that nnU-Net keeps it in, are part of it.
-            weight = (10 * _bell(size, [n // 2 for n in size])).astype(np.float16).astype(np.float32)
-            return np.where(weight > 0, weight, weight[weight > 0].min())
+            half = (10 * _bell(size, [n // 2 for n in size])).astype(np.float16).astype(np.float32)
+            return np.where(half > 0, half, half[half > 0].min())
         case _:
-            weight = _bell(size, [(n - 1) / 2 for n in size])
-            return np.asarray(np.maximum(weight, weight.max() * 1e-3), dtype=np.float32)
+            bell = _bell(size, [(n - 1) / 2 for n in size])
+            return np.asarray(np.maximum(bell, bell.max() * 1e-3), dtype=np.float32)
 
 
 def _bell(size: Size, centre: list[float]) -> npt.NDArray[np.float64]:
