@@ -32,7 +32,7 @@ from pipeline.evaluation.metrics import dice
 from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.inference.session import Network
-from pipeline.names import TUMOUR_REGIONS, MRSequence
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Provider
 from pipeline.registry import InstalledModel, NetworkFile, Registry
 from pipeline.volume import read_volume
 from pipeline.volume.records import SourceVolume
@@ -68,7 +68,7 @@ class _Recorder:
         return self.network(images)
 
     @property
-    def provider(self) -> str:
+    def provider(self) -> Provider:
         return self.network.provider
 
 
@@ -77,7 +77,11 @@ def recorded(seen: dict[str, list[np.ndarray]]) -> Iterator[None]:
     """Keep, by file name, what every network is given meanwhile."""
     module = sys.modules["pipeline.inference.delineate"]
     load = module.load_network
-    module.load_network = lambda model, file: _Recorder(load(model, file), seen.setdefault(file.name, []))
+
+    def recording(model: InstalledModel, file: NetworkFile, provider: Provider) -> _Recorder:
+        return _Recorder(load(model, file, provider), seen.setdefault(file.name, []))
+
+    module.load_network = recording
     try:
         yield
     finally:

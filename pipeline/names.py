@@ -51,6 +51,15 @@ ROI_NAMES: dict[Region, str] = {
 }
 
 
+class Provider(StrEnum):
+    """What a network runs on, as the configuration names it; every one gives the same contours."""
+
+    AUTO = "auto"
+    CUDA = "cuda"
+    OPENVINO = "openvino"
+    CPU = "cpu"
+
+
 class JobState(StrEnum):
     """States of a job as REST shows them."""
 

@@ -5,8 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compile() { uv pip compile -q --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 "$@"; }
-compile pyproject.toml --extra cpu -o requirements/runtime.lock
-compile pyproject.toml --extra cpu --extra dev -c requirements/runtime.lock -o requirements/dev.lock
+compile pyproject.toml --extra cpu --extra openvino -o requirements/runtime.lock
+compile pyproject.toml --extra cpu --extra openvino --extra dev -c requirements/runtime.lock -o requirements/dev.lock
 sed -n 's/^train = \[\(.*\)\]/\1/p' pyproject.toml | tr ',' '\n' | tr -d '" ' | grep -v '^torch' > requirements/.train.in
 compile requirements/.train.in -c requirements/dev.lock -o requirements/train.lock
 rm requirements/.train.in

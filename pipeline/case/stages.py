@@ -38,7 +38,7 @@ from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
 from pipeline.inference.provider import fallback
 from pipeline.inference.suspicion import largest
-from pipeline.names import MRSequence, Region
+from pipeline.names import MRSequence, Provider, Region
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.objects.source import repaired_attributes, require_references
 from pipeline.registry import InstalledModel, ModelCard
@@ -179,6 +179,7 @@ def infer_stage(
     model: InstalledModel,
     progress: Progress,
     optional: Collection[MRSequence] = (),
+    provider: Provider = Provider.AUTO,
 ) -> Inferred:
     """Run the network; one of the ``optional`` sequences is left out where it shows too little of brain or tumour.
 
@@ -188,20 +189,20 @@ def infer_stage(
         BRAIN_NOT_FOUND, COVERAGE_INCOMPLETE, MODEL_DAMAGED.
     """
     alignments = {MRSequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
-    found = delineate(case.read_volumes(), alignments, reference, model, progress, optional)
+    found = delineate(case.read_volumes(), alignments, reference, model, progress, optional, provider)
     case.write_regions("probability", found.probabilities)
     if found.suspicious is not None:
         case.write_image(_SUSPICIOUS, found.suspicious)
     return Inferred(
         brain_ml=round(found.brain_ml, 1),
         uncertainty=round(found.uncertainty, 4),
-        provider=found.provider,
-        flags=told((*found.flags, *_fallback(found.provider))),
+        provider=found.provider.value,
+        flags=told((*found.flags, *_fallback(provider, found.provider))),
     )
 
 
-def _fallback(provider: str) -> list[Flag]:
-    reason = fallback(provider)
+def _fallback(wanted: Provider, used: Provider) -> list[Flag]:
+    reason = fallback(wanted, used)
     return [Flag("PROVIDER_FALLBACK", reason)] if reason else []
 
 

@@ -292,8 +292,8 @@ REASONS: dict[str, Reason] = {
     ),
     "PROVIDER_FALLBACK": Reason(
         Kind.FLAG,
-        "The network ran on the processor although a graphics card was to be used; the contours are the same.",
-        "The detail says why; keep one of the extras `cpu` and `gpu` in the worker's environment (docs/deployment.md).",
+        "The network did not run on what was meant, such as a graphics card; the contours are the same.",
+        "The detail says why; see docs/deployment.md: one of the extras `cpu` and `gpu`, and the setting `Provider`.",
     ),
     "MODEL_UNCERTAIN": Reason(
         Kind.FLAG,

@@ -16,9 +16,9 @@ from pipeline.inference.coverage import FLAGGED, Gap, gaps, gaps_of_tumour, to_l
 from pipeline.inference.coverage import flags as coverage_flags
 from pipeline.inference.doubt import doubt
 from pipeline.inference.grids import Box, Sampled, corners_of, extent_of, like, make_grid, sample_all
-from pipeline.inference.session import Average, activate, load_network
+from pipeline.inference.session import Average, Network, activate, load_network
 from pipeline.inference.suspicion import suspicious_signal
-from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Provider, Region
 from pipeline.registry import BrainStage, InstalledModel, ModelCard
 from pipeline.volume.records import SourceVolume
 
@@ -53,7 +53,7 @@ class Delineation:
     flags
         MODEL_UNCERTAIN, SEQUENCE_INCOMPLETE_COVERAGE.
     provider
-        onnxruntime's execution provider.
+        What the tumour network ran on.
     suspicious
         uint8 on the network's grid: signal that looks like tumour, whatever the network says. None where no brain
         is known.
@@ -63,7 +63,7 @@ class Delineation:
     brain_ml: float
     uncertainty: float
     flags: tuple[Flag, ...]
-    provider: str
+    provider: Provider
     suspicious: sitk.Image | None = None
 
 
@@ -90,6 +90,7 @@ def delineate(
     model: InstalledModel,
     progress: Progress = lambda fraction: None,
     optional: Collection[MRSequence] = (),
+    provider: Provider = Provider.AUTO,
 ) -> Delineation:
     """Find brain and tumour.
 
@@ -107,6 +108,8 @@ def delineate(
         Called with the fraction done.
     optional
         Sequences of which one may be left out where it shows too little of brain or tumour.
+    provider
+        What the networks shall run on.
 
     Raises
     ------
@@ -118,8 +121,9 @@ def delineate(
     progress(0.0)
     brain, incomplete = None, []
     if card.brain is not None:
-        brain = _find_brain(volumes, alignments, reference, field, model, card.brain)
-        incomplete = _beyond(brain, volumes, alignments, reference, model, card.brain)
+        finder = load_network(model, card.brain.file, provider)
+        brain = _find_brain(volumes, alignments, reference, field, finder, card.brain)
+        incomplete = _beyond(brain, volumes, alignments, reference, finder, card.brain)
     progress(0.2)
     grid = make_grid(field if brain is None else brain.box, card.grid)
     seen = sample_all(volumes, alignments, card.grid, grid)
@@ -130,7 +134,7 @@ def delineate(
         told = {gap.sequence for gap in incomplete}
         missed = gaps(seen, card.grid.order, without_rim(inside), "brain")
         incomplete += [gap for gap in missed if gap.sequence not in told]
-    network = Average(*(load_network(model, file) for file in card.tumour_files))
+    network = Average(*(load_network(model, file, provider) for file in card.tumour_files))
 
     def found_in(left: Sampled) -> dict[Region, Array]:
         found = regions_of(channels_of(left, mask, network, card, lambda done: progress(0.2 + 0.8 * done)), mask, card)
@@ -158,7 +162,7 @@ def _beyond(
     volumes: Mapping[MRSequence, SourceVolume],
     alignments: Mapping[MRSequence, Alignment],
     reference: MRSequence,
-    model: InstalledModel,
+    network: Network,
     stage: BrainStage,
 ) -> list[Gap]:
     """What the reference series does not show of the brain, looked for over all fields of view where it is cut off."""
@@ -171,7 +175,7 @@ def _beyond(
         ]
         field = np.min(corners, axis=0), np.max(corners, axis=0)
         with suppress(GlioLoopError):  # no plausible brain out there: nothing that is cut off
-            share = _find_brain(volumes, alignments, reference, field, model, stage).beyond
+            share = _find_brain(volumes, alignments, reference, field, network, stage).beyond
     return [Gap(reference, "brain", share)] if share > FLAGGED else []
 
 
@@ -180,12 +184,11 @@ def _find_brain(
     alignments: Mapping[MRSequence, Alignment],
     reference: MRSequence,
     field: Box,
-    model: InstalledModel,
+    network: Network,
     stage: BrainStage,
 ) -> _Brain:
     grid = make_grid(field, stage.grid, least=stage.grid.window)
     seen = sample_all(volumes, alignments, stage.grid, grid)
-    network = load_network(model, stage.file)
     mask = np.asarray(seen.valid.any(axis=0))
     raw = raw_outputs(normalised(seen, mask, stage.grid), stage.grid, network)
     probability = activate(raw, "sigmoid")[0]

@@ -1,18 +1,30 @@
-"""ONNX networks in memory: loaded once, on CUDA where there is one, on every core otherwise."""
+"""ONNX networks in memory: loaded once, on CUDA where there is one, else on every core by what is faster there."""
 
 import os
+import time
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+import structlog
 from scipy.special import expit, softmax
 
-from pipeline.inference.provider import wanted_providers
-from pipeline.registry import InstalledModel, NetworkFile
+from pipeline.inference.provider import EXECUTION, candidates
+from pipeline.names import Provider
+from pipeline.registry import InputGrid, InstalledModel, NetworkFile
+
+log = structlog.get_logger()
 
 Array = npt.NDArray[np.float32]
+Run = Callable[[Array], Array]
+
+#: Voxels along each axis of what providers are compared on, and runs of each of which the quickest counts.
+_TRIAL_VOXELS: Final = 48
+_TRIALS: Final = 2
 
 
 class Network:
@@ -22,24 +34,87 @@ class Network:
     ----------
     path
         The file; its hash was checked by the registry.
+    providers
+        What it may run on, at least one; of several the fastest is taken.
+    trial
+        Shape (1, channels, z, y, x) of what they are compared on.
+
+    Attributes
+    ----------
+    provider
+        What it runs on.
     """
 
-    def __init__(self, path: Path) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
-        options.log_severity_level = 3
-        self._session = ort.InferenceSession(str(path), options, providers=wanted_providers())
-        self._input = self._session.get_inputs()[0].name
-
-    @property
-    def provider(self) -> str:
-        """The execution provider in use."""
-        return str(self._session.get_providers()[0])
+    def __init__(self, path: Path, providers: tuple[Provider, ...], trial: tuple[int, ...]) -> None:
+        runs = _loaded(path, providers, trial)
+        self.provider = _fastest(runs, trial)
+        self._run = runs[self.provider]
 
     def __call__(self, images: Array) -> Array:
         """Run on (1, channels, z, y, x); returns the raw outputs (1, outputs, z, y, x), float32."""
-        (found,) = self._session.run(None, {self._input: images.astype(np.float32, copy=False)})
-        return np.asarray(found, dtype=np.float32)
+        return np.asarray(self._run(np.ascontiguousarray(images, dtype=np.float32)), dtype=np.float32)
+
+
+def _loaded(path: Path, providers: tuple[Provider, ...], trial: tuple[int, ...]) -> dict[Provider, Run]:
+    """Load a network for each provider that can run it; the processor can always."""
+    runs: dict[Provider, Run] = {}
+    for provider in providers:
+        if provider is Provider.OPENVINO:
+            try:
+                run = _by_openvino(path)
+                run(np.zeros(trial, dtype=np.float32))
+                runs[provider] = run
+            except RuntimeError as error:  # an operation that OpenVINO does not know, in a network of a site's own
+                log.warning("network not loaded", provider=provider.value, file=path.name, error=type(error).__name__)
+        else:
+            used, run = _by_onnxruntime(path, provider)
+            runs[used] = run
+    return runs or dict([_by_onnxruntime(path, Provider.CPU)])
+
+
+def _by_onnxruntime(path: Path, provider: Provider) -> tuple[Provider, Run]:
+    """Load by onnxruntime; the provider that it took in the end, which is the processor where CUDA does not start."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.log_severity_level = 3
+    session = ort.InferenceSession(
+        str(path), options, providers=list(dict.fromkeys((EXECUTION[provider], EXECUTION[Provider.CPU])))
+    )
+    name = session.get_inputs()[0].name
+    used = next(one for one, execution in EXECUTION.items() if execution == session.get_providers()[0])
+    return used, lambda images: np.asarray(session.run(None, {name: images})[0])
+
+
+def _by_openvino(path: Path) -> Run:
+    """Load by OpenVINO, in float32: its default on processors that have bfloat16 would move contours.
+
+    Threads are not tied to cores, since another job's may run beside them.
+    """
+    import openvino  # noqa: PLC0415  (an extra)
+
+    options = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+        "ENABLE_CPU_PINNING": False,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = openvino.Core().compile_model(str(path), "CPU", options)
+    return lambda images: np.asarray(compiled(images)[0])
+
+
+def _fastest(runs: Mapping[Provider, Run], trial: tuple[int, ...]) -> Provider:
+    """Compare what is there by running it; the same masks come of each, so that only time decides."""
+    if len(runs) == 1:
+        return next(iter(runs))
+    images = np.zeros(trial, dtype=np.float32)
+    seconds = {provider: float("inf") for provider in runs}
+    for round_ in range(1 + _TRIALS):  # the first is for memory and kernels to be laid out
+        for provider, run in runs.items():
+            begun = time.perf_counter()
+            run(images)
+            if round_:
+                seconds[provider] = min(seconds[provider], time.perf_counter() - begun)
+    return min(seconds, key=seconds.__getitem__)
 
 
 class Average:
@@ -55,8 +130,8 @@ class Average:
         self._networks = networks
 
     @property
-    def provider(self) -> str:
-        """The execution provider of the first."""
+    def provider(self) -> Provider:
+        """What the first runs on."""
         return self._networks[0].provider
 
     def __call__(self, images: Array) -> Array:
@@ -64,8 +139,15 @@ class Average:
         return np.asarray(np.mean([network(images) for network in self._networks], axis=0), dtype=np.float32)
 
 
-def load_network(model: InstalledModel, file: NetworkFile) -> Network:
+def load_network(model: InstalledModel, file: NetworkFile, provider: Provider = Provider.AUTO) -> Network:
     """Return a network of a model.
+
+    Parameters
+    ----------
+    model, file
+        Which.
+    provider
+        What it shall run on.
 
     Raises
     ------
@@ -73,12 +155,19 @@ def load_network(model: InstalledModel, file: NetworkFile) -> Network:
         MODEL_DAMAGED.
     """
     path = model.path(file)
-    return _load(path, file.sha256)
+    brain = model.card.brain
+    grid = model.card.grid if brain is None or file != brain.file else brain.grid
+    return _load(path, file.sha256, candidates(provider), _trial_shape(grid))
+
+
+def _trial_shape(grid: InputGrid) -> tuple[int, ...]:
+    side = -(-_TRIAL_VOXELS // grid.multiple) * grid.multiple
+    return (1, len(grid.order), *(grid.window if grid.fixed else (side,) * 3))
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, _sha256: str) -> Network:
-    return Network(path)
+def _load(path: Path, _sha256: str, providers: tuple[Provider, ...], trial: tuple[int, ...]) -> Network:
+    return Network(path, providers, trial)
 
 
 def activate(raw: Array, activation: str) -> Array:

@@ -61,12 +61,13 @@ def warm(_report: Report, model: InstalledModel | None) -> None:
     from pipeline.inference.provider import fallback
     from pipeline.inference.session import load_network
 
-    reason = fallback()
+    wanted = settings().provider
+    reason = fallback(wanted)
     if reason:
-        log.warning("network runs on the processor", reason=reason)
+        log.warning("networks run on something else than was meant", reason=reason)
     if model is not None:
         for file in model.card.files:
-            load_network(model, file)
+            load_network(model, file, wanted)
 
 
 def workspace(identity: str) -> "Workspace":
@@ -174,7 +175,7 @@ def infer(report: Report, identity: str, model: InstalledModel, reference: MRSeq
     from pipeline.case import stages
 
     optional = optional_sequences(settings(), model.card)
-    return stages.infer_stage(workspace(identity), reference, model, report, optional)
+    return stages.infer_stage(workspace(identity), reference, model, report, optional, settings().provider)
 
 
 def restore(_report: Report, identity: str, model: InstalledModel, reference: MRSequence) -> RestoredVolumes:

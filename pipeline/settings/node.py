@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_pascal
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.errors import GlioLoopError
-from pipeline.names import ROI_NAMES, MRSequence, Region
+from pipeline.names import ROI_NAMES, MRSequence, Provider, Region
 from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.destinations import OBJECT_KINDS, Destination, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
@@ -101,6 +101,10 @@ class Settings(BaseSettings):
     )
     identification: IdentificationRules = Field(default_factory=IdentificationRules)
     model: str = Field(default="", description="name@version; empty means the promoted one.")
+    provider: Provider = Field(
+        default=Provider.AUTO,
+        description="What networks run on: cuda, openvino, cpu; auto: CUDA where there is one, else the faster.",
+    )
 
     objects: tuple[ObjectKind, ...] = Field(default=OBJECT_KINDS, description="Objects made beside the structure set.")
     roi_names: dict[Region, str] = Field(

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from pipeline.align import Alignment
 from pipeline.database.engine import database_in
 from pipeline.inference import Delineation, delineate
-from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Provider, Region
 from pipeline.registry import InstalledModel, Registry
 from pipeline.volume import read_volume
 from pipeline.volume.records import SourceVolume
@@ -55,6 +55,21 @@ def test_tumour_is_found_where_it_is(found: Found, model: InstalledModel, sample
         wanted = np.isin(labels, LABELS[region])
         dice = 2 * (mask & wanted).sum() / (mask.sum() + wanted.sum())
         assert dice >= FLOOR[region], f"{region.value}: {dice:.3f}"
+
+
+def test_the_same_masks_by_every_provider(found: Found, model: InstalledModel, sample_study: Path) -> None:
+    _, volumes = found
+    by = [
+        delineate(volumes, _known_alignments(sample_study), MRSequence.T1C, model, provider=provider)
+        for provider in (Provider.OPENVINO, Provider.CPU)
+    ]
+    assert [one.provider for one in by] == [Provider.OPENVINO, Provider.CPU]
+    for region in TUMOUR_REGIONS:
+        one, other = (sitk.GetArrayFromImage(delineation.probabilities[region]) for delineation in by)
+        # A voxel of the brain's surface that falls on the other side of its threshold moves what all are scaled by.
+        assert np.abs(one - other).max() < 1e-2
+        first, second = (found >= model.card.threshold(region) for found in (one, other))
+        assert 2 * (first & second).sum() / (first.sum() + second.sum()) > 0.999
 
 
 def test_truth_says_what_it_shows(sample_study: Path) -> None:
