@@ -25,7 +25,7 @@ from pipeline.evaluation.metrics import score_region
 from pipeline.evaluation.pictures import draw_case
 from pipeline.identify import headers_from_files, identify
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
-from pipeline.volume import read_volume
+from pipeline.volume import read_chosen
 from pipeline.volume.boxes import whole
 from pipeline.volume.records import SourceVolume
 
@@ -35,7 +35,7 @@ ATLAS_IMAGE = "t1c_atlas_space.nii.gz"
 
 def read_study(folder: Path) -> dict[MRSequence, SourceVolume]:
     headers, files = headers_from_files(sorted(folder.rglob("*.dcm")))
-    return {sequence: read_volume(files[uid]) for sequence, uid in identify(headers).chosen.items()}
+    return read_chosen(identify(headers), files)
 
 
 def peers_on(reference: sitk.Image, folder: Path) -> dict[str, Masks]:

@@ -34,7 +34,7 @@ from pipeline.inference import delineate
 from pipeline.inference.session import Network
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Provider
 from pipeline.registry import InstalledModel, NetworkFile, Registry
-from pipeline.volume import read_volume
+from pipeline.volume import read_chosen
 from pipeline.volume.records import SourceVolume
 
 VARIANTS = ("all cores", "one core", "int8")
@@ -42,7 +42,7 @@ VARIANTS = ("all cores", "one core", "int8")
 
 def read_study() -> tuple[dict[MRSequence, SourceVolume], dict[MRSequence, Alignment]]:
     headers, files = headers_from_files(sorted((ROOT / "samples" / "synthetic-study").rglob("*.dcm")))
-    volumes = {sequence: read_volume(files[uid]) for sequence, uid in identify(headers).chosen.items()}
+    volumes = read_chosen(identify(headers), files)
     return volumes, align(volumes, MRSequence.T1C)
 
 
@@ -132,7 +132,7 @@ def read_study_from(work: Path) -> tuple[dict[MRSequence, SourceVolume], dict[MR
     """Read the study with the alignments that the parent has written beside it."""
     stored = json.loads((work / "alignments.json").read_text())
     headers, files = headers_from_files(sorted((ROOT / "samples" / "synthetic-study").rglob("*.dcm")))
-    volumes = {sequence: read_volume(files[uid]) for sequence, uid in identify(headers).chosen.items()}
+    volumes = read_chosen(identify(headers), files)
     return volumes, {sequence: Alignment.from_json(one) for sequence, one in stored.items()}
 
 

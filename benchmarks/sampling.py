@@ -1,4 +1,4 @@
-"""What a node uses while it works: memory and file handles of Orthanc and its worker, and the queue's depth."""
+"""What a node uses while it works: memory and file handles of its processes, and the depth of its queue."""
 
 import csv
 import json
@@ -25,9 +25,9 @@ class Sample:
     seconds
         Since the first sample.
     orthanc_mb, worker_mb
-        Resident memory; 0 where the process was not there.
+        Resident memory, the worker's with that of its children; 0 where the process was not there.
     orthanc_files, worker_files
-        Open file handles.
+        Open file handles, likewise.
     waiting
         Jobs queued or at work, as ``/glioloop/health`` says.
     answer_ms
@@ -50,6 +50,15 @@ def resident_mb(pid: int) -> float:
     except OSError:
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmRSS")), 0.0)
+
+
+def with_children(pid: int) -> list[int]:
+    """A process and the processes that it started."""
+    try:
+        lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:  # a thread that ended meanwhile
+        return [pid]
+    return [pid, *(int(child) for one in lists for child in one.split())]
 
 
 def open_files(pid: int) -> int:
@@ -101,13 +110,13 @@ class Sampler(threading.Thread):
             self.unanswered += 1
             return None
         answer_ms = 1000 * (time.monotonic() - asked)
-        worker = next((one["pid"] for one in health["workers"] if one["pid"]), 0)
+        worker = with_children(next((one["pid"] for one in health["workers"] if one["pid"]), 0))
         return Sample(
             round(asked - start, 1),
             round(resident_mb(self._node.pid), 1),
             open_files(self._node.pid),
-            round(resident_mb(worker), 1),
-            open_files(worker),
+            round(sum(map(resident_mb, worker)), 1),
+            sum(map(open_files, worker)),
             health["waiting"] or 0,
             round(answer_ms, 1),
         )

@@ -40,9 +40,9 @@ _SPARE_HANDLES = 5
 _PATIENCE_SECONDS = 1800
 _MEASURED = {
     "orthanc_mb": "Orthanc, resident MB",
-    "worker_mb": "worker, resident MB",
+    "worker_mb": "worker and its children, resident MB",
     "orthanc_files": "Orthanc, file handles",
-    "worker_files": "worker, file handles",
+    "worker_files": "worker and its children, file handles",
 }
 
 

@@ -138,7 +138,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             "requests failed": poller.failures + ["/glioloop/health"] * sampler.unanswered,
             "slowest answer, ms": poller.slowest_ms | {"/glioloop/health": max(one.answer_ms for one in samples)},
             "Orthanc, most MB": max(sample.orthanc_mb for sample in samples),
-            "worker, most MB": max(sample.worker_mb for sample in samples),
+            "worker and its children, most MB": max(sample.worker_mb for sample in samples),
             **_outcome(pair, [study_in_folder(study)[0].study_instance_uid for study in studies]),
         }
     report["passed"] = (

@@ -1,4 +1,4 @@
-"""Results to a workstation by C-STORE, through Orthanc's own sender.
+"""Results to their destinations: to a workstation by C-STORE, through Orthanc's own sender.
 
 Orthanc's jobs have no retry and are forgotten soon (its history is short and a restart empties it):
 one call here is one try, awaited to its end; the waits between tries are the durable workflow's.
@@ -6,34 +6,41 @@ one call here is one try, awaited to its end; the waits between tries are the du
 
 import json
 import time
+from collections.abc import Iterable
 
 from pipeline.archive.orthanc import SendJob
 from pipeline.archive.protocol import Archive
 from pipeline.errors import GlioLoopError
+from pipeline.settings import AnyDestination, Modality
 
 _POLL_SECONDS = 0.25
 _ENDED = ("Success", "Failure")
 
 
-def check_destination(archive: Archive, modality: str) -> None:
-    """Refuse a destination that Orthanc does not know.
+def check_destinations(archive: Archive, destinations: Iterable[AnyDestination]) -> None:
+    """Refuse modalities that Orthanc does not know.
 
     Raises
     ------
     GlioLoopError
         DESTINATION_UNKNOWN.
     """
-    if modality not in (archive.get("/modalities") or []):
-        raise GlioLoopError("DESTINATION_UNKNOWN", modality)
+    modalities = [one.modality for one in destinations if isinstance(one, Modality)]
+    known = (archive.get("/modalities") or []) if modalities else []
+    unknown = [name for name in modalities if name not in known]
+    if unknown:
+        raise GlioLoopError("DESTINATION_UNKNOWN", ", ".join(unknown))
 
 
-def forward_once(archive: Archive, modality: str, resources: list[str], timeout_seconds: float = 600) -> None:
-    """Send resources to a modality and wait for the end of it.
+def forward_once(
+    archive: Archive, destination: AnyDestination, resources: list[str], timeout_seconds: float = 600
+) -> None:
+    """Send resources to a destination and wait for the end of it.
 
     Parameters
     ----------
-    modality
-        Name in Orthanc's ``DicomModalities``.
+    destination
+        Where to.
     resources
         Orthanc ids of instances.
     timeout_seconds
@@ -44,6 +51,12 @@ def forward_once(archive: Archive, modality: str, resources: list[str], timeout_
     GlioLoopError
         FORWARD_FAILED with what Orthanc says, STUDY_GONE, ORTHANC_UNREACHABLE.
     """
+    match destination:
+        case Modality():
+            _to_modality(archive, destination.modality, resources, timeout_seconds)
+
+
+def _to_modality(archive: Archive, modality: str, resources: list[str], timeout_seconds: float) -> None:
     # Synchronous would hold one of Orthanc's HTTP threads for as long as the workstation is slow.
     body = json.dumps({"Resources": resources, "Asynchronous": True})
     answer = archive.post(f"/modalities/{modality}/store", body)

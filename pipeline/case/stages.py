@@ -13,7 +13,7 @@ import pydicom
 import SimpleITK as sitk
 
 from pipeline import __version__
-from pipeline.align import Alignment, align
+from pipeline.align import align
 from pipeline.case.loaded import LoadedSeries
 from pipeline.case.outcomes import (
     Aligned,
@@ -42,7 +42,7 @@ from pipeline.names import MRSequence, Provider, Region
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.objects.source import repaired_attributes, require_references
 from pipeline.registry import InstalledModel, ModelCard
-from pipeline.restore import Restored, cleaning, restore, signals
+from pipeline.restore import Restored, cleaning, restore_case
 from pipeline.settings import Settings
 from pipeline.volume import SourceVolume, read_series
 from pipeline.volume.limits import VolumeLimits
@@ -154,7 +154,7 @@ def align_stage(case: Workspace, reference: MRSequence, named: Collection[MRSequ
     against = contradiction(volumes[reference], unnamed, {key: one.transform for key, one in alignments.items()})
     if against:
         raise GlioLoopError("SEQUENCE_UNDECIDED", f"{against}.")
-    case.write_json("alignment", {sequence.value: one.as_json() for sequence, one in alignments.items()})
+    case.write_alignments(alignments)
     return Aligned(
         alignment={
             sequence: AlignmentOutcome(
@@ -188,8 +188,7 @@ def infer_stage(
     GlioLoopError
         BRAIN_NOT_FOUND, COVERAGE_INCOMPLETE, MODEL_DAMAGED.
     """
-    alignments = {MRSequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
-    found = delineate(case.read_volumes(), alignments, reference, model, progress, optional, provider)
+    found = delineate(case.read_volumes(), case.read_alignments(), reference, model, progress, optional, provider)
     case.write_regions("probability", found.probabilities)
     if found.suspicious is not None:
         case.write_image(_SUSPICIOUS, found.suspicious)
@@ -208,11 +207,9 @@ def _fallback(wanted: Provider, used: Provider) -> list[Flag]:
 
 def restore_stage(case: Workspace, reference: MRSequence, card: ModelCard) -> RestoredVolumes:
     """Resample the probabilities onto the reference series' slices, clean up, and measure the volumes."""
-    alignments = {MRSequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
     followed = {rule.sequence for rule in card.postprocessing.sharpening.values()} - {reference}
     volumes = case.read_volumes(followed) | {reference: case.read_reference(reference)}
-    shown = signals(card, volumes, alignments)
-    restored = restore(case.read_regions("probability"), volumes[reference], cleaning(card), shown)
+    restored = restore_case(case.read_regions("probability"), volumes, case.read_alignments(), reference, card)
     case.write_regions("native", restored.probabilities)
     case.write_regions("mask", restored.masks)
     flags = [*restored.flags, *_suspicions(case, restored)]

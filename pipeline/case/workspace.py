@@ -14,6 +14,7 @@ from typing import Any
 
 import SimpleITK as sitk
 
+from pipeline.align import Alignment
 from pipeline.errors import GlioLoopError
 from pipeline.names import MRSequence, Region
 from pipeline.volume.records import SliceSource, SourceVolume
@@ -116,6 +117,20 @@ class Workspace:
         """
         kept = (MRSequence(name) for name in self.read_json("volumes"))
         return {sequence: self.read_volume(sequence) for sequence in kept if sequence in wanted}
+
+    def write_alignments(self, alignments: Mapping[MRSequence, Alignment]) -> None:
+        """Keep how each sequence lies to the reference."""
+        self.write_json("alignment", {sequence.value: one.as_json() for sequence, one in alignments.items()})
+
+    def read_alignments(self) -> dict[MRSequence, Alignment]:
+        """Return what :meth:`write_alignments` kept.
+
+        Raises
+        ------
+        GlioLoopError
+            CASE_LOST.
+        """
+        return {MRSequence(name): Alignment.from_json(one) for name, one in self.read_json("alignment").items()}
 
     def write_regions(self, prefix: str, images: Mapping[Region, sitk.Image]) -> None:
         """Keep one image per region."""

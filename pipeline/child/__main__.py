@@ -1,4 +1,4 @@
-"""``python -m pipeline.child PIPE``: a child of a worker."""
+"""``python -m pipeline.child PIPE STAGE``: a child of a worker."""
 
 import sys
 

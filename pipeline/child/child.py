@@ -1,5 +1,6 @@
 """A child as its worker sees it: given tasks, waited for, ended."""
 
+import math
 import subprocess
 import sys
 import time
@@ -9,10 +10,10 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.child.task import STARVED_STATUS, Done, Progress, Report, Task
+from pipeline.child.task import STARVED_STATUS, Done, Progress, Report, StopAskedError, Task
 from pipeline.errors import GlioLoopError
 
-#: What a child is started with; a pipe's number follows.
+#: What a child is started with; a pipe's number follows, and for the list of processes the stage it starts with.
 COMMAND: Final = [sys.executable, "-m", "pipeline.child"]
 _LOOK_SECONDS: Final = 1.0
 #: Imports and networks, on a slow and busy machine.
@@ -40,13 +41,16 @@ class Child:
     ----------
     first
         What it does before it is given anything, so that it stands ready.
+    grace_seconds
+        What a task that is cancelled has to come to an end where it next reports; 0: it is killed at once.
     """
 
-    def __init__(self, first: Task) -> None:
+    def __init__(self, first: Task, grace_seconds: float = 0.0) -> None:
+        self._grace_seconds = grace_seconds
         self._pipe, theirs = Pipe()
         with theirs:
             number = theirs.fileno()
-            command = [*COMMAND, str(number)]
+            command = [*COMMAND, str(number), first.stage]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(number,))
         self._ready = False
         self._pipe.send(first)
@@ -101,8 +105,12 @@ class Child:
                 report(answer.fraction)
             if now - asked >= _LOOK_SECONDS:
                 asked = now
-                if cancelled():
+                if not cancelled():
+                    continue
+                if not self._grace_seconds:
                     raise CancelledError
+                self._pipe.send(StopAskedError())
+                asked, end = math.inf, now + self._grace_seconds
         raise OverdueError
 
     @property

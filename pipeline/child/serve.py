@@ -18,17 +18,24 @@ def serve(pipe: Connection) -> None:
     """Serve until the pipe ends."""
     while True:
         try:
-            task: Task = pipe.recv()
+            task = pipe.recv()
         except EOFError:
             return
-        pipe.send(perform(task, pipe))
+        if isinstance(task, Task):  # one that is asked to stop may have just ended
+            pipe.send(perform(task, pipe))
 
 
 def perform(task: Task, pipe: Connection) -> Done | GlioLoopError:
     """Do a task; every unforeseen error gets its code, and is logged where it can still be told where it came from."""
     log = structlog.get_logger().bind(job=task.job, stage=task.stage)
+
+    def report(fraction: float) -> None:
+        pipe.send(Progress(fraction))
+        if pipe.poll():  # one that is at work is sent nothing but that it shall stop
+            raise pipe.recv()
+
     try:
-        return Done(task.function(lambda fraction: pipe.send(Progress(fraction)), *task.arguments))
+        return Done(task.function(report, *task.arguments))
     except GlioLoopError as error:
         if not memory_lacks():
             return error
@@ -48,7 +55,7 @@ def _limit_memory(gigabytes: float) -> None:
     if gigabytes:
         most = int(gigabytes * 1024**3)
         # Not RLIMIT_AS: a GPU's driver reserves far more addresses than it uses memory.
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def main(pipe: int) -> None:

@@ -38,6 +38,10 @@ class Progress:
     fraction: float
 
 
+class StopAskedError(Exception):
+    """Asks a task to come to its end; raised where the task reports its progress."""
+
+
 @dataclass(frozen=True)
 class Done:
     """The work is done."""

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from pydicom import Dataset
 
-from pipeline.align import Alignment, align
+from pipeline.align import align
 from pipeline.case.job import JobView
 from pipeline.case.workspace import Workspace
 from pipeline.corrections.compare import difference
@@ -114,7 +114,7 @@ def load_study(case: Workspace, kept: Workspace, reference: MRSequence) -> Study
     """
     volumes = case.read_volumes()
     try:
-        alignments = {MRSequence(name): Alignment.from_json(one) for name, one in kept.read_json("alignment").items()}
+        alignments = kept.read_alignments()
     except GlioLoopError:
         # The job's folder is gone; the alignment is deterministic and can be found again.
         alignments = dict(align(volumes, reference))

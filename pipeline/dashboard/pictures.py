@@ -6,7 +6,6 @@ from typing import Final
 
 import pydicom
 
-from pipeline.align import Alignment
 from pipeline.case.workspace import Workspace
 from pipeline.dashboard.contours import contours_on_slices
 from pipeline.dashboard.slices import draw_sheets
@@ -29,7 +28,7 @@ def write_pictures(case: Workspace, reference: MRSequence, roi_names: Mapping[Re
     """
     volumes = case.read_volumes()
     slices = case.read_reference(reference)
-    alignments = {MRSequence(key): Alignment.from_json(one) for key, one in case.read_json("alignment").items()}
+    alignments = case.read_alignments()
     path = case.objects / "rtstruct.dcm"
     structure_set = pydicom.dcmread(path) if path.exists() else None
     sheet, pictures = draw_sheets(volumes, {key: one.transform for key, one in alignments.items()}, slices.image)

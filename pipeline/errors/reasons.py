@@ -355,7 +355,7 @@ REASONS: dict[str, Reason] = {
     "FINETUNE_FAILED": Reason(
         Kind.FAILURE,
         "Learning from the corrections failed; the network in use is unchanged.",
-        "The detail is the last line of the log in the run's folder below finetune/ in the state folder.",
+        "The detail says where; the log lies in the run's folder below finetune/ in the state folder.",
     ),
     "LABELS_AMBIGUOUS": Reason(
         Kind.REFUSAL,

@@ -22,7 +22,7 @@ from pipeline.evaluation.volumes import draw_volumes
 from pipeline.inference import Delineation, delineate
 from pipeline.names import REQUIRED_SEQUENCES, TUMOUR_REGIONS, MRSequence, Progress, Region, silent
 from pipeline.registry import InstalledModel
-from pipeline.restore import Restored, cleaning, restore, signals
+from pipeline.restore import Restored, restore_case
 from pipeline.volume.boxes import whole
 from pipeline.volume.records import SourceVolume
 from pipeline.volume.validity import without_background
@@ -59,8 +59,7 @@ def delineate_and_restore(
         As :func:`pipeline.inference.delineate`.
     """
     found = delineate(volumes, alignments, reference, model)
-    shown = signals(model.card, volumes, alignments)
-    return found, restore(found.probabilities, volumes[reference], cleaning(model.card), shown)
+    return found, restore_case(found.probabilities, volumes, alignments, reference, model.card)
 
 
 def segment_case(images: dict[MRSequence, sitk.Image], model: InstalledModel) -> tuple[Masks, float, float]:

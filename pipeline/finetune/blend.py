@@ -8,7 +8,6 @@ corrections that were learnt from and on replayed cases that were not: never on 
 import copy
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -17,14 +16,15 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
-from pipeline.evaluation.evaluate import as_source
+from pipeline.child.task import Report
+from pipeline.evaluation.evaluate import as_source, identity_alignment
 from pipeline.evaluation.metrics import dice
 from pipeline.finetune.learn import LEARNT, learn
 from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.prepare import CORRECTION, PER_CASE, REPLAY, read_samples, set_aside
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.registry import ModelCard
-from pipeline.restore import cleaning, restore
+from pipeline.restore import restore_case
 from pipeline.training.checkpoints import averaged_network, save_average
 from pipeline.training.learner import has_bfloat16, mean_of, tensors
 from pipeline.training.network import HalfResolutionUNet
@@ -72,13 +72,13 @@ def choose(tried: list[Blend], tolerance: float) -> Blend:
     return max(kept, key=lambda one: one.gain) if kept else min(tried, key=lambda one: one.loss)
 
 
-def learn_and_blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
+def learn_and_blend(plan: FinetunePlan, between: Report) -> None:
     """Phase ``learn``: the steps, then the blend."""
     learn(plan, lambda fraction: between(_STEPS_SHARE * fraction))
     blend(plan, lambda fraction: between(_STEPS_SHARE + (1 - _STEPS_SHARE) * fraction))
 
 
-def blend(plan: FinetunePlan, between: Callable[[float], None]) -> None:
+def blend(plan: FinetunePlan, between: Report) -> None:
     """Choose a blend and keep its weights; ``blend.json`` tells what was tried.
 
     Parameters
@@ -133,7 +133,10 @@ def _dice(networks: tuple[HalfResolutionUNet, ...], samples: list[Sample], card:
             logits = mean_of([network(images).float() for network in moved])
         found = torch.sigmoid(logits)[0].cpu().numpy()
         images_of = {region: _image(found[channels[region]], card) for region in TUMOUR_REGIONS}
-        masks = restore(images_of, as_source(images_of[Region.WT], "grid"), cleaning(card)).masks
+        shown = zip(card.grid.order, sample.images.astype(np.float32), strict=True)
+        volumes = {sequence: as_source(_image(values, card), sequence.value) for sequence, values in shown}
+        still = dict.fromkeys(volumes, identity_alignment())
+        masks = restore_case(images_of, volumes, still, card.grid.order[0], card).masks
         row = []
         for region in TUMOUR_REGIONS:
             mask = sitk.GetArrayFromImage(whole(masks[region], images_of[region])) > 0
@@ -148,8 +151,8 @@ def _score(mask: NDArray[np.bool_], truth: NDArray[np.bool_], region: Region) ->
     return dice(mask, truth) if free or truth.sum() >= _LEAST_VOXELS else math.nan
 
 
-def _image(probability: NDArray[np.float32], card: ModelCard) -> sitk.Image:
-    image = sitk.GetImageFromArray(probability)
+def _image(values: NDArray[np.float32], card: ModelCard) -> sitk.Image:
+    image = sitk.GetImageFromArray(values)
     image.SetSpacing(card.grid.spacing_mm)
     return image
 

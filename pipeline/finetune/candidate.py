@@ -2,11 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.child.task import Report
 from pipeline.errors import GlioLoopError
 from pipeline.evaluation.cases import Case, find_cases
 from pipeline.evaluation.evaluate import evaluate_case
@@ -26,7 +26,7 @@ _LEAST_TRUTH_ML: Final = 0.1
 Scores = dict[str, dict[str, float]]
 
 
-def export(plan: FinetunePlan, between: Callable[[float], None]) -> None:
+def export(plan: FinetunePlan, between: Report) -> None:
     """Write the chosen weights as ONNX, checked against PyTorch, with the card of a descendant."""
     between(0.0)
     parent = plan.parent_model()
@@ -69,7 +69,7 @@ def _write_card(folder: Path, card: ModelCard) -> None:
     part.rename(folder / CARD)
 
 
-def judge(plan: FinetunePlan, between: Callable[[float], None]) -> None:
+def judge(plan: FinetunePlan, between: Report) -> None:
     """Score the candidate and the network in use, decide, and write the decision into the card."""
     reference, corrections = find_cases(plan.reference_set), _held_back(plan)
     candidate = _candidate(plan)

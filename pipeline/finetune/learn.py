@@ -7,12 +7,12 @@ are averaged over the steps.
 
 import copy
 import math
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import torch
 
+from pipeline.child.task import Report
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.prepare import CORRECTION, REPLAY, read_samples, rehearsed
@@ -27,7 +27,7 @@ _DECAY: Final = 0.97
 _CLIP: Final = 1.0
 
 
-def learn(plan: FinetunePlan, between: Callable[[float], None]) -> None:
+def learn(plan: FinetunePlan, between: Report) -> None:
     """Fine-tune and keep the averaged weights.
 
     Parameters

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.child.task import Report
 from pipeline.corrections.record import CaseRecord
 from pipeline.evaluation.cases import find_cases
 from pipeline.finetune.phases import SAMPLES
@@ -26,7 +27,7 @@ REPLAY: Final = "replay"
 _SET_ASIDE: Final = 3
 
 
-def prepare(plan: FinetunePlan, between: Callable[[float], None]) -> None:
+def prepare(plan: FinetunePlan, between: Report) -> None:
     """Write the samples of a fine-tuning; those that are there already stay.
 
     Parameters

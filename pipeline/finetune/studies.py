@@ -20,7 +20,7 @@ from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import InstalledModel
 from pipeline.training.samples import Sample, tumour_sample
 from pipeline.training.synthesis.render import RenderedStudy
-from pipeline.volume import read_volume
+from pipeline.volume import read_chosen
 
 _REFERENCE = MRSequence.T1C
 
@@ -78,8 +78,7 @@ def sample_case(sample_study: Path, target: Path) -> Case:
     """Return the shipped synthetic study as a BraTS-layout case, read and aligned as a clinical one."""
     if not target.exists():
         headers, files = headers_from_files(path for path in sorted(sample_study.rglob("*.dcm")))
-        chosen = identify(headers).chosen
-        volumes = {sequence: read_volume(files[uid]) for sequence, uid in chosen.items()}
+        volumes = read_chosen(identify(headers), files)
         study = Study(volumes, align(volumes, MRSequence.T1C), MRSequence.T1C)
         labels = sitk.ReadImage(sample_study / "truth.nii.gz", sitk.sitkUInt8)
         moved = sitk.Resample(labels, study.grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)

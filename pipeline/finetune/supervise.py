@@ -1,28 +1,23 @@
-"""The learning process from outside: started at the lowest priority, ended while a clinical job is at work.
+"""A phase of a fine-tuning from outside: a child does it, which is ended while a clinical job is at work.
 
 It is ended, not halted: memory (and a GPU's memory) belong to the clinical job too. Each phase goes on
 where it was, from files that are written whole.
 """
 
-import json
-import subprocess
-import sys
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from pipeline.errors import REASONS, GlioLoopError
+from pipeline.child.child import Child, ChildDiedError, OverdueError
+from pipeline.child.task import Task
+from pipeline.errors import GlioLoopError
 from pipeline.finetune.phases import Phase
+from pipeline.finetune.work import Worked, step_back, work
 from pipeline.records import StoredRecord
 
-#: Exit status of a process that was asked to stop and has kept its work.
-STOPPED: Final = 75
-#: Exit status of a process that ended with a reasoned error, which lies in ``error.json``.
-REFUSED: Final = 3
-#: Exit statuses that are a reason in themselves: there may be no room left to write one down.
-EXHAUSTED: Final = {4: "DISK_FULL", 5: "OUT_OF_MEMORY"}
-#: How often in a row it may be killed by another than this (the kernel, for want of memory) or hang.
+#: How often it may be killed by another than this (the kernel, for want of memory) or hang.
 _MOST_DEATHS: Final = 3
 _LOOK_SECONDS: Final = 0.5
 #: What it has to finish the piece in hand; after that it is killed, and does that piece again.
@@ -36,11 +31,11 @@ class PhaseOutcome(StoredRecord):
     Attributes
     ----------
     seconds, processor_seconds
-        At work, and what the processor gave of that.
+        At work, and what the processor gave of that; without that of a child that was killed.
     pauses
         How often it made room for a clinical job.
     peak_mb
-        Of the process's memory.
+        Of the child's memory.
     """
 
     seconds: float
@@ -72,132 +67,72 @@ def run_phase(
     report
         Takes ``progress`` and ``paused``.
     silence_seconds
-        A process that makes no progress for so long is killed and started again.
+        A child that makes no progress for so long is killed, and another one started.
 
     Raises
     ------
     GlioLoopError
-        What the process ended with; FINETUNE_FAILED with the last line of its log where it says nothing.
+        What the phase ended with; FINETUNE_FAILED where nobody foresaw that, JOB_STATE where it was cancelled.
     """
-    seconds, processor_seconds, pauses, deaths = 0.0, 0.0, 0, 0
-    (folder / "progress.json").unlink(missing_ok=True)
+    seconds, processor_seconds, peak_mb, pauses, deaths = 0.0, 0.0, 0.0, 0, 0
     while True:
         if busy():
             pauses += 1
             report(paused=True)
-            _wait_until_idle(busy, cancelled)
+            while busy() and not cancelled():
+                time.sleep(_LOOK_SECONDS)
             report(paused=False)
-        start, mark = time.monotonic(), _mark(folder)
-        status = _run_once(folder, phase, busy, cancelled, report, silence_seconds)
+        start = time.monotonic()
+        try:
+            worked = _run_once(folder, phase, lambda: busy() or cancelled(), report, silence_seconds)
+        except ChildDiedError as error:
+            deaths += 1
+            if deaths >= _MOST_DEATHS:
+                raise GlioLoopError("FINETUNE_FAILED", f"{phase}: {deaths} times {error}") from error
+            worked = Worked(False, 0.0, 0.0)
         seconds += time.monotonic() - start
-        if _mark(folder) != mark:
-            processor_seconds += _told(folder, "processor_seconds")
-        if status == 0:
+        processor_seconds += worked.processor_seconds
+        peak_mb = max(peak_mb, worked.peak_mb)
+        if worked.finished:
             report(progress=1.0)
             return PhaseOutcome(
                 seconds=round(seconds, 1),
                 processor_seconds=round(processor_seconds, 1),
                 pauses=pauses,
-                peak_mb=_told(folder, "peak_mb"),
+                peak_mb=peak_mb,
             )
         if cancelled():
             raise GlioLoopError("JOB_STATE", "cancelled")
-        if status == REFUSED:
-            raise _error_of(folder)
-        if status in EXHAUSTED:
-            raise GlioLoopError(EXHAUSTED[status], f"fine-tuning, {phase}")
-        if status < 0:
-            deaths += 1
-            if deaths >= _MOST_DEATHS:
-                raise GlioLoopError("FINETUNE_FAILED", f"{phase}: ended {deaths} times by signal {-status}")
-        elif status != STOPPED:
-            raise GlioLoopError("FINETUNE_FAILED", _last_line(folder / "log.txt"))
-
-
-def _wait_until_idle(busy: Callable[[], bool], cancelled: Callable[[], bool]) -> None:
-    while busy() and not cancelled():
-        time.sleep(_LOOK_SECONDS)
 
 
 def _run_once(
-    folder: Path,
-    phase: Phase,
-    busy: Callable[[], bool],
-    cancelled: Callable[[], bool],
-    report: Callable[..., None],
-    silence_seconds: float,
-) -> int:
-    """Run the process until it ends, has to make room or hangs; returns its exit status, STOPPED for made room."""
-    with (folder / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.finetune.process", str(folder), phase.value],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    reported, moved, mark = 0.0, time.monotonic(), 0
+    folder: Path, phase: Phase, wanted: Callable[[], bool], report: Callable[..., None], silence_seconds: float
+) -> Worked:
+    """Have a child of its own do it, until that is done, is asked to make room or hangs."""
+    reported, moved, asked = -_REPORT_SECONDS, time.monotonic(), False
+
+    def tell(fraction: float) -> None:
+        nonlocal reported, moved
+        moved = time.monotonic()
+        if moved - reported >= _REPORT_SECONDS:
+            reported = moved
+            report(progress=round(fraction, 3))
+
+    def stop() -> bool:
+        nonlocal asked
+        asked = wanted()
+        return asked or time.monotonic() - moved > silence_seconds
+
+    child = Child(Task(folder.name, phase.value, step_back, (folder,)), _STOP_SECONDS)
     try:
-        while process.poll() is None:
-            if busy() or cancelled():
-                status = _end(process)
-                return STOPPED if status < 0 else status
-            now = time.monotonic()
-            if now - reported > _REPORT_SECONDS:
-                reported = now
-                report(progress=read_progress(folder))
-            if (seen := _mark(folder)) != mark:
-                mark, moved = seen, now
-            elif now - moved > silence_seconds:
-                process.kill()
-            time.sleep(_LOOK_SECONDS)
+        task = Task(folder.name, phase.value, work, (folder, phase))
+        worked: Worked = child.run(task, math.inf, tell, stop)
+        return worked
+    except OverdueError as error:
+        if not asked:
+            raise ChildDiedError("without progress") from error
+        return Worked(False, 0.0, 0.0)
+    except GlioLoopError as error:
+        raise (GlioLoopError("FINETUNE_FAILED", error.detail) if error.code == "INTERNAL" else error) from error
     finally:
-        _end(process)
-    return int(process.returncode)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> int:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    return int(process.wait())
-
-
-def _mark(folder: Path) -> int:
-    """Something that changes with every piece of work that is done."""
-    try:
-        return (folder / "progress.json").stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def read_progress(folder: Path) -> float:
-    """Fraction of the phase that is done."""
-    return round(_told(folder, "progress"), 3)
-
-
-def _told(folder: Path, name: str) -> float:
-    """What the process said of itself last; 0 where it said nothing."""
-    try:
-        return float(json.loads((folder / "progress.json").read_text())[name])
-    except (OSError, ValueError, KeyError):
-        return 0.0
-
-
-def _error_of(folder: Path) -> GlioLoopError:
-    try:
-        error = json.loads((folder / "error.json").read_text())
-    except (OSError, ValueError):
-        error = {}
-    code = error.get("code", "")
-    return GlioLoopError(code if code in REASONS else "FINETUNE_FAILED", str(error.get("detail", "")))
-
-
-def _last_line(path: Path) -> str:
-    try:
-        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
-    return lines[-1][:300] if lines else "the process said nothing"
+        child.end()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pipeline.archive.client import fetch_series
-from pipeline.archive.forward import check_destination, forward_once
+from pipeline.archive.forward import check_destinations, forward_once
 from pipeline.archive.store import store as upload
 from pipeline.archive.study import Study, find_study
 from pipeline.case.job import JobView
@@ -123,8 +123,7 @@ def find_and_identify(_report: Report, study_id: str, origin: str, card: ModelCa
 def identify(_report: Report, request: JobRequest) -> Identified:
     """Refuse what cannot be done."""
     flags = request.identification.require(request.may_lack)
-    for destination in request.destinations or ():
-        check_destination(archive(), destination)
+    check_destinations(archive(), map(settings().destination, request.destinations or ()))
     # Recorded with this step: a later one that runs twice writes the same time into the objects.
     return Identified(created=datetime.now(UTC), flags=told(flags))
 
@@ -250,9 +249,9 @@ def tidy(_report: Report, identity: str, output: JobOutput) -> None:
 # --- delivery ---
 
 
-def forward(_report: Report, modality: str, resources: list[str], most_seconds: float) -> None:
+def forward(_report: Report, destination: str, resources: list[str], most_seconds: float) -> None:
     """Send once."""
-    forward_once(archive(), modality, resources, most_seconds)
+    forward_once(archive(), settings().destination(destination), resources, most_seconds)
 
 
 # --- corrections ---

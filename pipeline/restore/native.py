@@ -13,10 +13,11 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.align import Alignment
 from pipeline.errors import Flag
-from pipeline.names import DELINEATED_REGIONS, TUMOUR_REGIONS, Region
+from pipeline.names import DELINEATED_REGIONS, TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import ModelCard
-from pipeline.restore.sharpen import Signal, least, sharpen
+from pipeline.restore.sharpen import Signal, least, sharpen, signals
 from pipeline.volume.boxes import Box, first_of, placed
 from pipeline.volume.records import SourceVolume
 
@@ -85,6 +86,17 @@ class Restored:
     masks: dict[Region, sitk.Image]
     volumes_ml: dict[Region, float]
     flags: tuple[Flag, ...]
+
+
+def restore_case(
+    probabilities: dict[Region, sitk.Image],
+    volumes: Mapping[MRSequence, SourceVolume],
+    alignments: Mapping[MRSequence, Alignment],
+    reference: MRSequence,
+    card: ModelCard,
+) -> Restored:
+    """Restore what a network found as its card says; of the volumes, the reference and those that sharpen."""
+    return restore(probabilities, volumes[reference], cleaning(card), signals(card, volumes, alignments))
 
 
 def restore(

@@ -1,7 +1,7 @@
 """The node's configuration, one model a section of orthanc.json."""
 
 from pipeline.settings.corrections import CorrectionPolicy
-from pipeline.settings.destinations import OBJECT_KINDS, Destination, ForwardKind, ObjectKind
+from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, Destination, ForwardKind, Modality, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules, Plane, Preference
 from pipeline.settings.node import ROOT, SECTION_VARIABLE, Settings, load_settings
@@ -11,11 +11,13 @@ __all__ = [
     "OBJECT_KINDS",
     "ROOT",
     "SECTION_VARIABLE",
+    "AnyDestination",
     "CorrectionPolicy",
     "Destination",
     "FinetunePolicy",
     "ForwardKind",
     "IdentificationRules",
+    "Modality",
     "ObjectKind",
     "Plane",
     "Preference",

@@ -12,12 +12,10 @@ ForwardKind = Literal[ObjectKind, "reference", "inputs"]
 
 
 class Destination(BaseModel):
-    """One place results go to.
+    """One place results go to; its kinds are below.
 
     Attributes
     ----------
-    modality
-        Name in Orthanc's ``DicomModalities``.
     send
         Which objects: any of the results, ``reference`` (images of the reference series),
         ``inputs`` (images of all four series).
@@ -25,5 +23,29 @@ class Destination(BaseModel):
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
 
-    modality: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
     send: tuple[ForwardKind, ...] = OBJECT_KINDS
+
+    @property
+    def name(self) -> str:
+        """What its deliveries go by."""
+        raise NotImplementedError
+
+
+class Modality(Destination):
+    """A DICOM node.
+
+    Attributes
+    ----------
+    modality
+        Name in Orthanc's ``DicomModalities``.
+    """
+
+    modality: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+
+    @property
+    def name(self) -> str:
+        """Orthanc's name of it."""
+        return self.modality
+
+
+AnyDestination = Modality

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pipeline.errors import GlioLoopError
 from pipeline.names import ROI_NAMES, MRSequence, Provider, Region
 from pipeline.settings.corrections import CorrectionPolicy
-from pipeline.settings.destinations import OBJECT_KINDS, Destination, ObjectKind
+from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, Modality, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules
 from pipeline.settings.retention import Retention
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     roi_names: dict[Region, str] = Field(
         default_factory=lambda: dict(ROI_NAMES), description="ROI name per region; the usual one where not named."
     )
-    destinations: tuple[Destination, ...] = Field(default=(), description="Where results are forwarded.")
+    destinations: tuple[AnyDestination, ...] = Field(default=(), description="Where results are forwarded.")
     forward_retry_seconds: tuple[float, ...] = Field(
         default=(60, 120, 300, 1800, 3600), description="Waits between tries of forwarding."
     )
@@ -163,6 +163,10 @@ class Settings(BaseSettings):
     def finetune_folder(self) -> Path:
         """Working files of fine-tunings, one folder each, and the reference set."""
         return self.state_folder / "finetune"
+
+    def destination(self, name: str) -> AnyDestination:
+        """Return what is configured under a name, last; else Orthanc's modality, whether there is one or not."""
+        return {one.name: one for one in self.destinations}.get(name) or Modality.model_construct(modality=name)
 
     @property
     def most_series_bytes(self) -> int:

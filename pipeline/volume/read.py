@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from pydicom.uid import UID
 
 from pipeline.errors import GlioLoopError
 from pipeline.errors.resources import place_of, raise_if_exhausted
+from pipeline.identify import Decision
 from pipeline.identify.parts import SeriesPart
 from pipeline.identify.traits import is_mr_image
+from pipeline.names import MRSequence
 from pipeline.volume.compressed import require_inflated_within
 from pipeline.volume.frames import Frame, frames_of
 from pipeline.volume.limits import VolumeLimits
@@ -59,6 +61,13 @@ def read_volume(
 ) -> SourceVolume:
     """The volume of :func:`read_series`."""
     return read_series(files, part, limits).volume
+
+
+def read_chosen(decision: Decision, files: Mapping[str, Sequence[Path]]) -> dict[MRSequence, SourceVolume]:
+    """The volumes that a decision chose, of each series its chosen part; ``files`` by SeriesInstanceUID."""
+    return {
+        sequence: read_volume(files[uid], decision.parts.get(sequence)) for sequence, uid in decision.chosen.items()
+    }
 
 
 def read_series(

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from sqlalchemy.exc import DatabaseError
 
 from pipeline import __version__
+from pipeline.archive.forward import check_destinations
 from pipeline.archive.study import find_study
 from pipeline.case.job import JobView
 from pipeline.corrections.review import collect_metrics, review_of, reviews_of
@@ -46,10 +47,7 @@ class NodeRoutes(Handlers):
         """Queue a study; 202 with the job."""
         options = request.options(ProcessOptions)
         jobs, settings = self.queue(), self._node.settings
-        known = self._archive.get("/modalities") or []
-        unknown = [name for name in options.destinations or () if name not in known]
-        if unknown:
-            raise GlioLoopError("DESTINATION_UNKNOWN", ", ".join(unknown))
+        check_destinations(self._archive, map(settings.destination, options.destinations or ()))
         study = find_study(self._archive, request.groups[0])
         card = self.registry().get(options.model or settings.model or None).card
         prepared = prepare(self._archive, settings, study, options, card, "rest")

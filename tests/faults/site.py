@@ -369,6 +369,6 @@ def _runs(pid: int) -> bool:
 
 def _learns(pid: int) -> bool:
     try:
-        return b"pipeline.finetune.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0learn\0")
     except OSError:
         return False

@@ -83,7 +83,7 @@ class Learnt:
         identity = f"finetune-{hashlib.sha256(event.encode()).hexdigest()[:12]}"
         target = state / "finetune" / identity
         lacking = (LEARNT, CHECKPOINT) if stage == FINETUNE else ()
-        shutil.copytree(self.run, target, ignore=shutil.ignore_patterns(*lacking, "log.txt", "progress.json"))
+        shutil.copytree(self.run, target, ignore=shutil.ignore_patterns(*lacking, "log.txt"))
         return identity
 
 
@@ -210,7 +210,7 @@ def _wait_for_stage(site: Site, run: str, stage: str, moment: str) -> None:
     if stage == PROMOTE:
         site.wait_at(stage, moment)
         return
-    checkpoint = site.layout.state / "finetune" / run / "progress.json"
+    checkpoint = site.layout.state / "finetune" / run / CHECKPOINT
 
     def learns() -> bool:
         return _run(site, run)["phase"] == "learn" and checkpoint.exists() and site.learner_pid() > 0

@@ -38,7 +38,7 @@ from pipeline.jobs.workflows.deliver import begin_delivery
 from pipeline.jobs.workflows.resources import audit, installed, queue
 from pipeline.jobs.workflows.steps import last_error, run, step, workflow
 from pipeline.names import JobState, MRSequence, Stage
-from pipeline.settings import Destination
+from pipeline.settings import AnyDestination
 
 log = structlog.get_logger()
 
@@ -167,7 +167,7 @@ def _segment(job: Job, request: JobRequest) -> JobOutput:
     _tidy(job, output)
     for destination in _destinations(request):
         resources = _resources(destination, result.stored, request)
-        begin_delivery(DeliveryTry(job=identity, destination=destination.modality, resources=resources))
+        begin_delivery(DeliveryTry(job=identity, destination=destination.name, resources=resources))
     return output
 
 
@@ -214,14 +214,13 @@ def _reference(request: JobRequest) -> MRSequence:
     return request.reference or settings().reference
 
 
-def _destinations(request: JobRequest) -> tuple[Destination, ...]:
-    configured = {one.modality: one for one in settings().destinations}
-    if request.destinations is None:
-        return tuple(configured.values())
-    return tuple(configured.get(name, Destination(modality=name)) for name in request.destinations)
+def _destinations(request: JobRequest) -> list[AnyDestination]:
+    configured = [one.name for one in settings().destinations]
+    names = configured if request.destinations is None else request.destinations
+    return [settings().destination(name) for name in dict.fromkeys(names)]
 
 
-def _resources(destination: Destination, stored: dict[str, str], request: JobRequest) -> list[str]:
+def _resources(destination: AnyDestination, stored: dict[str, str], request: JobRequest) -> list[str]:
     chosen = request.identification.chosen
     resources = [stored[kind] for kind in destination.send if kind in stored]
     if "inputs" in destination.send:

@@ -106,7 +106,7 @@ def segmented(case: Workspace, model: InstalledModel, cavity: bool = True) -> Se
     headers, volumes, _ = head(cavity)
     still = Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0, ())
     case.write_volumes(volumes)
-    case.write_json("alignment", {sequence.value: still.as_json() for sequence in volumes})
+    case.write_alignments(dict.fromkeys(volumes, still))
     case.source(MRSequence.T1C).mkdir(parents=True)
     for number, header in enumerate(headers):
         header.save_as(case.source(MRSequence.T1C) / f"{number}.dcm", enforce_file_format=True)

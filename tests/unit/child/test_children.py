@@ -1,5 +1,6 @@
 """A child does tasks, and is ended by its deadline, its end, a cancellation or its worker's end, with a reason."""
 
+import math
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.child.child import CancelledError, ChildDiedError, OverdueError
+from pipeline.child.child import CancelledError, Child, ChildDiedError, OverdueError
 from pipeline.child.children import Children, Lent
 from pipeline.child.task import STARVED_STATUS, Task
 from pipeline.errors import GlioLoopError
@@ -93,6 +94,23 @@ def test_deadline_and_cancellation_kill(lent: Lent, seconds: float, cancelled: b
     assert _gone(pid)
 
 
+def test_a_task_that_is_given_time_comes_to_its_end() -> None:
+    child = Child(_first(), grace_seconds=60)
+    try:
+        for _ in range(2):
+            task = Task("job", "stage", work.report_until_asked, ())
+            assert child.run(task, math.inf, lambda _fraction: None, lambda: True) == "stopped"
+    finally:
+        child.end()
+
+
+def test_one_that_does_not_use_its_time_is_killed() -> None:
+    child = Child(_first(), grace_seconds=0.2)
+    with pytest.raises(OverdueError):
+        child.run(Task("job", "stage", work.hang, ()), math.inf, lambda _fraction: None, lambda: True)
+    assert child.over
+
+
 def test_a_child_serves_one_job_and_the_next_stands_ready() -> None:
     children = Children(_first, ahead=1)
     with children.lend() as lent:
@@ -114,6 +132,7 @@ def test_a_small_child_is_kept_where_that_is_wanted() -> None:
 
 def test_it_ends_with_its_worker() -> None:
     program = """
+import math
 import os
 from pipeline.child.children import Children
 from pipeline.child.task import Task

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from pipeline.child.task import Report
+from pipeline.child.task import Report, StopAskedError
 from pipeline.errors import GlioLoopError
 
 
@@ -22,6 +22,15 @@ def pid(report: Report) -> int:
 
 def hang(_report: Report) -> None:
     time.sleep(3600)
+
+
+def report_until_asked(report: Report) -> str:
+    try:
+        while True:
+            report(0.0)
+            time.sleep(0.01)
+    except StopAskedError:
+        return "stopped"
 
 
 def refuse(_report: Report) -> None:

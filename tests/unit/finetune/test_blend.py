@@ -4,20 +4,24 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_in
-from pipeline.finetune.blend import BLENDED, REPORT, Blend, choose, learn_and_blend, mix
+from pipeline.finetune.blend import BLENDED, REPORT, Blend, _dice, choose, learn_and_blend, mix
 from pipeline.finetune.direct import plan_of
 from pipeline.finetune.prepare import prepare, rehearsed, set_aside
+from pipeline.names import MRSequence, Region
+from pipeline.registry import Sharpening
 from pipeline.settings import Settings
 from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.training.checkpoints import averaged_network
 from pipeline.training.network import HalfResolutionUNet, NetworkShape
+from pipeline.training.samples import Sample
 from tests.unit.corrections.phantom import keep_phantom, phantom, write_threshold_model
 
 SHAPE = NetworkShape(features=(4, 8), refine=4)
@@ -50,6 +54,38 @@ def test_what_is_chosen_by_is_not_learnt_from() -> None:
     assert not set(learnt) & set(kept)
     assert sorted(learnt + kept) == samples  # type: ignore[operator]
     assert len(kept) == 5
+
+
+class _Says(torch.nn.Module):  # type: ignore[misc]
+    """A network that says the same of everything."""
+
+    def __init__(self, probabilities: np.ndarray) -> None:
+        super().__init__()
+        self._logits = torch.logit(torch.from_numpy(probabilities.astype(np.float32)))[None]
+
+    def forward(self, _images: torch.Tensor) -> torch.Tensor:
+        return self._logits
+
+
+def test_borders_follow_the_signal_as_those_of_a_clinical_result_do(tmp_path: Path) -> None:
+    """A rim that the network draws too thick counts as thin where the card has brightness decide."""
+    card = write_threshold_model(tmp_path)
+    axis = np.arange(32) - 15.5
+    radius = np.sqrt(sum(one**2 for one in np.meshgrid(axis, axis, axis, indexing="ij")))
+    rim = np.abs(radius - 8) < 1
+    thick, tumour = (1 / (1 + np.exp(one)) for one in ((np.abs(radius - 8) - 2) * 2, (radius - 13) * 2))
+    images = np.random.default_rng(0).normal(0, 0.02, (4, 32, 32, 32)) + 1
+    images[card.grid.order.index(MRSequence.T1C)][rim] += 1
+    truth = np.stack([radius < 15, radius < 13, radius < 13, rim])
+    sample = Sample(images.astype(np.float16), truth.astype(np.uint8))
+    network = _Says(np.stack([np.full_like(tumour, 0.9), tumour, tumour, thick]))
+    rules = card.postprocessing.model_copy(update={"sharpening": {Region.ET: Sharpening(sequence="t1c", weight=4)}})
+    plain, sharp = (
+        _dice((network,), [sample], one)[0, 2]  # type: ignore[arg-type]
+        for one in (card, card.model_copy(update={"postprocessing": rules}))
+    )
+    assert plain < 0.7
+    assert sharp > 0.95
 
 
 def test_learnt_weights_are_taken_as_far_as_what_was_set_aside_allows(tmp_path: Path) -> None:
