@@ -13,10 +13,10 @@ from pipeline.archive.client import HttpArchive, fetch_series
 from pipeline.case import stages
 from pipeline.case.job import JobView
 from pipeline.case.workspace import Workspace
+from pipeline.corrections.importing import ProcessedStudy, import_object, judge_without_images, load_study
 from pipeline.corrections.recognise import OwnObject, content_hash, read_object, referenced_images
 from pipeline.corrections.regions import RegionNames
 from pipeline.corrections.store import CorrectionStore
-from pipeline.corrections.take import ProcessedStudy, judge_early, load_study, take
 from pipeline.corrections.verdicts import Outcome, Verdict
 from pipeline.database.engine import database_of
 from pipeline.errors import GlioLoopError, Kind
@@ -83,7 +83,7 @@ class Judge:
         if processed is None:
             return None
         store = CorrectionStore(self.settings.feedback_folder, database_of(self.settings), self.settings.feedback)
-        early = _understood(lambda: judge_early(path, processed, store))
+        early = _understood(lambda: judge_without_images(path, processed, store))
         if early is not None:
             return early
         case = Workspace(work / "case")
@@ -98,7 +98,7 @@ class Judge:
             # The images that the contours were drawn on are gone or were changed since.
             return Outcome(Verdict.FOREIGN, detail=f"{error.code} {error.detail}".strip())
         names = RegionNames(self.settings.roi_names, self.settings.feedback)
-        return _understood(lambda: take(path, processed, known, names, store, work))
+        return _understood(lambda: import_object(path, processed, known, names, store, work))
 
     def _folder(self, job: JobView) -> Workspace:
         return Workspace(self.settings.jobs_folder / job.id)

@@ -54,8 +54,8 @@ def take_over(engine: Engine, state_folder: Path) -> None:
     if not left_in_files(state_folder):
         return
     with writing(engine, Tables.ALL) as connection:
-        for file, take in _FILES.items():
-            _take_once(connection, file, state_folder / file, take)
+        for file, imported in _FILES.items():
+            _import_once(connection, file, state_folder / file, imported)
     note = state_folder / KEPT / "README.txt"
     note.parent.mkdir(exist_ok=True, mode=0o700)
     note.write_text(_NOTE)
@@ -68,7 +68,7 @@ def take_over(engine: Engine, state_folder: Path) -> None:
             continue  # never there, or moved by another process
 
 
-def _take_once(connection: Connection, file: str, path: Path, take: Callable[[Connection, Path], str]) -> None:
+def _import_once(connection: Connection, file: str, path: Path, imported: Callable[[Connection, Path], str]) -> None:
     try:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -76,7 +76,7 @@ def _take_once(connection: Connection, file: str, path: Path, take: Callable[[Co
         return
     row = {"file": file, "sha256": digest}
     if connection.execute(select(TAKEN_OVER).filter_by(**row)).first() is None:
-        what = take(connection, path)
+        what = imported(connection, path)
         connection.execute(insert(TAKEN_OVER).values(**row, at=datetime.now(UTC).isoformat(), what=what))
 
 
@@ -99,7 +99,7 @@ class _Head(BaseModel):
     digest: str
 
 
-def _take_trail(connection: Connection, path: Path) -> str:
+def _import_trail(connection: Connection, path: Path) -> str:
     """Take the lines as they are: whether they may be believed is for the trail's own check to say."""
     if _has_rows(connection, AUDIT):
         return "left in the file: the database has a trail already, and two make no chain"
@@ -128,7 +128,7 @@ def _take_trail(connection: Connection, path: Path) -> str:
     return f"{number} lines"
 
 
-def _take_head(connection: Connection, path: Path) -> str:
+def _import_head(connection: Connection, path: Path) -> str:
     """Where the trail is gone, its head still tells that there was one."""
     head = _head(path)
     if head is not None and not _has_rows(connection, AUDIT):
@@ -168,7 +168,7 @@ class _Promotion(BaseModel):
     at: str
 
 
-def _take_promotions(connection: Connection, path: Path) -> str:
+def _import_promotions(connection: Connection, path: Path) -> str:
     if _has_rows(connection, PROMOTIONS):
         return "left in the file: the database knows the network in use already"
     try:
@@ -180,7 +180,7 @@ def _take_promotions(connection: Connection, path: Path) -> str:
     return f"{len(promotions)} promotions"
 
 
-def _take_cursor(connection: Connection, path: Path) -> str:
+def _import_cursor(connection: Connection, path: Path) -> str:
     text = path.read_text(errors="replace").strip()
     if _has_rows(connection, CURSOR) or not text.isdecimal():
         return "left in the file: damaged, or the database has a place already"
@@ -188,15 +188,15 @@ def _take_cursor(connection: Connection, path: Path) -> str:
     return f"change {text}"
 
 
-def _take_installation(connection: Connection, path: Path) -> str:
+def _import_installation(connection: Connection, path: Path) -> str:
     try:
         name = uuid.UUID(path.read_text().strip()).hex
     except ValueError:
         return "left in the file: no UUID"
-    return _take_value(connection, "id", name)
+    return _import_value(connection, "id", name)
 
 
-def _take_value(connection: Connection, name: str, value: str) -> str:
+def _import_value(connection: Connection, name: str, value: str) -> str:
     known = connection.execute(select(INSTALLATION.c.value).where(INSTALLATION.c.name == name)).scalar()
     if known is None:
         connection.execute(insert(INSTALLATION).values(name=name, value=value))
@@ -226,7 +226,7 @@ class _Gone(BaseModel):
     fingerprint: str
 
 
-class _Seen(BaseModel):
+class _JudgedObject(BaseModel):
     instance: str
     digest: str
     verdict: str
@@ -238,9 +238,9 @@ class _Seen(BaseModel):
 _Row = TypeVar("_Row", bound=BaseModel)
 
 
-def _take_key(connection: Connection, path: Path) -> str:
+def _import_key(connection: Connection, path: Path) -> str:
     """The cases come with the key that made their names."""
-    said = _take_value(connection, PSEUDONYM_KEY, path.read_bytes().hex())
+    said = _import_value(connection, PSEUDONYM_KEY, path.read_bytes().hex())
     cases, damaged = 0, []
     for file in sorted(path.parent.glob("cases/*/case.json")):
         try:
@@ -258,7 +258,7 @@ def _take_key(connection: Connection, path: Path) -> str:
     return f"{said}; {cases} cases" + (f"; damaged: {', '.join(damaged)}" if damaged else "")
 
 
-def _take_roles(connection: Connection, path: Path) -> str:
+def _import_roles(connection: Connection, path: Path) -> str:
     roles = list(_lines_of(path, _Role))
     for one in roles:
         _keep_role(connection, one)
@@ -270,7 +270,7 @@ def _keep_role(connection: Connection, one: _Role) -> None:
         connection.execute(insert(ROLES).values(patient=one.patient, role=one.role))
 
 
-def _take_gone(connection: Connection, path: Path) -> str:
+def _import_deleted(connection: Connection, path: Path) -> str:
     before = int(connection.execute(select(func.max(GONE.c.number))).scalar() or 0)
     rows = [one.model_dump() for one in _lines_of(path, _Gone)]
     return _counted(
@@ -278,8 +278,8 @@ def _take_gone(connection: Connection, path: Path) -> str:
     )
 
 
-def _take_seen(connection: Connection, path: Path) -> str:
-    last = {(one.instance, one.digest): one for one in _lines_of(path, _Seen)}
+def _import_verdicts(connection: Connection, path: Path) -> str:
+    last = {(one.instance, one.digest): one for one in _lines_of(path, _JudgedObject)}
     known = {tuple(row) for row in connection.execute(select(SEEN.c.instance, SEEN.c.digest))}
     return _counted(
         connection.execute(insert(SEEN).values(case_id=one.case, **one.model_dump(exclude={"case"})))
@@ -299,13 +299,13 @@ def _counted(done: Iterable[object]) -> str:
 
 
 _FILES: Final[dict[str, Callable[[Connection, Path], str]]] = {
-    "audit/trail.jsonl": _take_trail,
-    "audit/head.json": _take_head,
-    "models/current.json": _take_promotions,
-    "changes.seq": _take_cursor,
-    "installation": _take_installation,
-    "feedback/roles.jsonl": _take_roles,
-    "feedback/pseudonym.key": _take_key,
-    "feedback/ledger.jsonl": _take_gone,
-    "feedback/seen.jsonl": _take_seen,
+    "audit/trail.jsonl": _import_trail,
+    "audit/head.json": _import_head,
+    "models/current.json": _import_promotions,
+    "changes.seq": _import_cursor,
+    "installation": _import_installation,
+    "feedback/roles.jsonl": _import_roles,
+    "feedback/pseudonym.key": _import_key,
+    "feedback/ledger.jsonl": _import_deleted,
+    "feedback/seen.jsonl": _import_verdicts,
 }

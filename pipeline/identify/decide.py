@@ -83,7 +83,7 @@ def identify(
         verdicts=tuple(verdicts),
         open=tuple(pairs),
         unsure=tuple(
-            sequence for sequence, item in in_order.items() if item.might_be_lookalike and sequence not in named
+            sequence for sequence, item in in_order.items() if item.may_be_counterpart and sequence not in named
         ),
         parts={sequence: item.facts.part for sequence, item in in_order.items() if item.facts.part is not None},
         rivals=_rivals(in_order, judged, pairs),

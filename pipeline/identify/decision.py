@@ -12,7 +12,7 @@ from pipeline.identify.parts import SeriesPart
 from pipeline.names import REQUIRED_SEQUENCES, MRSequence
 
 #: Where one of these lacks, the series taken for the other is it if the header was misread.
-_LOOKALIKE = {
+_COUNTERPART = {
     MRSequence.T1: MRSequence.T1C,
     MRSequence.T1C: MRSequence.T1,
     MRSequence.T2: MRSequence.FLAIR,
@@ -261,7 +261,7 @@ class Decision:
         if not self.missing:
             return True
         lacking = self.missing[0]
-        return len(self.missing) == 1 and lacking in optional and _LOOKALIKE[lacking] not in self.unsure
+        return len(self.missing) == 1 and lacking in optional and _COUNTERPART[lacking] not in self.unsure
 
     def require(self, optional: Collection[MRSequence] = ()) -> tuple[Flag, ...]:
         """Refuse a study that cannot be done.

@@ -17,7 +17,7 @@ WEIGHTING = {
     MRSequence.T2: Weighting.T2,
     MRSequence.FLAIR: Weighting.FLAIR,
 }
-_LOOKALIKES = ({MRSequence.T1, MRSequence.T1C}, {MRSequence.T2, MRSequence.FLAIR})
+_TOLD_BY_IMAGES = ({MRSequence.T1, MRSequence.T1C}, {MRSequence.T2, MRSequence.FLAIR})
 #: The later of two is the one after contrast: it is chosen first.
 _IN_TURN = (MRSequence.T1C, MRSequence.FLAIR, MRSequence.T2, MRSequence.T1)
 
@@ -73,7 +73,7 @@ def _assigned(sequences: Sequence[MRSequence], parts: Sequence[Judged]) -> dict[
     best = min(choices, key=lambda chosen: _suits(list(zip(sequences, chosen, strict=True))))
     found = dict(zip(sequences, best, strict=True))
     # the images tell these from each other, and no others
-    left_to_images = any(set(sequences) <= pair for pair in _LOOKALIKES)
+    left_to_images = any(set(sequences) <= pair for pair in _TOLD_BY_IMAGES)
     if (
         len(found) > 1
         and not left_to_images

@@ -51,7 +51,7 @@ class Judged:
         return 0.0 if self.weighting is None else self.scores[self.weighting]
 
     @property
-    def might_be_lookalike(self) -> bool:
+    def may_be_counterpart(self) -> bool:
         """Whether it might be T1 for T1C, T2 for FLAIR, or the reverse."""
         return not self.sure or self.t2_or_flair
 

@@ -104,7 +104,7 @@ def z_score(image: Array, inside: Mask) -> Array:
 def normalise_brain(images: Array, mask: Mask, valid: Mask | None = None) -> Array:
     """Standardise every sequence inside the brain mask, (z, y, x), somewhat dilated; zero outside."""
     brain: Normalisation = "brain"
-    return normalise(images, mask, _seen(images, valid), [brain] * len(images))
+    return normalise(images, mask, _imaged(images, valid), [brain] * len(images))
 
 
 def normalise_head(images: Array, valid: Mask | None = None) -> Array:
@@ -113,7 +113,7 @@ def normalise_head(images: Array, valid: Mask | None = None) -> Array:
     Air is what lies below a tenth of the 99th percentile above the minimum, and what was not imaged.
     """
     head: Normalisation = "head"
-    return normalise(images, np.ones(images.shape[1:], dtype=bool), _seen(images, valid), [head] * len(images))
+    return normalise(images, np.ones(images.shape[1:], dtype=bool), _imaged(images, valid), [head] * len(images))
 
 
 def _brightest_air(image: Array, seen: Mask) -> float:
@@ -125,7 +125,7 @@ def _brightest_air(image: Array, seen: Mask) -> float:
     return lowest + 0.1 * bright if bright > 0 else np.inf
 
 
-def _seen(images: Array, valid: Mask | None) -> Mask:
+def _imaged(images: Array, valid: Mask | None) -> Mask:
     return np.ones(images.shape, dtype=bool) if valid is None else valid
 
 

@@ -46,7 +46,7 @@ class ChangeCursor:
         """Where the cursor stands; None before the node's first start."""
         return read_cursor(self._engine)
 
-    def note_look(self, study: str, until: int) -> None:
+    def note_inspection(self, study: str, until: int) -> None:
         """Note that a study was looked at with all that arrived for it up to a sequence number, and move the cursor.
 
         Parameters
@@ -74,7 +74,7 @@ class ChangeCursor:
         if reached > cursor:
             self.move(reached)
 
-    def unseen(self) -> tuple[list[str], int]:
+    def changed_studies(self) -> tuple[list[str], int]:
         """Studies for which something arrived that no look has seen, and the end of the log.
 
         On the node's first start nothing is taken up: an archive that was there before is not segmented unasked.

@@ -306,7 +306,7 @@ class JobQueue:
         )
         self._client.delete_workflows([identity, *(one.workflow_id for one in tries)])
 
-    def forget_looks(self, before: float) -> int:
+    def drop_inspections(self, before: float) -> int:
         """Drop the ended looks at studies and at corrections that ended before a time, seconds since 1970."""
         table = self._client._sys_db.tables.workflow_status
         query = sqlalchemy.select(table.c.workflow_uuid).where(

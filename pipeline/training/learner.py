@@ -66,9 +66,9 @@ class Learner:
     def learn(self, sample: Sample, rng: np.random.Generator, rate: float, crop: bool) -> float:
         """Take one step on one sample, varied; returns the loss."""
         multiple = shape_of(self.network).multiple
-        return self.take(*augment(rng, sample, multiple, crop), rate, sample.kept)
+        return self.update(*augment(rng, sample, multiple, crop), rate, sample.kept)
 
-    def take(self, images: np.ndarray, regions: np.ndarray, rate: float, kept: tuple[int, ...] = ()) -> float:
+    def update(self, images: np.ndarray, regions: np.ndarray, rate: float, kept: tuple[int, ...] = ()) -> float:
         """Take one step on what is given as it is, float32, shapes (4, z, y, x) and (regions, z, y, x).
 
         Regions that the network has no output for are left out.

@@ -246,7 +246,7 @@ def train(
         drawn = _Drawn(plan, pool, cases)
         while _goes_on(plan, state) and time.monotonic() - began < plan.minutes * 60:
             rate = rate_of(plan, learner.step, state.halvings)
-            state.losses.append(learner.take(*drawn.get(learner.step), rate))
+            state.losses.append(learner.update(*drawn.get(learner.step), rate))
             progress(f"train, {plan.steps} steps", learner.step / plan.steps)
             if learner.step % plan.validate_every == 0 or learner.step == plan.steps:
                 _checkpoint(plan, state, held, time.monotonic() - began, say)

@@ -46,8 +46,8 @@ def _arrive(archive: HttpArchive, study: str, series: str) -> str:
 def test_looks_move_the_cursor_past_what_they_saw_and_no_further(archive: HttpArchive, queue: JobQueue) -> None:
     cursor = ChangeCursor(queue.engine, archive)
     old = _arrive(archive, "1.2.1", "1.2.1.1")
-    assert cursor.unseen() == ([], cursor.end())  # an archive that was there before is not taken up
-    cursor.note_look(old, cursor.end())
+    assert cursor.changed_studies() == ([], cursor.end())  # an archive that was there before is not taken up
+    cursor.note_inspection(old, cursor.end())
     assert cursor.read() is None
     start = cursor.end()
     cursor.move(start)
@@ -55,15 +55,15 @@ def test_looks_move_the_cursor_past_what_they_saw_and_no_further(archive: HttpAr
     # Two studies arrive at once, one into a series that is there; the one begun later is looked at first.
     _arrive(archive, "1.2.1", "1.2.1.1")
     new = _arrive(archive, "1.2.2", "1.2.2.1")
-    assert cursor.unseen()[0] == sorted([old, new])
-    cursor.note_look(new, cursor.end())
+    assert cursor.changed_studies()[0] == sorted([old, new])
+    cursor.note_inspection(new, cursor.end())
     assert cursor.read() == start
-    assert cursor.unseen()[0] == [old]
+    assert cursor.changed_studies()[0] == [old]
     _arrive(archive, "1.2.2", "1.2.2.2")  # after its look began
-    assert cursor.unseen()[0] == sorted([old, new])
-    cursor.note_look(old, cursor.end())
+    assert cursor.changed_studies()[0] == sorted([old, new])
+    cursor.note_inspection(old, cursor.end())
     assert start < (cursor.read() or 0) < cursor.end()
-    assert cursor.unseen()[0] == [new]
-    cursor.note_look(new, cursor.end())
+    assert cursor.changed_studies()[0] == [new]
+    cursor.note_inspection(new, cursor.end())
     assert cursor.read() == cursor.end()
-    assert cursor.unseen() == ([], cursor.end())
+    assert cursor.changed_studies() == ([], cursor.end())

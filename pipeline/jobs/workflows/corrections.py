@@ -60,7 +60,7 @@ def store() -> CorrectionStore:
 
 
 @step("feedback-look", talks_to_orthanc=True)
-def _look(study: str) -> list[tuple[str, str]]:
+def _unreviewed(study: str) -> list[tuple[str, str]]:
     """Objects of a processed study that were not looked at yet."""
     if not any(job.result for job in queue().jobs(study)):
         return []
@@ -78,7 +78,7 @@ def _look(study: str) -> list[tuple[str, str]]:
 
 
 @step("feedback-take", talks_to_orthanc=True)
-def _take(study: str, instance: str, digest: str, lent: Lent) -> ReviewedObject:
+def _review_object(study: str, instance: str, digest: str, lent: Lent) -> ReviewedObject:
     """Look at one object; what it was is noted, so that no later event reads it again."""
     done = [job for job in queue().jobs(study) if job.has_objects]
     requests = {job.id: request for job in done if (request := queue().request(job.id))}
@@ -122,9 +122,9 @@ def review(study: str) -> ReviewedStudy:
     outcomes: dict[str, ReviewedObject] = {}
     failures: list[GlioLoopError] = []
     with computing().lend() as lent:
-        for instance, digest in _look(study):
+        for instance, digest in _unreviewed(study):
             try:
-                outcomes[instance] = _take(study, instance, digest, lent)
+                outcomes[instance] = _review_object(study, instance, digest, lent)
             except GlioLoopError as error:
                 # The node's trouble, not the object's: it is looked at again at the next event, and none waits for it.
                 failures.append(error)

@@ -82,15 +82,15 @@ class Changed(StoredRecord):
 
 # Here there is no job yet that could say why nothing came of a study.
 @step("look", talks_to_orthanc=True, waits_for=("DISK_FULL", "OUT_OF_MEMORY"))
-def _look(study_id: str, origin: str) -> IntakeOutcome:
+def _inspect(study_id: str, origin: str) -> IntakeOutcome:
     """Look at a study and queue what follows: a job, a second look after the grace time, or nothing."""
     with coded("look"), talking().lend() as lent:
         end = _cursor().end()
-        outcome = _looked(InChild(Job(str(DBOS.workflow_id), lent), _STAGE), study_id, origin)
+        outcome = _inspected(InChild(Job(str(DBOS.workflow_id), lent), _STAGE), study_id, origin)
         return outcome if outcome.outcome is Finding.STILL_ARRIVING else outcome.model_copy(update={"until": end})
 
 
-def _looked(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
+def _inspected(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
     card = unknown = None
     try:
         # A registry that is being put right is waited for like a sequence that lacks.
@@ -98,12 +98,12 @@ def _looked(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
     except GlioLoopError as error:
         unknown = error
     try:
-        looked = child(tasks.find_and_identify, study_id, origin, card)
+        found = child(tasks.find_and_identify, study_id, origin, card)
     except GlioLoopError as error:
         if error.code != "STUDY_UNKNOWN":
             raise
         return IntakeOutcome(outcome=Finding.GONE, code=error.code)
-    study = looked.study
+    study = found.study
     audit().append(
         "received",
         study.orthanc_id,
@@ -117,18 +117,18 @@ def _looked(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
     )
     if origin in ("grace", "rescan") and not study.stable:
         return IntakeOutcome(outcome=Finding.STILL_ARRIVING)  # its own stable event follows
-    reason = unknown or looked.error
+    reason = unknown or found.error
     if reason is not None and reason.reason.kind is not Kind.REFUSAL:
         raise reason
     first = origin in ("stable", "rescan")
-    if looked.prepared is None:
+    if found.prepared is None:
         assert reason is not None
         if first:
             return IntakeOutcome(outcome=Finding.INCOMPLETE, code=reason.code)
         identity, request = refused(study, reason, card.identity if card else "", origin)
     else:
-        identity, request = looked.prepared.identity, looked.prepared.request
-        missing = looked.prepared.decision.missing
+        identity, request = found.prepared.identity, found.prepared.request
+        missing = found.prepared.decision.missing
         if missing and first and not queue().same_input(request):
             return IntakeOutcome(outcome=Finding.INCOMPLETE, missing=missing)
     outcome = _queue_once(identity, request)
@@ -154,24 +154,24 @@ def _give_up(study_id: str, origin: str, failure: ErrorRecord) -> IntakeOutcome:
     return queued.model_copy(update={"outcome": Finding.GIVEN_UP, "code": error.code})
 
 
-def _look_or_give_up(study_id: str, origin: str) -> IntakeOutcome:
+def _inspect_or_give_up(study_id: str, origin: str) -> IntakeOutcome:
     try:
         with last_error():
-            return _look(study_id, origin)
+            return _inspect(study_id, origin)
     except GlioLoopError as error:
         log.error("study not looked at", study=study_id, origin=origin, code=error.code, detail=error.detail)
         return _give_up(study_id, origin, ErrorRecord.of(error))
 
 
 @step("look-noted", talks_to_orthanc=True)
-def _note_look(study_id: str, until: int) -> None:
-    _cursor().note_look(study_id, until)
+def _note_inspection(study_id: str, until: int) -> None:
+    _cursor().note_inspection(study_id, until)
 
 
 @workflow(name=INTAKE_WORKFLOW)
 def intake(study_id: str, origin: str) -> IntakeOutcome:
     """Look at a study; where sequences lack, look again after the grace time and then decide."""
-    outcome = _look_or_give_up(study_id, origin)
+    outcome = _inspect_or_give_up(study_id, origin)
     if outcome.outcome is Finding.INCOMPLETE:
         DBOS.enqueue_workflow_with_options(
             EnqueueOptions(
@@ -195,14 +195,14 @@ def intake(study_id: str, origin: str) -> IntakeOutcome:
         )
     # Only now: what follows of the look is queued, and a start need not find the study again.
     if outcome.until is not None:
-        _note_look(study_id, outcome.until)
+        _note_inspection(study_id, outcome.until)
     log.info("study looked at", study=study_id, origin=origin, **outcome.as_json())
     return outcome
 
 
 @step("changed-studies", talks_to_orthanc=True)
-def _unseen() -> Changed:
-    studies, end = _cursor().unseen()
+def _changed_studies() -> Changed:
+    studies, end = _cursor().changed_studies()
     return Changed(studies=tuple(studies), last=end)
 
 
@@ -214,7 +214,7 @@ def _move_cursor(sequence: int) -> None:
 @workflow(name=RESCAN_WORKFLOW)
 def rescan() -> int:
     """Look at every study for which something arrived that no look has seen."""
-    changed = _unseen()
+    changed = _changed_studies()
     for study in changed.studies:
         with SetWorkflowID(f"{DBOS.workflow_id}-{study}"):
             DBOS.enqueue_workflow(INTAKE_QUEUE, intake, study, "rescan")

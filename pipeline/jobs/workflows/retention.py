@@ -84,7 +84,7 @@ def clean(settings: Settings, queue: JobQueue, trail: AuditTrail, now: float) ->
     for identity in _over(policy, folders, ended):
         remove(identity, "size")
     if policy.look_days:
-        done["looks"] = queue.forget_looks(now - policy.look_days * _DAY_SECONDS)
+        done["looks"] = queue.drop_inspections(now - policy.look_days * _DAY_SECONDS)
     return done
 
 

@@ -151,7 +151,7 @@ def _displacement(plan: SeriesPlan) -> sitk.Euler3DTransform:
     return moved
 
 
-def _take(clean: sitk.Image, plan: SeriesPlan, rng: np.random.Generator) -> sitk.Image:
+def _acquire(clean: sitk.Image, plan: SeriesPlan, rng: np.random.Generator) -> sitk.Image:
     """Slices of a series: resampled from the anatomy with its slice profile, coil bias and noise."""
     profile = sitk.SmoothingRecursiveGaussian(clean, (0.45, 0.45, plan.thickness_mm / 2.355))
     grid = _series_grid(plan)
@@ -251,7 +251,7 @@ def write_study(
     rendered = acquisition.render(rng, anatomy.fractions, table, 1.0)
     name = hashlib.sha256(f"{head.name}{seed}{centre}".encode()).hexdigest()[:12]
     for k, sequence in enumerate(MRSequence):
-        image = _take(_as_image(rendered[k]), PLANS[sequence], rng)
+        image = _acquire(_as_image(rendered[k]), PLANS[sequence], rng)
         folder = out / sequence.value
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(image.GetSize()[2]):

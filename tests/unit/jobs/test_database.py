@@ -118,7 +118,7 @@ def test_workers_that_start_at_once_and_what_they_then_share(url: str, tmp_path:
     cursor = ChangeCursor(queue.engine, _Nothing())
     cursor.move(5)
     cursor.move(9)
-    cursor.note_look("study", 12)
+    cursor.note_inspection("study", 12)
     assert read_cursor(other.engine) == 9
 
     identity = job_id("study", ["a", "b"], "net@1", {})

@@ -17,11 +17,11 @@ from pydicom.uid import generate_uid
 
 from pipeline.align import Alignment
 from pipeline.case.job import JobView
+from pipeline.corrections.importing import Outcome, ProcessedStudy, import_object, judge_without_images
 from pipeline.corrections.recognise import OwnObject, content_hash
 from pipeline.corrections.regions import RegionNames
 from pipeline.corrections.store import CorrectionStore
 from pipeline.corrections.study import Study
-from pipeline.corrections.take import Outcome, ProcessedStudy, judge_early, take
 from pipeline.corrections.verdicts import Verdict
 from pipeline.database.engine import database_in
 from pipeline.names import DELINEATED_REGIONS, ROI_NAMES, TUMOUR_REGIONS, JobState, MRSequence, Region
@@ -79,8 +79,8 @@ class Desk:
     def hand_in(self, dataset: Dataset) -> Outcome:
         path = self.folder / "object.dcm"
         dataset.save_as(path, enforce_file_format=False, implicit_vr=False, little_endian=True)
-        early = judge_early(path, self.processed, self.store)
-        return early or take(path, self.processed, self.study, NAMES, self.store, self.folder / "work")
+        early = judge_without_images(path, self.processed, self.store)
+        return early or import_object(path, self.processed, self.study, NAMES, self.store, self.folder / "work")
 
     def edited(self, masks: dict[Region, Mask]) -> Dataset:
         """Our structure set, edited in place, with other contours in some ROIs."""

@@ -1,4 +1,4 @@
-"""From an object in the archive to a case in the store: read, compare, keep."""
+"""From an object in the archive to a correction in the store: read, compare, keep."""
 
 import shutil
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ class ProcessedStudy:
     objects: Path
 
 
-def judge_early(path: Path, study: ProcessedStudy, store: CorrectionStore) -> Outcome | None:
+def judge_without_images(path: Path, study: ProcessedStudy, store: CorrectionStore) -> Outcome | None:
     """Decide what can be decided without the images; None where they are needed.
 
     Parameters
@@ -121,7 +121,7 @@ def load_study(case: Workspace, kept: Workspace, reference: MRSequence) -> Study
     return Study(volumes, alignments, reference)
 
 
-def take(
+def import_object(
     path: Path, processed: ProcessedStudy, study: Study, names: RegionNames, store: CorrectionStore, work: Path
 ) -> Outcome:
     """Compare an object with the automatic contours and keep it, where it says something.
@@ -129,7 +129,7 @@ def take(
     Parameters
     ----------
     path
-        The object's file, for which :func:`judge_early` returned None.
+        The object's file, for which :func:`judge_without_images` returned None.
     processed, study
         The study.
     names
