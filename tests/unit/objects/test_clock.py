@@ -111,4 +111,5 @@ def test_the_label_tells_network_and_version() -> None:
     labels = {Provenance(f"{name}@{version}").label(16): (name, version) for name in names for version in versions}
     assert len(labels) == len(names) * len(versions)
     assert max(map(len, labels)) <= 16
+    assert all(label[0] == name[0] for label, (name, version) in labels.items() if len(version) < 12)
     assert all(version in label for label, (_, version) in labels.items() if len(version) < 12)

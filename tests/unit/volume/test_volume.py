@@ -252,6 +252,10 @@ def zero_spacing(datasets: list[Dataset]) -> None:
     datasets[1].PixelSpacing = [0, 0]
 
 
+def no_columns(datasets: list[Dataset]) -> None:
+    del datasets[3].Columns
+
+
 def one_place(datasets: list[Dataset]) -> None:
     for dataset in datasets:
         dataset.ImagePositionPatient = [0, 0, 0]
@@ -289,6 +293,7 @@ def without_pixels(datasets: list[Dataset]) -> None:
         (no_position, "GEOMETRY_MISSING"),
         (impossible_cosines, "GEOMETRY_MISSING"),
         (zero_spacing, "GEOMETRY_MISSING"),
+        (no_columns, "FILE_UNREADABLE"),
         (one_place, "NOT_A_VOLUME"),
         (few, "NOT_A_VOLUME"),
         (colour, "PIXELS_INVALID"),
@@ -304,6 +309,10 @@ def test_what_is_no_volume_is_refused_with_its_own_code(tmp_path: Path, spoil: S
     assert error.code == code
     if code == "FILE_UNREADABLE":
         assert error.data["sop_instance_uid"] == "1.2.3.4"
+    if code == "GEOMETRY_MISSING":
+        assert (error.data["sop_instance_uid"], "Instance 1.2.3.2 " in error.detail) == ("1.2.3.2", True)
+    if spoil is one_shifted:
+        assert "Slice 6 is shifted by 1.0 mm" in error.detail
 
 
 def test_two_slices_are_too_few_and_not_at_one_place(tmp_path: Path) -> None:
@@ -330,6 +339,13 @@ def test_no_files_and_files_that_are_no_dicom(tmp_path: Path) -> None:
 def test_limits_bound_what_is_read(tmp_path: Path, limits: VolumeLimits) -> None:
     files = saved(tmp_path, stack())
     assert code_of(files, limits).code == "INPUT_TOO_LARGE"
+
+
+def test_what_is_too_large_is_told_in_mebibytes(tmp_path: Path) -> None:
+    datasets = stack()
+    for dataset in datasets:
+        dataset.Rows = dataset.Columns = 2048
+    assert "128 MiB, at most 64" in code_of(saved(tmp_path, datasets), VolumeLimits(total_bytes=64 << 20)).detail
 
 
 def test_a_header_that_promises_too_much_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ def test_text_says_use_flags_and_nobodys_name(monkeypatch: pytest.MonkeyPatch) -
     assert "P1" not in stated
 
 
+@pytest.mark.parametrize("length", [10, 60, 80])
+def test_a_line_fits_the_picture(length: int) -> None:
+    assert drawing._fitting("m" * length, 800).getlength("m" * length) <= 800
+
+
 def test_empty_result_still_gives_a_picture() -> None:
     picture = build(-3.0).picture
     assert picture is not None

@@ -109,6 +109,15 @@ def test_contour_runs_between_pixel_centres_not_through_them() -> None:
     assert (points.max(axis=0) == [6.5, 5.5]).all()
 
 
+def test_margins_are_kept_along_columns_and_rows() -> None:
+    """A level that runs almost through the centres of a square's pixels."""
+    field = np.full((1, 5, 5), -1, dtype=np.float32)
+    field[0, 2, 2] = 1e-6
+    points = iso_contours(field, (0.1, 0.3)).points
+    assert points.min(axis=0) == pytest.approx([1.9, 1.7])
+    assert points.max(axis=0) == pytest.approx([2.1, 2.3])
+
+
 def test_shape_at_the_border_is_closed_half_a_pixel_outside() -> None:
     contours = iso_contours(field_of(np.ones((1, 5, 7), dtype=bool)))
     assert len(contours.starts) == 1

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom import Dataset
 
+from pipeline.errors import GlioLoopError
 from pipeline.names import Region
 from pipeline.objects import Provenance
 from pipeline.objects.seg.sop import TumourSegmentation
@@ -30,6 +31,13 @@ def reread(dataset: Dataset) -> hd.seg.Segmentation:
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return hd.seg.Segmentation.from_dataset(pydicom.dcmread(io.BytesIO(file.getvalue())))
+
+
+def test_a_segmentation_of_nothing_is_refused() -> None:
+    headers, volume = phantom_series()
+    with pytest.raises(GlioLoopError) as refused:
+        TumourSegmentation(headers, volume, {}, PROVENANCE)
+    assert refused.value.code == "OBJECT_INVALID"
 
 
 @pytest.mark.parametrize("empty", [False, True])
