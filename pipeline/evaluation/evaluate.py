@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from pipeline.evaluation.labels import LabelScheme, scheme_of
 from pipeline.evaluation.metrics import score_region
 from pipeline.evaluation.pictures import draw_case, draw_gallery
 from pipeline.evaluation.report import write_report
-from pipeline.evaluation.summary import CaseResult, Refused, summarise
+from pipeline.evaluation.summary import CaseResult, Refused, Summary, summarise
 from pipeline.evaluation.volumes import draw_volumes
 from pipeline.inference import Delineation, delineate
 from pipeline.names import REQUIRED_SEQUENCES, TUMOUR_REGIONS, MRSequence, Progress, Region, silent
@@ -121,7 +120,7 @@ def evaluate(
     say: Callable[[str], None] = lambda text: None,
     progress: Progress = silent,
     without: Collection[MRSequence] = (),
-) -> dict[str, Any]:
+) -> Summary:
     """Measure a network on a folder of cases, or of groups of cases.
 
     Parameters
@@ -141,10 +140,6 @@ def evaluate(
         Told the case at work, and how many are done.
     without
         Sequences left out of every case.
-
-    Returns
-    -------
-    The document of :func:`pipeline.evaluation.summary.summarise`.
     """
     results: list[CaseResult] = []
     refused: list[Refused] = []
@@ -171,7 +166,7 @@ def evaluate(
         say(f"{case.name}: " + ", ".join(f"{r.value} {s.dice:.3f}" for r, s in results[-1].scores.items()))
     summary = summarise(model.card.identity, results, refused)
     if out is not None:
-        write_report(summary, out)
+        write_report(summary, results, out)
         for group in {result.group for result in results}:
             members = sorted((r for r in results if r.group == group), key=lambda r: r.scores[Region.WT].dice)
             draw_gallery([out / f"{r.name}.png" for r in members], out / f"gallery-{group}.png")

@@ -1,8 +1,11 @@
 """The evaluation as a markdown page and as JSON."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from pipeline.evaluation.summary import CaseResult, Part, Summary
+from pipeline.names import Region
 
 _HEAD = (
     "| | Dice | 95 % interval | median | HD95 mm (median) | surface Dice 1 mm | volume error ml | lesions found | "
@@ -11,8 +14,8 @@ _HEAD = (
 _LINE = "|" + " --- |" * 11
 
 
-def write_report(summary: dict[str, Any], out: Path) -> None:
-    """Write ``evaluation.json`` and ``report.md`` into a folder, from the document that ``summarise`` makes."""
+def write_report(summary: Summary, results: Sequence[CaseResult], out: Path) -> None:
+    """Write ``evaluation.json`` and ``report.md`` into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(summary, indent=2) + "\n")
     lines = [f"# {summary['model']} on {summary['n']} cases", "", *_doubt(summary), *means_table(summary)]
@@ -22,13 +25,13 @@ def write_report(summary: dict[str, Any], out: Path) -> None:
     for name, group in summary["groups"].items():
         lines += [f"## {name}, {group['n']} cases", "", *_doubt(group), *means_table(group)]
         lines += ["", f"![volumes](volumes-{name}.png)", "", f"![worst to best](gallery-{name}.png)", ""]
-        members = [case for case in summary["cases"] if case["group"] == name]
-        for case in sorted(members, key=lambda case: float(case["WT"]["dice"])):
-            lines += _case_lines(case, list(summary["mean"]), (out / f"{case['id']}.png").exists())
+        members = [case for case in results if case.group == name]
+        for case in sorted(members, key=lambda case: case.scores[Region.WT].dice):
+            lines += _case_lines(case, (out / f"{case.name}.png").exists())
     (out / "report.md").write_text("\n".join(lines))
 
 
-def means_table(summary: dict[str, Any]) -> list[str]:
+def means_table(summary: Part) -> list[str]:
     """Return the means per region as the lines of a markdown table."""
     return [_HEAD, _LINE] + [
         f"| {region} | {m['dice']:.3f} | {m['ci95'][0]:.3f} to {m['ci95'][1]:.3f} | {m['median']:.3f} | "
@@ -39,21 +42,20 @@ def means_table(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def _doubt(part: dict[str, Any]) -> list[str]:
+def _doubt(part: Part) -> list[str]:
     if part["doubt"] is None:
         return []
     return [f"Uncertainty against Dice of the whole tumour: Spearman {part['doubt']:+.2f}.", ""]
 
 
-def _case_lines(case: dict[str, Any], regions: list[str], pictured: bool) -> list[str]:
-    missing = f"; without {', '.join(case['missing'])}" if case["missing"] else ""
-    lines = [f"### {case['id']}", "", f"{case['seconds']} s, uncertainty {case['uncertainty']}{missing}.", ""]
-    for region in regions:
-        s = case[region]
-        lines.append(
-            f"- {region}: Dice {s['dice']:.3f}, HD95 {s['hd95_mm']:.1f} mm, {s['volume_ml']:.1f} ml found, "
-            f"{s['truth_ml']:.1f} ml true"
-        )
+def _case_lines(case: CaseResult, pictured: bool) -> list[str]:
+    missing = f"; without {', '.join(case.missing)}" if case.missing else ""
+    taken = f"{round(case.seconds, 2)} s, uncertainty {round(case.uncertainty, 4)}{missing}."
+    lines = [f"### {case.name}", "", taken, ""]
+    lines += [
+        f"- {region}: Dice {s.dice:.3f}, HD95 {s.hd95_mm:.1f} mm, {s.volume_ml:.1f} ml found, {s.truth_ml:.1f} ml true"
+        for region, s in case.scores.items()
+    ]
     if pictured:
-        lines += ["", f"![contours]({case['id']}.png)"]
+        lines += ["", f"![contours]({case.name}.png)"]
     return [*lines, ""]

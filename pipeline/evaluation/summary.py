@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence as Listing
 from dataclasses import asdict, dataclass
+from typing import TypedDict
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -55,15 +56,43 @@ class CaseResult:
     group: str = ""
 
 
-def summarise(identity: str, results: Listing[CaseResult], refused: Listing[Refused] = ()) -> dict[str, object]:
-    """Means with bootstrap intervals, and every case, as one JSON-serialisable document.
+class Means(TypedDict):
+    """Of a region over cases; ``ci95`` is of the mean Dice, lesions are counted."""
 
-    Returns
-    -------
-    ``{"model", "n", "mean": {region: {"dice", "median", "ci95", "hd95_mm", …}}, "doubt", "groups": {name: {"n", "mean",
-    "doubt"}}, "cases": [...], "refused": [{"id", "reason"}]}``; ``mean`` is of all cases, refused ones take no part in
-    it; ``doubt`` is Spearman's correlation between a case's uncertainty and its Dice of the whole tumour.
-    """
+    dice: float
+    median: float
+    worst: float
+    hd95_mm: float
+    hd95_median_mm: float
+    surface_dice: float
+    volume_error_ml: float
+    ci95: list[float]
+    lesions: int
+    lesions_found: int
+    false_lesions: int
+    lesion_dice: float
+    lesion_hd95_mm: float
+
+
+class Part(TypedDict):
+    """Cases that were not refused; ``doubt`` is Spearman's correlation of uncertainty and Dice of the whole tumour."""
+
+    n: int
+    mean: dict[str, Means]
+    doubt: float | None
+
+
+class Summary(Part):
+    """``evaluation.json``."""
+
+    model: str
+    groups: dict[str, Part]
+    cases: list[dict[str, object]]
+    refused: list[dict[str, str]]
+
+
+def summarise(identity: str, results: Listing[CaseResult], refused: Listing[Refused] = ()) -> Summary:
+    """Means with bootstrap intervals, and every case, as one JSON-serialisable document."""
     names = dict.fromkeys(result.group for result in results)
     groups = {name: [result for result in results if result.group == name] for name in names}
     return {
@@ -75,13 +104,13 @@ def summarise(identity: str, results: Listing[CaseResult], refused: Listing[Refu
     }
 
 
-def _of_all(results: Listing[CaseResult]) -> dict[str, object]:
+def _of_all(results: Listing[CaseResult]) -> Part:
     regions = TUMOUR_REGIONS if results else ()
     mean = {region.value: _means([result.scores[region] for result in results]) for region in regions}
     return {"n": len(results), "mean": mean, "doubt": _doubt(results)}
 
 
-def _means(scores: list[RegionScore]) -> dict[str, object]:
+def _means(scores: list[RegionScore]) -> Means:
     dices = [s.dice for s in scores]
     low, high = bootstrap_interval(dices)
     return {

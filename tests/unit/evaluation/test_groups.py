@@ -65,7 +65,7 @@ def test_groups_have_their_own_means_and_the_doubt_ranks_cases(tmp_path: Path) -
     assert summary["mean"]["WT"]["worst"] == pytest.approx(0.5)
     assert summary["doubt"] == pytest.approx(-1)
     assert [case["group"] for case in summary["cases"]] == ["tuning", "tuning", "validation"]
-    write_report(summary, tmp_path)
+    write_report(summary, results, tmp_path)
     report = (tmp_path / "report.md").read_text()
     assert report.index("## tuning") < report.index("### b") < report.index("### a") < report.index("## validation")
 

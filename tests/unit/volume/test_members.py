@@ -187,3 +187,13 @@ def test_each_echo_lacks_another_slice(tmp_path: Path) -> None:
     with pytest.raises(GlioLoopError) as caught:
         read_volume(saved(tmp_path, datasets))
     assert caught.value.code == "GEOMETRY_INCOMPLETE"
+
+
+def test_an_image_of_another_coordinate_system_is_left_out_though_it_would_fit(tmp_path: Path) -> None:
+    further = instance(200, (-10, -20, 5 + 3.0 * 8), FrameOfReferenceUID="1.2.10")
+    volume = read_volume(saved(tmp_path, [*stack(), further]))
+    assert (len(volume.slices), volume.frame_of_reference_uid) == (8, "1.2.9")
+
+
+def test_a_coordinate_system_that_is_not_named_stays_unnamed(tmp_path: Path) -> None:
+    assert read_volume(saved(tmp_path, stack(FrameOfReferenceUID=None))).frame_of_reference_uid == ""
