@@ -19,6 +19,9 @@ _AGENT = (
     r"|dotarem|prohance|magnevist|multihance|clariscan|omniscan|vueway|elucirem|artirem|dotagraf|primovist"
     r"|контраст\w*|гадолин\w*|гд|ку|кв|σκιαγρ\w*|γαδολιν\w*|造影剂|造影剤|造影劑|造影|增强|増強|增強|強化|强化|조영제|조영|증강|조영증강"
 )
+#: Characters of a text that are read: descriptions and names hold 64 (PS3.5, LO), and reading takes long where someone
+#: writes hundreds of words for contrast.
+LONGEST = 1024
 _LETTER = "c|k|pc|iv|cm|pdc|к"
 _IS_AGENT = re.compile(_AGENT)
 _IS_LETTER = re.compile(_LETTER)
@@ -76,8 +79,10 @@ _SLASHED = re.compile(rf"\b([sc]) ?/ ?(?=(?:{_AGENT}|{_LETTER})(?![^\W_]))")
 def normalise(text: str) -> str:
     """Lower case, no accents, camel case and separators as single spaces, letters of every script.
 
-    ``+`` and ``*`` stay; a minus that belongs to a name of the contrast agent becomes the word "minus".
+    ``+`` and ``*`` stay; a minus that belongs to a name of the contrast agent becomes the word "minus". What stands
+    behind the first :data:`LONGEST` characters is not read.
     """
+    text = text[:LONGEST]
     text = re.sub(r"(?<=[a-z])(?=[A-Z][A-Za-z0-9])|(?<=[0-9])(?=[A-Z][a-z])", " ", text)
     text = unicodedata.normalize("NFKD", text.replace("±", "+-")).lower().translate(_LETTERS)
     text = unicodedata.normalize("NFC", "".join(c for c in text if not unicodedata.combining(c)))

@@ -5,10 +5,14 @@ from numpy.typing import NDArray
 
 from pipeline.objects.rtstruct.isocontour import Contours
 from pipeline.objects.rtstruct.rasterise import rasterise
-from pipeline.objects.rtstruct.simplify import crossing_polygons
+from pipeline.objects.rtstruct.simplify import TangledError, crossing_polygons
 
 #: Part of the smaller that lies within the larger one from where on it is a hole in it, or an island's border.
 _WITHIN = 0.95
+#: Pairs of segments beside each other, at most: a head's outline on 500 slices has some millions.
+_MOST_PAIRS = 20_000_000
+#: Contours on a slice of which some cross, at most.
+_MOST_CROSSING = 100
 
 
 def rasterise_joined(contours: Contours, shape: tuple[int, int, int]) -> tuple[NDArray[np.uint8], int]:
@@ -20,13 +24,21 @@ def rasterise_joined(contours: Contours, shape: tuple[int, int, int]) -> tuple[N
     ----------
     contours, shape
         As of :func:`pipeline.objects.rtstruct.rasterise.rasterise`.
+
+    Raises
+    ------
+    TangledError
+        Where they are no drawing.
     """
     mask = rasterise(contours, shape)
     joined = 0
-    for k in np.unique(contours.slices[crossing_polygons(contours)]):
+    for k in np.unique(contours.slices[crossing_polygons(contours, _MOST_PAIRS)]):
         if not 0 <= k < shape[0]:
             continue
-        own = [_alone(contours.polygon(int(index)), shape) for index in np.flatnonzero(contours.slices == k)]
+        members = np.flatnonzero(contours.slices == k)
+        if len(members) > _MOST_CROSSING:
+            raise TangledError
+        own = [_alone(contours.polygon(int(index)), shape) for index in members]
         groups = _groups(own)
         if len(groups) < len(own):
             joined += 1

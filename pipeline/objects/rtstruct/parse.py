@@ -3,6 +3,7 @@
 One damaged ROI spoils no other, and what contours can be read without (colours, counts, references) spoils none.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -226,12 +227,14 @@ def _polygons(contours: Dataset) -> tuple[tuple[NDArray[np.float64], ...], froze
         if not len(points) and kind not in _WITHOUT_AREA and number_of(item, "NumberOfContourPoints") != 0:
             raise InvalidAttributeError("ContourData", "is absent")  # lost, which is not the same as nothing drawn
         if len(points) < 3:
-            skipped += 1
+            skipped += kind in _WITHOUT_AREA or len(points) > 0
             continue
         opened += kind == ContourGeometricTypes.OPEN_PLANAR
         miscounted += number_of(item, "NumberOfContourPoints") not in (None, len(points), len(points) + 1)
         polygons.append(points)
         referenced.update(_images(item))
+    if skipped and not polygons:  # a point marks a place: that is no region emptied
+        raise InvalidAttributeError("ContourGeometricType", "or points of every contour bound no area")
     warnings = (
         (opened, "open contours were closed"),
         (skipped, "contours bound no area and were left out"),
@@ -278,28 +281,31 @@ def _joined(described: list[ParsedRoi], contours: list[ParsedRoi]) -> Iterator[P
     Where a number is absent, contours and ROI belong together if each is the only one that is left over; else nothing
     tells which, and they count as unreadable.
     """
-    numbers = [roi.number for roi in described]
-    homeless = [one for one in contours if one.number is None]
-    strange = [one for one in contours if one.number is not None and one.number not in numbers]
+    described_as = Counter(roi.number for roi in described)
+    drawn: dict[int | None, list[ParsedRoi]] = {}
+    for one in contours:
+        drawn.setdefault(one.number, []).append(one)
+    homeless = drawn.get(None, [])
+    strange = [one for one in contours if one.number is not None and one.number not in described_as]
     nameless = [roi for roi in described if roi.number is None]
-    bare = [roi for roi in described if roi.number is not None and roi.number not in {one.number for one in contours}]
+    bare = [roi for roi in described if roi.number is not None and roi.number not in drawn]
     seeking = nameless + (bare if homeless else [])
+    sought = {id(roi) for roi in seeking}
     offered = homeless + (strange if nameless else [])
     paired = len(seeking) == len(offered) == 1
     for roi in described:
-        own = [one for one in contours if one.number is not None and one.number == roi.number]
-        if roi in seeking and paired:
+        if id(roi) in sought and paired:
             yield _merged(replace(roi, number=_either(roi.number, offered[0].number)), offered)
         elif roi.number is None:
             yield replace(roi, fault=str(InvalidAttributeError("ROINumber", "is absent or no number")))
-        elif roi in seeking and offered:
+        elif id(roi) in sought and offered:
             yield replace(roi, fault=str(InvalidAttributeError("ReferencedROINumber", "is absent or no number")))
-        elif numbers.count(roi.number) > 1:
+        elif described_as[roi.number] > 1:
             yield replace(roi, fault=str(InvalidAttributeError("ROINumber", "is another ROI's, too")))
         else:
-            yield _merged(roi, own)
+            yield _merged(roi, drawn.get(roi.number, []))
     for one in strange:
-        if not (paired and one in offered):
+        if not (paired and one is offered[0]):
             yield replace(one, warnings=(*one.warnings, "the ROI has contours but no name"))
 
 

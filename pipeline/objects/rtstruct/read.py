@@ -11,10 +11,11 @@ from pydicom import Dataset
 
 from pipeline.errors import GlioLoopError
 from pipeline.objects.rtstruct.overlap import rasterise_joined
-from pipeline.objects.rtstruct.parse import ParsedRoi, ParsedStructureSet, parse_structure_set
-from pipeline.objects.rtstruct.planes import parallel, place
+from pipeline.objects.rtstruct.parse import InvalidAttributeError, ParsedRoi, ParsedStructureSet, parse_structure_set
+from pipeline.objects.rtstruct.planes import parallel, place, to_index
 from pipeline.objects.rtstruct.rasterise import rasterise
 from pipeline.objects.rtstruct.reformat import from_other_planes
+from pipeline.objects.rtstruct.simplify import TangledError
 from pipeline.volume.records import SourceVolume
 
 
@@ -110,18 +111,32 @@ def roi_on(roi: ParsedRoi, structure_set: ParsedStructureSet, volume: SourceVolu
     Raises
     ------
     GlioLoopError
-        STRUCTURE_SET_UNREADABLE where the ROI has a fault; STRUCTURE_SET_FOREIGN where it lies in another frame of
-        reference and names no image of the volume.
+        STRUCTURE_SET_UNREADABLE where the ROI has a fault, is no drawing or reaches far beyond the images;
+        STRUCTURE_SET_FOREIGN where it lies in another frame of reference and names no image of the volume.
     """
     if roi.fault or roi.number is None:
         raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"ROI {roi.number}: {roi.fault}")
     known = {roi.frame_of_reference_uid} if roi.frame_of_reference_uid else structure_set.frames_of_reference
     if roi.polygons and known and volume.frame_of_reference_uid not in known and not _names_images(roi, volume):
         raise GlioLoopError("STRUCTURE_SET_FOREIGN", f"ROI {roi.number} is in another frame of reference")
-    mask, used, warnings = _mask(roi, volume)
+    _require_near(roi, volume)
+    try:
+        mask, used, warnings = _mask(roi, volume)
+    except TangledError as error:
+        raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"ROI {roi.number}: contours cross too often") from error
     image = sitk.GetImageFromArray(mask)
     image.CopyInformation(volume.image)
     return ReadRoi(roi.number, roi.title, image, len(roi.polygons), used, (*roi.warnings, *warnings))
+
+
+def _require_near(roi: ParsedRoi, volume: SourceVolume) -> None:
+    """Refuse points that nobody can have drawn: further from the images, along rows or columns, than these are wide."""
+    size = np.array(volume.image.GetSize()[:2])
+    for polygon in roi.polygons:
+        places = to_index(polygon, volume)[:, :2]
+        if (places < -size).any() or (places > 2 * size).any():
+            fault = InvalidAttributeError("ContourData", "holds points far beyond the images")
+            raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"ROI {roi.number}: {fault}")
 
 
 def _names_images(roi: ParsedRoi, volume: SourceVolume) -> bool:

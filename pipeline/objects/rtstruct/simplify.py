@@ -9,6 +9,10 @@ from pipeline.objects.rtstruct.isocontour import Contours, successors
 _PREFERENCE = 4.5
 
 
+class TangledError(ValueError):
+    """Contours whose segments lie beside each other so often that they are no drawing."""
+
+
 def simplify(
     contours: Contours, scale: tuple[float, float], tolerance: float, preferred: NDArray[np.bool_] | None = None
 ) -> Contours:
@@ -127,13 +131,20 @@ def _squared_distance(
     return np.asarray(np.einsum("ij,ij->i", rest, rest))
 
 
-def crossing_polygons(contours: Contours) -> NDArray[np.bool_]:
+def crossing_polygons(contours: Contours, most_pairs: float = np.inf) -> NDArray[np.bool_]:
     """Return (m,) which polygons properly cross themselves or another polygon of the same slice.
 
     Parameters
     ----------
     contours
         Polygons in any planar coordinates.
+    most_pairs
+        Of segments that lie beside each other.
+
+    Raises
+    ------
+    TangledError
+        Where there are more such pairs.
     """
     crossing = np.zeros(len(contours.starts), dtype=bool)
     if not len(contours.starts):
@@ -141,7 +152,7 @@ def crossing_polygons(contours: Contours) -> NDArray[np.bool_]:
     owner = np.repeat(np.arange(len(contours.starts)), contours.lengths)
     start = contours.points
     end = contours.points[successors(contours.starts, len(start))]
-    first, second = _candidates(start, end, contours.slices[owner])
+    first, second = _candidates(start, end, contours.slices[owner], most_pairs)
     p, q, r, s = start[first], end[first], start[second], end[second]
     apart = (_side(p, q, r) * _side(p, q, s) < 0) & (_side(r, s, p) * _side(r, s, q) < 0)
     crossing[owner[first[apart]]] = True
@@ -155,7 +166,7 @@ def _side(p: NDArray[np.float64], q: NDArray[np.float64], r: NDArray[np.float64]
 
 
 def _candidates(
-    start: NDArray[np.float64], end: NDArray[np.float64], slices: NDArray[np.int64]
+    start: NDArray[np.float64], end: NDArray[np.float64], slices: NDArray[np.int64], most_pairs: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the pairs of segments of a slice whose bounding boxes overlap (a sweep along the rows)."""
     low, high = np.minimum(start, end), np.maximum(start, end)
@@ -164,6 +175,8 @@ def _candidates(
     order = np.argsort(low[:, 1] + sheet)
     top, bottom = (low[:, 1] + sheet)[order], (high[:, 1] + sheet)[order]
     partners = np.searchsorted(top, bottom, side="right") - np.arange(len(order)) - 1
+    if int(partners.sum()) > most_pairs:
+        raise TangledError
     first = np.repeat(np.arange(len(order)), partners)
     begin = np.concatenate([[0], np.cumsum(partners)[:-1]])
     second = np.arange(int(partners.sum())) - np.repeat(begin, partners) + first + 1

@@ -471,6 +471,51 @@ def _no_sequence(dataset: Dataset) -> None:
     _raw(contours_of(dataset, "GTV_TC"), "ContourSequence", "LO", "gone")
 
 
+def _points_only(dataset: Dataset) -> None:
+    """A mark where a biopsy was taken: nothing was emptied."""
+    item = contours_of(dataset, "GTV_TC")
+    item.ContourSequence = item.ContourSequence[3:4]
+    item.ContourSequence[0].ContourGeometricType, item.ContourSequence[0].NumberOfContourPoints = "POINT", 1
+    item.ContourSequence[0].ContourData = item.ContourSequence[0].ContourData[:3]
+
+
+def _far_away(value: str) -> Callable[[Dataset], None]:
+    def spoil(dataset: Dataset) -> None:
+        contour = contours_of(dataset, "GTV_TC").ContourSequence[3]
+        numbers = [str(one) for one in contour.ContourData]
+        _raw(contour, "ContourData", "LO", "\\".join([value, *numbers[1:]]))
+
+    return spoil
+
+
+def _number_twice(dataset: Dataset) -> None:
+    twin = copy.deepcopy(next(one for one in dataset.StructureSetROISequence if one.ROIName == "GTV_TC"))
+    dataset.StructureSetROISequence.append(twin)
+
+
+def _tangled(dataset: Dataset) -> None:
+    """One contour that runs up and down ten thousand times."""
+    contour = contours_of(dataset, "GTV_TC").ContourSequence[3]
+    points = np.array([float(one) for one in contour.ContourData]).reshape(-1, 3)
+    zigzag = np.repeat(points.mean(axis=0)[None], 10_000, axis=0)
+    zigzag[:, 0] += np.linspace(-10, 10, len(zigzag))
+    zigzag[::2, 1] += 10
+    contour.ContourData, contour.NumberOfContourPoints = zigzag.round(3).ravel().tolist(), len(zigzag)
+
+
+def _hatched(dataset: Dataset) -> None:
+    """Hundreds of triangles across each other on one slice."""
+    item = contours_of(dataset, "GTV_TC")
+    middle = np.array([float(one) for one in item.ContourSequence[3].ContourData]).reshape(-1, 3).mean(axis=0)
+    triangles = []
+    for angle in np.linspace(0, 3, 200):
+        triangle = copy.deepcopy(item.ContourSequence[3])
+        turned = [middle + 9 * np.array([np.cos(angle + k), np.sin(angle + k), 0]) for k in (0, 2.1, 4.2)]
+        triangle.ContourData, triangle.NumberOfContourPoints = np.round(turned, 3).ravel().tolist(), 3
+        triangles.append(triangle)
+    item.ContourSequence = triangles
+
+
 @pytest.mark.parametrize(
     ("spoil", "keyword"),
     [
@@ -478,6 +523,13 @@ def _no_sequence(dataset: Dataset) -> None:
         (_not_triplets, "ContourData"),
         (_no_data, "ContourData"),
         (_no_sequence, "ContourSequence"),
+        (_points_only, "ContourGeometricType"),
+        (_far_away("1e30"), "ContourData"),
+        (_far_away("99999"), "ContourData"),
+        (_far_away("nan"), "ContourData"),
+        (_number_twice, "ROINumber"),
+        (_tangled, "cross too often"),
+        (_hatched, "cross too often"),
     ],
 )
 def test_a_damaged_roi_is_left_out_and_told_and_the_others_are_taken(
@@ -492,6 +544,47 @@ def test_a_damaged_roi_is_left_out_and_told_and_the_others_are_taken(
     assert keyword in outcome.detail
     assert outcome.case is not None
     assert not outcome.case.regions["TC"].drawn
+
+
+def _points(contour: Dataset) -> NDArray[np.float64]:
+    return np.array([float(one) for one in contour.ContourData]).reshape(-1, 3)
+
+
+def _redrawn(contour: Dataset, points: NDArray[np.float64]) -> None:
+    contour.ContourData, contour.NumberOfContourPoints = points.round(3).ravel().tolist(), len(points)
+
+
+def _backwards(contour: Dataset) -> None:
+    _redrawn(contour, _points(contour)[::-1])
+
+
+def _off_its_plane(contour: Dataset) -> None:
+    points = _points(contour)
+    points[::2, 2] += 0.2
+    _redrawn(contour, points)
+
+
+def _open(contour: Dataset) -> None:
+    contour.ContourGeometricType = "OPEN_PLANAR"
+
+
+def _there_and_back(contour: Dataset) -> None:
+    """A channel out and back, as a keyhole has."""
+    points = _points(contour)
+    _redrawn(contour, np.concatenate([points, points[:1], points[:1] + np.array([12.0, 0, 0]), points[:1]]))
+
+
+@pytest.mark.parametrize("change", [_backwards, _off_its_plane, _open, _there_and_back])
+def test_contours_as_others_write_them_are_what_was_drawn(desk: Desk, change: Callable[[Dataset], None]) -> None:
+    corrected = ball(desk.volume, 11)
+    dataset = desk.edited({Region.WT: corrected})
+    for item in dataset.ROIContourSequence:
+        for contour in item.ContourSequence:
+            change(contour)
+    for keyword in ("StructureSetROISequence", "ROIContourSequence"):
+        dataset[keyword].value = list(reversed(dataset[keyword].value))
+    expected = (desk.ml(corrected), *(desk.ml(desk.automatic[one]) for one in (Region.TC, Region.ET)))
+    assert volumes(desk.hand_in(dataset)) == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize("keyword", ["StructureSetROISequence", "ROIContourSequence"])

@@ -77,6 +77,15 @@ def test_twenty_series_take_milliseconds() -> None:
     assert time.process_time() - started < 0.25  # a few ms; the machine may be busy
 
 
+@pytest.mark.parametrize("word", ["gd ", "kontrast ", "T1", "without ", "w/o ", "c ( - ) ", "造影前 "])
+def test_a_long_description_takes_no_time(word: str) -> None:
+    series = TABLE[0]["series"]
+    headers = [header_of(TABLE[0], row | {"SeriesDescription": word * 20_000}, k) for k, row in enumerate(series, 1)]
+    started = time.process_time()
+    identify(headers)
+    assert time.process_time() - started < 10  # a second; in quadratic time minutes
+
+
 def test_override_wins_by_either_identifier_and_whatever_the_header_says() -> None:
     headers = headers_of(study_named("Siemens Prisma"))
     by_uid = identify(headers, override={MRSequence.T1C: headers[11].series_instance_uid})
