@@ -10,7 +10,7 @@ from pipeline.objects.rtstruct.simplify import TangledError, crossing_polygons
 #: Part of the smaller that lies within the larger one from where on it is a hole in it, or an island's border.
 _WITHIN = 0.95
 #: Pairs of segments beside each other, at most: a head's outline on 500 slices has some millions.
-_MOST_PAIRS = 20_000_000
+_MOST_PAIRS = 200_000_000
 #: Contours on a slice of which some cross, at most.
 _MOST_CROSSING = 100
 

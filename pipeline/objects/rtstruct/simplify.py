@@ -1,5 +1,7 @@
 """Fewer points with a bounded error, and the test that no contour crosses itself or another."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,10 @@ from pipeline.objects.rtstruct.isocontour import Contours, successors
 
 #: A preferred point is kept in place of the farthest one that is at most so many times farther away.
 _PREFERENCE = 4.5
+
+
+#: Pairs of segments that are looked at in one piece.
+_PAIRS_AT_ONCE = 4_000_000
 
 
 class TangledError(ValueError):
@@ -152,11 +158,11 @@ def crossing_polygons(contours: Contours, most_pairs: float = np.inf) -> NDArray
     owner = np.repeat(np.arange(len(contours.starts)), contours.lengths)
     start = contours.points
     end = contours.points[successors(contours.starts, len(start))]
-    first, second = _candidates(start, end, contours.slices[owner], most_pairs)
-    p, q, r, s = start[first], end[first], start[second], end[second]
-    apart = (_side(p, q, r) * _side(p, q, s) < 0) & (_side(r, s, p) * _side(r, s, q) < 0)
-    crossing[owner[first[apart]]] = True
-    crossing[owner[second[apart]]] = True
+    for first, second in _candidates(start, end, contours.slices[owner], most_pairs):
+        p, q, r, s = start[first], end[first], start[second], end[second]
+        apart = (_side(p, q, r) * _side(p, q, s) < 0) & (_side(r, s, p) * _side(r, s, q) < 0)
+        crossing[owner[first[apart]]] = True
+        crossing[owner[second[apart]]] = True
     return crossing
 
 
@@ -167,8 +173,8 @@ def _side(p: NDArray[np.float64], q: NDArray[np.float64], r: NDArray[np.float64]
 
 def _candidates(
     start: NDArray[np.float64], end: NDArray[np.float64], slices: NDArray[np.int64], most_pairs: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the pairs of segments of a slice whose bounding boxes overlap (a sweep along the rows)."""
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Give the pairs of segments of a slice whose bounding boxes overlap (a sweep along the rows), some at a time."""
     low, high = np.minimum(start, end), np.maximum(start, end)
     # Slices are laid one below the other on one long sheet.
     sheet = slices * (float(high[:, 1].max() - low[:, 1].min()) + 1.0)
@@ -177,9 +183,16 @@ def _candidates(
     partners = np.searchsorted(top, bottom, side="right") - np.arange(len(order)) - 1
     if int(partners.sum()) > most_pairs:
         raise TangledError
-    first = np.repeat(np.arange(len(order)), partners)
-    begin = np.concatenate([[0], np.cumsum(partners)[:-1]])
-    second = np.arange(int(partners.sum())) - np.repeat(begin, partners) + first + 1
-    first, second = order[first], order[second]
-    overlap = (low[first, 0] <= high[second, 0]) & (low[second, 0] <= high[first, 0])
-    return first[overlap], second[overlap]
+    total = np.cumsum(partners)
+    place = 0
+    while place < len(order):
+        done = int(total[place] - partners[place])
+        stop = max(place + 1, int(np.searchsorted(total, done + _PAIRS_AT_ONCE, side="right")))
+        count = partners[place:stop]
+        first = np.repeat(np.arange(place, stop), count)
+        begin = np.repeat(total[place:stop] - count, count) - done
+        second = np.arange(len(first)) - begin + first + 1
+        first, second = order[first], order[second]
+        overlap = (low[first, 0] <= high[second, 0]) & (low[second, 0] <= high[first, 0])
+        yield first[overlap], second[overlap]
+        place = stop

@@ -494,10 +494,10 @@ def _number_twice(dataset: Dataset) -> None:
 
 
 def _tangled(dataset: Dataset) -> None:
-    """One contour that runs up and down ten thousand times."""
+    """One contour that runs up and down fifteen thousand times."""
     contour = contours_of(dataset, "GTV_TC").ContourSequence[3]
     points = np.array([float(one) for one in contour.ContourData]).reshape(-1, 3)
-    zigzag = np.repeat(points.mean(axis=0)[None], 10_000, axis=0)
+    zigzag = np.repeat(points.mean(axis=0)[None], 30_000, axis=0)
     zigzag[:, 0] += np.linspace(-10, 10, len(zigzag))
     zigzag[::2, 1] += 10
     contour.ContourData, contour.NumberOfContourPoints = zigzag.round(3).ravel().tolist(), len(zigzag)
