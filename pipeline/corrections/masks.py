@@ -12,7 +12,7 @@ from pipeline.corrections.segments import Segments
 from pipeline.corrections.study import Mask, Study
 from pipeline.errors import GlioLoopError
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
-from pipeline.objects.rtstruct.parse import ParsedRoi, ParsedStructureSet, parse_structure_set
+from pipeline.objects.rtstruct.parse import InvalidAttributeError, ParsedRoi, ParsedStructureSet, parse_structure_set
 from pipeline.objects.rtstruct.read import roi_on
 
 
@@ -172,6 +172,9 @@ def _read_segment(named: NamedRoi, segments: Segments, dataset: Dataset, study: 
 
 
 def _read_roi(roi: ParsedRoi, structure_set: ParsedStructureSet, dataset: Dataset, study: Study) -> DrawnRoi:
+    if roi.marks_only and not roi.fault:
+        fault = InvalidAttributeError("ContourGeometricType", "or number of points of every contour bounds no area")
+        raise GlioLoopError("STRUCTURE_SET_UNREADABLE", f"ROI {roi.number}: {fault}")
     if not (roi.polygons or roi.fault or roi.number is None):
         return DrawnRoi(NamedRoi(roi.number or 0, roi.name, roi.automatic), study.nothing(), study.reference)
     images = study.images()

@@ -81,6 +81,11 @@ class ParsedRoi:
     exclusive: bool = False
 
     @property
+    def marks_only(self) -> bool:
+        """Whether it has contours of which none bounds an area, as a point that marks a place: it was not emptied."""
+        return not self.polygons and bool(self.warnings)
+
+    @property
     def title(self) -> str:
         """What to call it."""
         return self.name or f"ROI {self.number if self.number is not None else 'without number'}"
@@ -233,8 +238,6 @@ def _polygons(contours: Dataset) -> tuple[tuple[NDArray[np.float64], ...], froze
         miscounted += number_of(item, "NumberOfContourPoints") not in (None, len(points), len(points) + 1)
         polygons.append(points)
         referenced.update(_images(item))
-    if skipped and not polygons:  # a point marks a place: that is no region emptied
-        raise InvalidAttributeError("ContourGeometricType", "or points of every contour bound no area")
     warnings = (
         (opened, "open contours were closed"),
         (skipped, "contours bound no area and were left out"),
