@@ -10,6 +10,7 @@ compile pyproject.toml --extra cpu --extra openvino --extra dev -c requirements/
 sed -n 's/^train = \[\(.*\)\]/\1/p' pyproject.toml | tr ',' '\n' | tr -d '" ' | grep -v '^torch' > requirements/.train.in
 compile requirements/.train.in -c requirements/dev.lock -o requirements/train.lock
 rm requirements/.train.in
+compile requirements/import.in --override requirements/import.overrides -o requirements/import.lock
 # Programs that the benchmarks compare with; they get an environment of their own.
 compile requirements/peers.in -o requirements/peers.lock
 compile requirements/registration.in --override requirements/registration.overrides -o requirements/registration.lock

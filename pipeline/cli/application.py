@@ -29,7 +29,7 @@ EXIT_REFUSED = 3
 app = typer.Typer(
     name="glioloop",
     help="Brain tumours on MRI, delineated as RT Structure Sets inside Orthanc. Research use only.",
-    epilog="The launcher script also knows: setup [dev] [train], test [pytest arguments], lint, worker.",
+    epilog="The launcher script also knows: setup [dev] [train] [import], test [pytest arguments], lint, worker.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

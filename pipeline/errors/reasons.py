@@ -205,6 +205,37 @@ REASONS: dict[str, Reason] = {
         "The network cannot be installed.",
         "The card (model.json) must hold every key of a card and name files that are there; see docs/models.md.",
     ),
+    "IMPORT_UNREADABLE": Reason(
+        Kind.REFUSAL,
+        "The network of another tool cannot be read; nothing was installed.",
+        "The folder must be what the tool itself wrote, complete; see the detail and docs/models.md.",
+    ),
+    "IMPORT_UNSUPPORTED": Reason(
+        Kind.REFUSAL,
+        "The network needs what this node does not do; nothing was installed.",
+        "The detail names it, docs/models.md what is known. Without it the contours would not be the tool's.",
+    ),
+    "IMPORT_CHANNEL_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "It is not sure which MR sequence the network takes where; nothing was installed.",
+        "Say it with --channel NAME=t1, t1c, t2 or flair; NAME is the channel's name or number.",
+    ),
+    "IMPORT_REGION_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "It is not sure which output of the network is which part of the tumour; nothing was installed.",
+        "Say it with --label NAME=WT, TC, ET, cavity or none: for labels the innermost region that holds them. WT, TC "
+        "and ET must all be there.",
+    ),
+    "IMPORT_UNTRUSTED": Reason(
+        Kind.REFUSAL,
+        "The weights' file may run code when it is read; nothing was installed.",
+        "Only weights and numbers are read from it. Where you trust who made it, --trust-pickle reads all of it.",
+    ),
+    "IMPORT_UNAVAILABLE": Reason(
+        Kind.REFUSAL,
+        "This installation cannot read networks of other tools.",
+        "`./glioloop setup train import` installs what it needs: PyTorch, dynamic-network-architectures, MONAI.",
+    ),
     "MODEL_DAMAGED": Reason(
         Kind.FAILURE,
         "The network's file is damaged; no contours were made.",

@@ -177,6 +177,8 @@ class Postprocessing(_Record):
         tumour is certain somewhere, a bias field or a flow artefact nowhere.
     fill_holes
         Whether holes in WT and TC are filled slice by slice.
+    only_largest
+        Whether of the whole tumour only its largest part is kept, as nnU-Net's post-processing may ask for.
     sharpening
         Per region, what its border follows on the reference series' own voxels, which are finer than the network's.
     """
@@ -184,6 +186,7 @@ class Postprocessing(_Record):
     minimum_component_ml: dict[Region, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     least_certainty: dict[Region, Annotated[float, Field(ge=0, lt=1)]] = Field(default_factory=dict)
     fill_holes: bool = True
+    only_largest: bool = False
     sharpening: dict[Region, Sharpening] = Field(default_factory=dict)
 
 

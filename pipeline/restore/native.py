@@ -42,12 +42,15 @@ class Cleaning:
         Connected parts are dropped of whose probabilities the 95th percentile is below this.
     fill_holes
         Whether holes that do not reach the outside are filled, slice by slice, in WT and TC.
+    only_largest
+        Whether of WT only the largest part is kept; parts that meet at a corner are one.
     """
 
     thresholds: dict[Region, float]
     minimum_component_ml: dict[Region, float]
     fill_holes: bool
     least_certainty: dict[Region, float] = field(default_factory=dict)
+    only_largest: bool = False
 
 
 def cleaning(card: ModelCard) -> Cleaning:
@@ -57,6 +60,7 @@ def cleaning(card: ModelCard) -> Cleaning:
         minimum_component_ml=card.postprocessing.minimum_component_ml,
         fill_holes=card.postprocessing.fill_holes,
         least_certainty=card.postprocessing.least_certainty,
+        only_largest=card.postprocessing.only_largest,
     )
 
 
@@ -270,11 +274,14 @@ def _clean(
     """
     native = native.copy()
     mask = native >= threshold
-    labels, count = ndimage.label(mask)
+    largest = rules.only_largest and region is Region.WT
+    labels, count = ndimage.label(mask, np.ones((3, 3, 3)) if largest else None)
     doubtful: list[_Dropped] = []
     if count:
         sizes = np.bincount(labels.ravel(), minlength=count + 1) * voxel_ml
         gone = {int(k) for k in np.flatnonzero(sizes < rules.minimum_component_ml.get(region, 0.0))} - {0}
+        if largest:
+            gone |= set(range(1, count + 1)) - {1 + int(np.argmax(sizes[1:]))}
         for part, box in enumerate(ndimage.find_objects(labels), 1):
             inside = native[box][labels[box] == part]
             if part in gone or np.percentile(inside, _CERTAIN) >= rules.least_certainty.get(region, 0.0):
