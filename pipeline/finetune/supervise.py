@@ -23,6 +23,8 @@ _LOOK_SECONDS: Final = 0.5
 #: What it has to finish the piece in hand; after that it is killed, and does that piece again.
 _STOP_SECONDS: Final = 5.0
 _REPORT_SECONDS: Final = 2.0
+#: Until its first piece, at the least: imports on a slow and busy machine are no silence.
+_STARTING_SECONDS: Final = 300.0
 
 
 class PhaseOutcome(StoredRecord):
@@ -110,10 +112,11 @@ def _run_once(
 ) -> Worked:
     """Have a child of its own do it, until that is done, is asked to make room or hangs."""
     reported, moved, asked = -_REPORT_SECONDS, time.monotonic(), False
+    patience = max(silence_seconds, _STARTING_SECONDS)
 
     def tell(fraction: float) -> None:
-        nonlocal reported, moved
-        moved = time.monotonic()
+        nonlocal reported, moved, patience
+        moved, patience = time.monotonic(), silence_seconds
         if moved - reported >= _REPORT_SECONDS:
             reported = moved
             report(progress=round(fraction, 3))
@@ -121,7 +124,7 @@ def _run_once(
     def stop() -> bool:
         nonlocal asked
         asked = wanted()
-        return asked or time.monotonic() - moved > silence_seconds
+        return asked or time.monotonic() - moved > patience
 
     child = Child(Task(folder.name, phase.value, step_back, (folder,)), _STOP_SECONDS)
     try:

@@ -170,3 +170,5 @@ def test_rasterise_cuts_off_what_lies_outside_the_image() -> None:
     polygon = np.array([[-1e9, -1e9], [1e9, -1e9], [1e9, 1e9], [-1e9, 1e9]])
     assert rasterise(Contours(polygon, np.array([0]), np.array([1])), (2, 3, 4)).sum(axis=(1, 2)).tolist() == [0, 12]
     assert rasterise(Contours(polygon, np.array([0]), np.array([7])), (2, 3, 4)).sum() == 0
+    beside = np.array([[10.0, -1.0], [40.0, -1.0], [40.0, 9.0], [10.0, 9.0]])
+    assert rasterise(Contours(beside, np.array([0]), np.array([1])), (2, 3, 4)).sum() == 0
