@@ -45,6 +45,22 @@ def test_sampling_keeps_place_and_mean() -> None:
         )
 
 
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.5, 0.5, 1.0), (0.9, 0.9, 5.0)])
+def test_averaging_first_keeps_what_a_coarse_grid_shows(spacing: tuple[float, float, float]) -> None:
+    size = [round(120 / one) for one in spacing]
+    fine = sitk.GaussianSource(sitk.sitkFloat32, size, [14, 18, 16], [70, 55, 60], 100.0, spacing=spacing)
+    turned = sitk.Euler3DTransform((60, 60, 60), 0.2, -0.1, 0.3)
+    grid = make_grid((np.array([12.0] * 3), np.array([105.0] * 3)), spec(spacing_mm=(4, 4, 4)))
+    # the kernel alone, on every voxel
+    variances = [max(0.0, 4.0**2 - one**2) / 2.3548**2 for one in spacing]
+    smooth = sitk.DiscreteGaussian(fine, variances, 32, 0.001, True)
+    wanted = sitk.GetArrayFromImage(sitk.Resample(smooth, grid, turned, sitk.sitkLinear, 0.0))
+    found = sample(fine, turned, grid)
+    inside = (wanted > 1) & (found > 0)
+    assert inside.sum() > 5000
+    assert np.abs(found - wanted)[inside].max() < 1.5
+
+
 def test_windows_cover_everything() -> None:
     for length, window in ((100, 32), (33, 32), (32, 32), (20, 32), (97, 48)):
         covered = np.zeros(length, dtype=bool)
