@@ -18,7 +18,7 @@ from pipeline.align.check import (
 )
 from pipeline.align.prepare import Prepared, prepare
 from pipeline.align.records import Alignment
-from pipeline.align.register import register
+from pipeline.align.register import Registered, candidates, settle
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.names import MRSequence
 from pipeline.volume.records import SourceVolume
@@ -31,8 +31,9 @@ def align(
 ) -> dict[MRSequence, Alignment]:
     """Align every sequence with the reference, rigidly.
 
-    Each sequence is registered to the reference directly, so errors do not add up; sequences side by side, each
-    on one core. The result is the same to the last bit for the same volumes: see :func:`single_threaded`.
+    Each sequence is registered to the reference directly, so errors do not add up; what does not depend on each
+    other side by side, each on one core. The result is the same to the last bit for the same volumes: see
+    :func:`single_threaded`.
 
     Parameters
     ----------
@@ -55,17 +56,30 @@ def align(
     """
     limits = limits or AlignmentLimits()
     others = [sequence for sequence in volumes if sequence is not reference]
+    frame = volumes[reference].frame_of_reference_uid
+    same = {
+        one: frame == volumes[one].frame_of_reference_uid or not (frame and volumes[one].frame_of_reference_uid)
+        for one in others
+    }
 
-    def one(sequence: MRSequence) -> Alignment:
-        frames = volumes[reference].frame_of_reference_uid, volumes[sequence].frame_of_reference_uid
-        same_frame = frames[0] == frames[1] or not all(frames)
-        return _align_one(
-            sequence, fixed, prepare(volumes[sequence].image, volumes[sequence].valid), same_frame, limits
-        )
+    def prepared(sequence: MRSequence) -> Prepared:
+        return prepare(volumes[sequence].image, volumes[sequence].valid)
 
+    # Smaller tasks than whole sequences: three of these on two cores would leave one idle for a quarter of the time.
     with single_threaded(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        fixed = prepare(volumes[reference].image, volumes[reference].valid)
-        found = dict(zip(others, pool.map(one, others), strict=True))
+        fixed, *moving = pool.map(prepared, (reference, *others))
+        there = [
+            pool.submit(candidates, fixed, one, same[sequence]) for sequence, one in zip(others, moving, strict=True)
+        ]
+        back = [
+            pool.submit(candidates, one, fixed, same[sequence]) for sequence, one in zip(others, moving, strict=True)
+        ]
+        ways = [(way.result(), other.result()) for way, other in zip(there, back, strict=True)]
+        settled = list(pool.map(lambda one, both: settle(fixed, one, *both), moving, ways))
+    found = {
+        sequence: _checked(sequence, best, fixed, one, same[sequence], limits)
+        for sequence, best, one in zip(others, settled, moving, strict=True)
+    }
     return {reference: Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0), **found}
 
 
@@ -109,10 +123,14 @@ def single_threaded() -> Iterator[None]:
         _ONE_THREAD.leave()
 
 
-def _align_one(
-    sequence: MRSequence, fixed: Prepared, moving: Prepared, same_frame: bool, limits: AlignmentLimits
+def _checked(
+    sequence: MRSequence,
+    best: Registered,
+    fixed: Prepared,
+    moving: Prepared,
+    same_frame: bool,
+    limits: AlignmentLimits,
 ) -> Alignment:
-    best = register(fixed, moving, same_frame)
     rotation, displacement = rotation_deg(best.transform), displacement_mm(best.transform, fixed)
     overlap, dice = overlap_and_dice(fixed, moving, best.transform)
     broken = failures(best, overlap, dice, displacement if same_frame else None, limits)

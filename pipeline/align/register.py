@@ -11,14 +11,32 @@ from numpy.typing import NDArray
 from pipeline.align.prepare import Point, Prepared
 from pipeline.errors.resources import raise_if_exhausted
 
-SAMPLES = 250_000  # of the finest level; twice as many move the result by under 0.1 mm, fewer by 0.2 mm and more
 SEED = 1
 COARSE, FINE = 0, 1  # levels of Prepared
-BINS = {COARSE: 32, FINE: 64}  # few samples fill few bins; at the fine level more bins are more exact
+
+
+@dataclass(frozen=True)
+class _Search:
+    """How one optimisation goes: level of ``Prepared``, bins of the metric, samples (None: all), steps in mm."""
+
+    level: int
+    bins: int
+    samples: int | None
+    first_step: float
+    last_step: float
+
+
+#: Few samples fill few bins; at the fine level more bins are more exact.
+_AT_6_MM = _Search(COARSE, 32, None, 6.0, 0.05)
+#: Most of the way from there, at a quarter of the cost.
+_NEAR = _Search(FINE, 64, 60_000, 1.0, 0.1)
+#: Twice as many samples move the result by under 0.1 mm, fewer by 0.2 mm and more.
+_EXACT = _Search(FINE, 64, 250_000, 0.25, 0.01)
 
 SINGLE_TURN_DEG = 20.0  # about one axis
 MIXED_TURN_DEG = 14.0  # about each of the three
-OPTIMISED_STARTS = 4
+OPTIMISED_STARTS = 4  # at most; no more once two of them
+AGREED_MM = 1.0  # end this near each other: a fifth of the coarse level's voxels
 
 RIVAL_METRIC = 0.9  # a start this near the best metric at the coarse level...
 RIVAL_MM = 6.0  # ...and this far from it is followed to the end, too
@@ -49,13 +67,11 @@ class Registered:
     rival_metric: float = 0.0
 
 
-def register(fixed: Prepared, moving: Prepared, same_frame: bool) -> Registered:
-    """Register two volumes to each other, both ways.
+def candidates(fixed: Prepared, moving: Prepared, same_frame: bool) -> list[sitk.Euler3DTransform]:
+    """Find the positions that one volume may have in another, at 6 mm.
 
     Turns about the centre of the head, with the heads' centres brought together and (where the series share
-    a frame of reference) with the patient lying still, are weighed at 6 mm; the best few are optimised
-    there; this for the way there and the way back, which cut off different parts of the head. The winner over
-    both ways, and any rival that fits almost as well elsewhere, at 2 mm.
+    a frame of reference) with the patient lying still, are weighed; the best few are optimised.
 
     Parameters
     ----------
@@ -66,11 +82,40 @@ def register(fixed: Prepared, moving: Prepared, same_frame: bool) -> Registered:
 
     Returns
     -------
+    list
+        Maps from the fixed to the moving space, at least one.
+    """
+    starts = list(_starts(fixed, moving, same_frame))
+    graded = sorted(range(len(starts)), key=lambda index: (-_evaluate(fixed, moving, starts[index]), index))
+    found: list[sitk.Euler3DTransform] = []
+    for index in graded[:OPTIMISED_STARTS]:
+        found.append(_optimise(fixed, moving, starts[index], _AT_6_MM).transform)
+        if any(_apart(fixed, found[-1], earlier) < AGREED_MM for earlier in found[:-1]):
+            break
+    return found
+
+
+def settle(
+    fixed: Prepared, moving: Prepared, there: list[sitk.Euler3DTransform], back: list[sitk.Euler3DTransform]
+) -> Registered:
+    """Register two volumes to each other, both ways, from where each may lie in the other.
+
+    The way there and the way back cut off different parts of the head. The winner over both ways, and any rival that
+    fits almost as well elsewhere, at 2 mm.
+
+    Parameters
+    ----------
+    fixed, moving
+        Prepared volumes.
+    there, back
+        What :func:`candidates` finds of the moving volume in the fixed one, and the other way round.
+
+    Returns
+    -------
     Registered
         Halfway between the way there and the way back.
     """
-    found = _coarse(fixed, moving, same_frame)
-    found += [_inverse(back, fixed) for back in _coarse(moving, fixed, same_frame)]
+    found = [*there, *(_inverse(one, fixed) for one in back)]
     weighed = [(_both_ways(fixed, moving, transform), index) for index, transform in enumerate(found)]
     (top, first), *others = sorted(weighed, key=lambda one: (-one[0], one[1]))
     best = _fine(fixed, moving, found[first])
@@ -80,23 +125,21 @@ def register(fixed: Prepared, moving: Prepared, same_frame: bool) -> Registered:
     return best
 
 
+def register(fixed: Prepared, moving: Prepared, same_frame: bool) -> Registered:
+    """Register two volumes to each other: :func:`candidates` both ways, then :func:`settle`."""
+    return settle(fixed, moving, candidates(fixed, moving, same_frame), candidates(moving, fixed, same_frame))
+
+
 def there_and_back(fixed: Prepared, moving: Prepared, there: Registered) -> Registered:
     """Register the other way round from a result, and meet halfway.
 
     The way back samples the other volume and interpolates this one: where it starts wrong it leads elsewhere, which
     ``return_mm`` tells. Errors of interpolation have opposite signs on the two ways.
     """
-    back = _optimise(moving, fixed, _inverse(there.transform, moving), FINE)
+    back = _optimise_finely(moving, fixed, _inverse(there.transform, moving))
     returned = _inverse(back.transform, fixed)
     apart = _apart(fixed, there.transform, returned) if np.isfinite(back.metric) else np.inf
     return replace(there, transform=_halfway(there.transform, returned, fixed.centre), return_mm=apart)
-
-
-def _coarse(fixed: Prepared, moving: Prepared, same_frame: bool) -> list[sitk.Euler3DTransform]:
-    """The most promising starts, optimised at 6 mm."""
-    starts = list(_starts(fixed, moving, same_frame))
-    graded = sorted(range(len(starts)), key=lambda index: (-_evaluate(fixed, moving, starts[index]), index))
-    return [_optimise(fixed, moving, starts[index], COARSE).transform for index in graded[:OPTIMISED_STARTS]]
 
 
 def _both_ways(fixed: Prepared, moving: Prepared, transform: sitk.Euler3DTransform) -> float:
@@ -106,7 +149,11 @@ def _both_ways(fixed: Prepared, moving: Prepared, transform: sitk.Euler3DTransfo
 
 
 def _fine(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform) -> Registered:
-    return there_and_back(fixed, moving, _optimise(fixed, moving, start, FINE))
+    return there_and_back(fixed, moving, _optimise_finely(fixed, moving, start))
+
+
+def _optimise_finely(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform) -> Registered:
+    return _optimise(fixed, moving, _optimise(fixed, moving, start, _NEAR).transform, _EXACT)
 
 
 def _against(fixed: Prepared, best: Registered, rival: Registered) -> Registered:
@@ -167,9 +214,9 @@ def _turned(matrix: NDArray[np.float64], centre: Point, shift: Point) -> sitk.Eu
     return transform
 
 
-def _method(fixed: Prepared, level: int) -> sitk.ImageRegistrationMethod:
+def _method(fixed: Prepared, bins: int) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(BINS[level])
+    method.SetMetricAsMattesMutualInformation(bins)
     method.SetMetricFixedMask(fixed.region)
     method.SetInterpolator(sitk.sitkLinear)
     # ITK's filter smooths by the largest spacing, the slices': its gradients lead away from the best metric,
@@ -180,7 +227,7 @@ def _method(fixed: Prepared, level: int) -> sitk.ImageRegistrationMethod:
 
 
 def _evaluate(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform) -> float:
-    method = _method(fixed, COARSE)
+    method = _method(fixed, _AT_6_MM.bins)
     method.SetInitialTransform(start)
     try:
         return -float(method.MetricEvaluate(fixed.levels[COARSE], moving.levels[COARSE]))
@@ -189,24 +236,21 @@ def _evaluate(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform) -
         return -np.inf
 
 
-def _optimise(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform, level: int) -> Registered:
-    method = _method(fixed, level)
-    if level == FINE:
+def _optimise(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform, search: _Search) -> Registered:
+    method = _method(fixed, search.bins)
+    if search.samples is not None:
         # samples off the grid: on it, interpolation favours positions where the grids coincide
         method.SetMetricSamplingStrategy(method.REGULAR)
-        voxels = int(np.prod(fixed.levels[FINE].GetSize()))
-        method.SetMetricSamplingPercentage(min(1.0, SAMPLES / voxels), SEED)
+        voxels = int(np.prod(fixed.levels[search.level].GetSize()))
+        method.SetMetricSamplingPercentage(min(1.0, search.samples / voxels), SEED)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=6.0 if level == COARSE else 1.0,
-        minStep=0.05 if level == COARSE else 0.01,
-        numberOfIterations=40,
-        relaxationFactor=0.5,
+        learningRate=search.first_step, minStep=search.last_step, numberOfIterations=40, relaxationFactor=0.5
     )
     method.SetOptimizerScales([fixed.turn_scale] * 3 + [1.0] * 3)
     transform = sitk.Euler3DTransform(start)
     method.SetInitialTransform(transform, inPlace=True)
     try:
-        method.Execute(fixed.levels[level], moving.levels[level])
+        method.Execute(fixed.levels[search.level], moving.levels[search.level])
     except RuntimeError as error:  # the head left the moving image
         raise_if_exhausted(error, "align")
         return Registered(sitk.Euler3DTransform(start), -np.inf)
