@@ -69,9 +69,6 @@ def import_model(
     skull: Annotated[
         bool | None, typer.Option(help="Show it the skull, or the brain alone; default: as in its training.")
     ] = None,
-    trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Run the code that its weights may hold.")
-    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the folder here and install nothing.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -98,7 +95,6 @@ def import_model(
         "checkpoint": checkpoint,
         "mirror": mirror,
         "postprocessing": postprocessing,
-        "trust_pickle": trust_pickle,
     }
     _convert(values, skull, out, as_json)
 

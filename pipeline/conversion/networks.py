@@ -3,7 +3,6 @@
 Classes are taken from lists: plans and bundles may name anything, and what is named is never looked up.
 """
 
-import pickle
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -44,15 +43,13 @@ class OnGrid(nn.Module):
         return (found.unsqueeze(2) if self.flat else found).permute(self.back)
 
 
-def read_weights(path: Path, trust: bool) -> tuple[dict[str, object], bool]:
-    """Return what a checkpoint holds, and whether it was read without running code that may be in it.
+def read_weights(path: Path) -> dict[str, object]:
+    """Return what a checkpoint holds, read without running code that may be in it.
 
     Parameters
     ----------
     path
         The file.
-    trust
-        Whether it may be unpickled in full where it does not go otherwise.
 
     Raises
     ------
@@ -68,21 +65,20 @@ def read_weights(path: Path, trust: bool) -> tuple[dict[str, object], bool]:
         np.dtype,
         *numbers,
     ]
-    safe = True
     try:
         with torch.serialization.safe_globals(allowed):
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not trust:
-            lines = [line.strip() for line in str(error).splitlines()]
-            reason = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
-            raise GlioLoopError("IMPORT_UNTRUSTED", f"{path.name}: {reason}") from None
-        found, safe = torch.load(path, map_location="cpu", weights_only=False), False
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise GlioLoopError("IMPORT_UNREADABLE", f"{path.name}: {str(error).partition(chr(10))[0]}") from None
+    except Exception as error:
+        if type(error).__name__ != "UnpicklingError":
+            raise
+        lines = [line.strip() for line in str(error).splitlines()]
+        reason = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
+        raise GlioLoopError("IMPORT_UNTRUSTED", f"{path.name}: {reason}") from None
     if not isinstance(found, dict):
         raise GlioLoopError("IMPORT_UNREADABLE", f"{path.name} holds no weights by name")
-    return found, safe
+    return found
 
 
 def build(described: Described, weights: Mapping[str, object]) -> OnGrid:

@@ -11,7 +11,6 @@ from pipeline.conversion.request import ConversionRequest
 from pipeline.errors import GlioLoopError
 
 _SAFE: Final = "weights were read without running code (weights_only)"
-_WHOLE: Final = "weights were unpickled in full, with what code is in them"
 _SCRIPT: Final = "weights were taken from TorchScript, none of whose code was run"
 
 
@@ -36,20 +35,19 @@ def _monai(request: ConversionRequest) -> tuple[Described, list[OnGrid], str]:
             raise GlioLoopError("IMPORT_UNREADABLE", f"{path.name}: {str(error).partition(chr(10))[0]}") from None
         # Its weights alone: the network is built from the configuration.
         return described, [build(described, script.state_dict())], _SCRIPT
-    weights, safe = read_weights(path, request.trust_pickle)
+    weights = read_weights(path)
     named = (weights[key] for key in ("state_dict", "model", "network") if isinstance(weights.get(key), dict))
     inner = next(named, weights)
     if not isinstance(inner, dict):
         raise GlioLoopError("IMPORT_UNREADABLE", f"{path.name} holds no weights by name")
-    return described, [build(described, inner)], _SAFE if safe else _WHOLE
+    return described, [build(described, inner)], _SAFE
 
 
 def _nnunet(request: ConversionRequest) -> tuple[Described, list[OnGrid], str]:
     described: Described | None = None
-    networks, all_safe = [], True
+    networks = []
     for path in nnunet.checkpoints(request):
-        found, safe = read_weights(path, request.trust_pickle)
-        all_safe &= safe
+        found = read_weights(path)
         arguments, weights = found.get("init_args"), found.get("network_weights")
         if not isinstance(arguments, dict) or not isinstance(weights, dict):
             raise GlioLoopError("IMPORT_UNREADABLE", f"{path.name} is no checkpoint of nnU-Net v2")
@@ -62,4 +60,4 @@ def _nnunet(request: ConversionRequest) -> tuple[Described, list[OnGrid], str]:
         networks.append(build(one, weights))
     if described is None:
         raise GlioLoopError("IMPORT_UNREADABLE", "no checkpoint")
-    return described, networks, _SAFE if all_safe else _WHOLE
+    return described, networks, _SAFE

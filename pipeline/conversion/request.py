@@ -42,8 +42,6 @@ class ConversionRequest(_Record):
         Whether to mirror as the network's training allows.
     postprocessing
         Whether to take nnU-Net's own.
-    trust_pickle
-        Whether weights may be unpickled in full, which runs whatever code is in them.
     """
 
     tool: Literal["nnunet", "monai"]
@@ -60,7 +58,6 @@ class ConversionRequest(_Record):
     checkpoint: Literal["final", "best"] | None = None
     mirror: bool = True
     postprocessing: bool = True
-    trust_pickle: bool = False
 
 
 class Converted(_Record):

@@ -229,7 +229,7 @@ REASONS: dict[str, Reason] = {
     "IMPORT_UNTRUSTED": Reason(
         Kind.REFUSAL,
         "The weights' file may run code when it is read; nothing was installed.",
-        "Only weights and numbers are read from it. Where you trust who made it, --trust-pickle reads all of it.",
+        "Only weights and numbers are read. In the tool's own environment, save the file anew with nothing else in it.",
     ),
     "IMPORT_UNAVAILABLE": Reason(
         Kind.REFUSAL,

@@ -12,6 +12,7 @@ from pipeline.inference import provider as module
 from pipeline.inference.provider import candidates, fallback
 from pipeline.inference.session import Network, _fastest
 from pipeline.names import Provider
+from tests.faults.network import endless
 from tests.unit.inference.convolution import write_convolution
 
 AUTO, CUDA, OPENVINO, CPU = Provider.AUTO, Provider.CUDA, Provider.OPENVINO, Provider.CPU
@@ -69,6 +70,12 @@ def test_a_network_that_openvino_cannot_run(tmp_path: Path) -> None:
         assert network.provider is CPU
         assert network(np.ones((1, 4, 2, 2, 2), dtype=np.float32)).shape == (1, 4, 2)
     assert fallback(OPENVINO, CPU) == "openvino cannot run this network"
+
+
+def test_a_network_with_a_loop_is_not_compiled(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(endless())  # OpenVINO would run it to its end before anything is asked of it
+    assert Network(path, (OPENVINO, CPU), (1, 4, 16, 16, 16)).provider is CPU
 
 
 def test_the_faster_is_taken() -> None:
