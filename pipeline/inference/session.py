@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Array]
 
 #: Voxels along each axis of what providers are compared on, and runs of each of which the quickest counts.
-_TRIAL_VOXELS: Final = 48
+_TRIAL_VOXELS: Final = 32
 _TRIALS: Final = 2
 #: Operations of OpenVINO that hold networks of their own.
 _CONTROL_FLOW: Final = frozenset({"Loop", "TensorIterator", "If"})
