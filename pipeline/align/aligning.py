@@ -56,11 +56,8 @@ def align(
     """
     limits = limits or AlignmentLimits()
     others = [sequence for sequence in volumes if sequence is not reference]
-    frame = volumes[reference].frame_of_reference_uid
-    same = {
-        one: frame == volumes[one].frame_of_reference_uid or not (frame and volumes[one].frame_of_reference_uid)
-        for one in others
-    }
+    frame, frames = volumes[reference].frame_of_reference_uid, [volumes[one].frame_of_reference_uid for one in others]
+    same = [one == frame or not (one and frame) for one in frames]
 
     def prepared(sequence: MRSequence) -> Prepared:
         return prepare(volumes[sequence].image, volumes[sequence].valid)
@@ -68,17 +65,12 @@ def align(
     # Smaller tasks than whole sequences: three of these on two cores would leave one idle for a quarter of the time.
     with single_threaded(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         fixed, *moving = pool.map(prepared, (reference, *others))
-        there = [
-            pool.submit(candidates, fixed, one, same[sequence]) for sequence, one in zip(others, moving, strict=True)
-        ]
-        back = [
-            pool.submit(candidates, one, fixed, same[sequence]) for sequence, one in zip(others, moving, strict=True)
-        ]
-        ways = [(way.result(), other.result()) for way, other in zip(there, back, strict=True)]
-        settled = list(pool.map(lambda one, both: settle(fixed, one, *both), moving, ways))
+        there = pool.map(lambda one, still: candidates(fixed, one, still), moving, same)
+        back = pool.map(lambda one, still: candidates(one, fixed, still), moving, same)
+        settled = list(pool.map(lambda one, *ways: settle(fixed, one, *ways), moving, there, back))
     found = {
-        sequence: _checked(sequence, best, fixed, one, same[sequence], limits)
-        for sequence, best, one in zip(others, settled, moving, strict=True)
+        sequence: _checked(sequence, best, fixed, one, still, limits)
+        for sequence, best, one, still in zip(others, settled, moving, same, strict=True)
     }
     return {reference: Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0), **found}
 

@@ -36,7 +36,7 @@ _EXACT = _Search(FINE, 64, 250_000, 0.25, 0.01)
 SINGLE_TURN_DEG = 20.0  # about one axis
 MIXED_TURN_DEG = 14.0  # about each of the three
 OPTIMISED_STARTS = 4  # at most; no more once two of them
-AGREED_MM = 1.0  # end this near each other: a fifth of the coarse level's voxels
+AGREED_MM = 1.0  # end this near each other: a sixth of the coarse level's voxels
 
 RIVAL_METRIC = 0.9  # a start this near the best metric at the coarse level...
 RIVAL_MM = 6.0  # ...and this far from it is followed to the end, too
