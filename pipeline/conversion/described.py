@@ -1,13 +1,17 @@
 """What is known of a network of another tool before its weights are read."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
+from pipeline.conversion.request import ConversionRequest
 from pipeline.conversion.wording import Nesting
 from pipeline.registry import InputGrid, Output
 from pipeline.registry.card import Postprocessing
+
+#: Of BraTS's files, and most that come from DICOM.
+_BRATS_ORIENTATION: Final = "LPS"
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,28 @@ class Described:
     postprocessing: Postprocessing = field(default_factory=lambda: Postprocessing(fill_holes=False))
     flat: bool = False
     notes: tuple[str, ...] = ()
+
+
+def told(error: Exception) -> str:
+    """Return what is wrong with a file in one line."""
+    if isinstance(error, ValidationError):
+        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
+        return f"{error.title.strip('_')}: {'; '.join(wrong)}"
+    return str(error)
+
+
+def orientation_of(request: ConversionRequest, said: str) -> tuple[str, list[str]]:
+    """Return where axes of the training images grow to, and what was assumed of it.
+
+    Parameters
+    ----------
+    request
+        What a person says goes first.
+    said
+        What the folder says; empty where it says nothing.
+    """
+    if orientation := request.orientation or said:
+        return orientation, []
+    return _BRATS_ORIENTATION, [
+        f"axes of the training images are taken to grow to {_BRATS_ORIENTATION}, as in BraTS (--orientation)"
+    ]

@@ -11,8 +11,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from pipeline.conversion.described import Architecture, Described
-from pipeline.conversion.nnunet import BRATS_ORIENTATION, told
+from pipeline.conversion.described import Architecture, Described, orientation_of, told
 from pipeline.conversion.request import ConversionRequest, json_file
 from pipeline.conversion.wording import outputs_of_labels, outputs_of_regions, sequences_of
 from pipeline.errors import GlioLoopError
@@ -114,17 +113,15 @@ def describe(request: ConversionRequest) -> Described:
         raise GlioLoopError("IMPORT_UNREADABLE", "the bundle does not say its voxel size; give --spacing x,y,z")
     if spacing is None:
         notes.append("voxels are taken to be of 1 mm, as BraTS's (--spacing)")
-    if not (request.orientation or steps.orientation):
-        notes.append(
-            f"axes of the training images are taken to grow to {BRATS_ORIENTATION}, as in BraTS (--orientation)"
-        )
+    orientation, assumed = orientation_of(request, steps.orientation)
+    notes += assumed
     name, arguments = str(network["_target_"]), {key: one for key, one in network.items() if key != "_target_"}
     names = steps.channels or _named(metadata.network_data_format.inputs, arguments.get("in_channels"))
     x, y, z = window.roi_size
     grid = InputGrid(
         order=sequences_of(names, request.channels),
         spacing_mm=spacing or (1.0, 1.0, 1.0),
-        orientation=request.orientation or steps.orientation or BRATS_ORIENTATION,
+        orientation=orientation,
         window=(z, y, x),
         multiple=1,
         fixed=True,

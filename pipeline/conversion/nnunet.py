@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from pipeline.conversion.described import Architecture, Described
+from pipeline.conversion.described import Architecture, Described, orientation_of, told
 from pipeline.conversion.request import ConversionRequest, json_file
 from pipeline.conversion.wording import nesting_of, outputs_of_labels, outputs_of_regions, sequences_of
 from pipeline.errors import GlioLoopError
@@ -25,8 +25,6 @@ _READERS: Final = {
     "NibabelIOWithReorient": "RAS",
 }
 """Directions in which axes grow after reading; empty where the array is taken as it is stored."""
-BRATS_ORIENTATION: Final = "LPS"
-"""BraTS's files, and most that come from DICOM."""
 _ISOTROPIC: Final = 3
 
 
@@ -164,12 +162,7 @@ def describe(request: ConversionRequest, configuration: str, mirroring: tuple[in
         raise GlioLoopError("IMPORT_UNSUPPORTED", f"the cascade: {configuration} follows {chosen.previous_stage}")
     if plans.image_reader_writer not in _READERS:
         raise GlioLoopError("IMPORT_UNSUPPORTED", f"images read by {plans.image_reader_writer}")
-    orientation = request.orientation or _READERS[plans.image_reader_writer] or BRATS_ORIENTATION
-    notes = []
-    if not (request.orientation or _READERS[plans.image_reader_writer]):
-        notes.append(
-            f"axes of the training images are taken to grow to {BRATS_ORIENTATION}, as in BraTS (--orientation)"
-        )
+    orientation, notes = orientation_of(request, _READERS[plans.image_reader_writer])
     names = [name for _, name in sorted(dataset.channel_names.items(), key=lambda item: int(item[0]))]
     axes = plans.transpose_forward
     flat = len(chosen.patch_size) < _ISOTROPIC
@@ -217,14 +210,6 @@ def describe(request: ConversionRequest, configuration: str, mirroring: tuple[in
         flat=flat,
         notes=(*notes, *said),
     )
-
-
-def told(error: Exception) -> str:
-    """Return what is wrong with a file in one line."""
-    if isinstance(error, ValidationError):
-        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
-        return f"{error.title.strip('_')}: {'; '.join(wrong)}"
-    return str(error)
 
 
 def _normalisations(chosen: _Configuration, channels: int) -> tuple[Normalisation, ...]:

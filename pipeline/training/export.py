@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from torch import nn
 
 from pipeline.errors import GlioLoopError
 from pipeline.names import MRSequence, Region
@@ -93,29 +94,63 @@ def export_network(network: HalfResolutionUNet, inputs: int, path: Path) -> floa
         EXPORT_FAILED where it exceeds :data:`PARITY`; the file is removed.
     """
     network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    example = torch.randn(1, inputs, 32, 48, 32)
     axes = {2: "z", 3: "y", 4: "x"}
+    shapes = [(1, inputs, 32, 48, 32), (1, inputs, 48, 32, 64)]
+    return write_onnx(network, shapes, path, PARITY, {"images": axes, "logits": axes})
+
+
+def write_onnx(
+    network: nn.Module,
+    shapes: Listing[tuple[int, ...]],
+    path: Path,
+    most: float,
+    free: dict[str, dict[int, str]] | None = None,
+) -> float:
+    """Write a network as ONNX and compare it with onnxruntime's run of the file.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, from raw input to raw outputs.
+    shapes
+        Of what both are run on; the first is traced.
+    path
+        File to write.
+    most
+        Largest difference in probability that is accepted.
+    free
+        Axes of ``images`` and ``logits`` whose size is free, by name and number; none where left out.
+
+    Returns
+    -------
+    Largest absolute difference in probability, over all shapes.
+
+    Raises
+    ------
+    GlioLoopError
+        EXPORT_FAILED where it exceeds ``most``; the file is removed.
+    """
     torch.onnx.export(
         network,
-        (example,),
+        (torch.randn(*shapes[0]),),
         str(path),
         input_names=["images"],
         output_names=["logits"],
-        dynamic_axes={"images": axes, "logits": axes},
+        dynamic_axes=free,
         opset_version=OPSET,
         dynamo=False,
     )
     onnx.checker.check_model(str(path))
-    worst = max(_difference(network, inputs, path, size) for size in ((32, 48, 32), (48, 32, 64)))
-    if not worst <= PARITY:
+    worst = max(_difference(network, path, shape) for shape in shapes)
+    if not worst <= most:
         path.unlink()
         raise GlioLoopError("EXPORT_FAILED", f"torch and onnxruntime differ by {worst:.2g} in probability")
     return worst
 
 
 @torch.no_grad()
-def _difference(network: HalfResolutionUNet, inputs: int, path: Path, size: tuple[int, int, int]) -> float:
-    images = np.random.default_rng(0).standard_normal((1, inputs, *size)).astype(np.float32)
+def _difference(network: nn.Module, path: Path, shape: tuple[int, ...]) -> float:
+    images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     expected = torch.sigmoid(network(torch.from_numpy(images))).numpy()
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (raw,) = session.run(None, {"images": images})
