@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 
 from pipeline.archive.connection import Connection, Unreachable, connect
@@ -147,12 +148,18 @@ class OrthancProcess:
                 except Unreachable:
                     answer = None
                 if answer is not None and answer.status_code == HTTPStatus.OK:
-                    if answer.json().get("DicomAet") == self.configuration.aet:
+                    if answer.json().get("DicomAet") == self.configuration.aet and self._catches_sigterm():
                         return
                 elif answer is not None and answer.status_code == HTTPStatus.UNAUTHORIZED:
                     raise GlioLoopError("NODE_NOT_STARTED", f"another server already answers at {self.url}")
                 time.sleep(0.05)
         raise GlioLoopError("NODE_NOT_STARTED", f"no answer after {timeout_seconds:g} s; log: {self._log_tail()}")
+
+    def _catches_sigterm(self) -> bool:
+        """Return whether Orthanc's handler is in place: its REST API answers before, when SIGTERM still cuts it off."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
     def _log_tail(self) -> str:
         """Return what the log of this start ends with, from its first error on; a traceback follows its headline."""
