@@ -357,6 +357,22 @@ REASONS: dict[str, Reason] = {
         "The structure set was drawn on other images.",
         "Its frame of reference, and the images its contours name, are not those of the reference series.",
     ),
+    # the course of a patient
+    "PRIOR_BY_OTHER_MODEL": Reason(
+        Kind.FLAG,
+        "Earlier contours were drawn by another network: a change may be the network's and not the tumour's.",
+        "The detail names it; reprocess the earlier study with the present network, or correct its contours.",
+    ),
+    "PRIOR_NOT_ALIGNED": Reason(
+        Kind.FLAG,
+        "The study before could not be brought onto this one: volumes are compared, single lesions are not.",
+        "The check of docs/alignment.md refused T1c against T1c; every lesion counts as met for the first time.",
+    ),
+    "PRIOR_LEFT_OUT": Reason(
+        Kind.FLAG,
+        "An earlier study of this patient number is not compared with.",
+        "The detail names the study and why: birth date or sex differ, no date, or its contours or images are gone.",
+    ),
     # corrections and learning from them
     "FEEDBACK_UNKNOWN": Reason(
         Kind.REFUSAL,

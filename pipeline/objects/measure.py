@@ -59,20 +59,20 @@ def region_size(contours: Contours, series: ReferenceSeries) -> RegionSize:
     best: tuple[float, float, int] = (-1.0, 0.0, 0)
     outline = []
     for index in np.unique(contours.slices):
-        flat = _hull(contours.points[owner == index] * np.array(series.planes[index].spacing))
+        flat = hull(contours.points[owner == index] * np.array(series.planes[index].spacing))
         outline.append(series.planes[index].to_patient(flat / np.array(series.planes[index].spacing)))
-        long_axis, short_axis = _axes(flat)
+        long_axis, short_axis = axes(flat)
         best = max(best, (long_axis, short_axis, int(index)))
     return RegionSize(
         volume_ml=volume_ml(contours, series),
-        diameter_mm=float(pdist(_hull(np.concatenate(outline))).max()),
+        diameter_mm=float(pdist(hull(np.concatenate(outline))).max()),
         long_axis_mm=best[0],
         short_axis_mm=best[1],
         slice_index=best[2],
     )
 
 
-def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the corners of the convex hull of points (n, 2 or 3); all points where they are degenerate."""
     try:
         return np.asarray(points[ConvexHull(points).vertices])
@@ -80,7 +80,7 @@ def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return points
 
 
-def _axes(points: NDArray[np.float64]) -> tuple[float, float]:
+def axes(points: NDArray[np.float64]) -> tuple[float, float]:
     """Return the longest distance between points (n, 2), and their width across it."""
     distances = squareform(pdist(points))
     first, second = np.unravel_index(int(distances.argmax()), distances.shape)

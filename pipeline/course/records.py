@@ -1,0 +1,123 @@
+"""What is kept of a study as a point of a patient's course. No numpy here: the plugin reads it."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.names import Region
+from pipeline.records import Moment, StoredRecord
+
+#: Whose contours were measured: the network's, or a person's who corrected or accepted them.
+Source = Literal["automatic", "corrected", "accepted"]
+
+
+class Side(StrEnum):
+    """On which side of the head's plane of symmetry a lesion lies; ``both`` where it crosses it."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    BOTH = "both"
+
+
+class Lesion(StoredRecord):
+    """A connected part of a region.
+
+    Attributes
+    ----------
+    tracking_uid
+        The same in every study in which it was found again.
+    region, side
+        What it is a part of, and where it lies.
+    volume_ml
+        Its volume.
+    long_axis_mm, short_axis_mm
+        Longest diameter within an axial slice, and the width across it.
+    slices
+        In how many axial slices it is seen.
+    measurable
+        Large enough for the products of diameters; see :func:`pipeline.course.lesions.is_measurable`.
+    inside
+        A point deep inside it, in the reference series' space, LPS mm: by it the lesion is known again when the same
+        study is measured anew.
+    """
+
+    tracking_uid: str = ""
+    region: Region
+    side: Side
+    volume_ml: float
+    long_axis_mm: float
+    short_axis_mm: float
+    slices: int
+    measurable: bool
+    inside: tuple[float, float, float]
+
+    @property
+    def product_mm2(self) -> float:
+        """Product of the two diameters."""
+        return self.long_axis_mm * self.short_axis_mm
+
+
+class Link(StoredRecord):
+    """A lesion of the study before and one of this study that are the same, or parts of the same; tracking UIDs."""
+
+    before: str
+    after: str
+
+
+class LeftOut(StoredRecord):
+    """A study of the patient that is not compared with, and why, in words."""
+
+    study: str
+    why: str
+
+
+class TimePoint(StoredRecord):
+    """A study of a patient's course.
+
+    Attributes
+    ----------
+    study, study_instance_uid
+        Its two names.
+    at
+        When the images were taken: a local time, as the headers have it.
+    model, source
+        Which network drew the contours, and whether a person had the last word.
+    made_from
+        Job, correction and series that it was measured from: it is measured anew where they change.
+    volumes_ml
+        Of whole regions, on the reference series' slices.
+    lesions
+        Of all regions.
+    before
+        Study that the lesions were matched with, and what that was made from; empty for the first.
+    aligned
+        Whether the two could be brought onto each other; None where there is none before.
+    links
+        Lesions of both that belong together.
+    unseen
+        Tracking UIDs of lesions before that lie where this study shows nothing.
+    left_out
+        Earlier studies that are not compared with.
+    objects
+        SOP Instance UIDs of the report and the registration, by kind, and under ``of`` a digest of what they say.
+    """
+
+    study: str
+    study_instance_uid: str
+    at: Moment
+    model: str
+    source: Source
+    made_from: str
+    volumes_ml: dict[Region, float]
+    lesions: tuple[Lesion, ...]
+    before: str = ""
+    aligned: bool | None = None
+    links: tuple[Link, ...] = ()
+    unseen: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    objects: dict[str, str] = Field(default_factory=dict)
+
+    def product_mm2(self, region: Region) -> float:
+        """Sum of the products of diameters of the measurable lesions of a region."""
+        return sum(one.product_mm2 for one in self.lesions if one.region is region and one.measurable)
