@@ -1,10 +1,8 @@
 """Every sequence of a study aligned with the reference."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from threading import Lock
 
 import SimpleITK as sitk
 
@@ -32,8 +30,7 @@ def align(
     """Align every sequence with the reference, rigidly.
 
     Each sequence is registered to the reference directly, so errors do not add up; what does not depend on each
-    other side by side, each on one core. The result is the same to the last bit for the same volumes: see
-    :func:`single_threaded`.
+    other side by side, each on one core. The result is the same to the last bit for the same volumes.
 
     Parameters
     ----------
@@ -63,7 +60,7 @@ def align(
         return prepare(volumes[sequence].image, volumes[sequence].valid)
 
     # Smaller tasks than whole sequences: three of these on two cores would leave one idle for a quarter of the time.
-    with single_threaded(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         fixed, *moving = pool.map(prepared, (reference, *others))
         there = pool.map(lambda one, still: candidates(fixed, one, still), moving, same)
         back = pool.map(lambda one, still: candidates(one, fixed, still), moving, same)
@@ -73,46 +70,6 @@ def align(
         for sequence, best, one, still in zip(others, settled, moving, same, strict=True)
     }
     return {reference: Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0), **found}
-
-
-class _OneThread:
-    """Alignments at work in this process, and the number of ITK's threads before the first of them began."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._at_work = 0
-        self._before = 0
-
-    def enter(self) -> None:
-        with self._lock:
-            if self._at_work == 0:
-                self._before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-            self._at_work += 1
-
-    def leave(self) -> None:
-        with self._lock:
-            self._at_work -= 1
-            if self._at_work == 0:
-                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(self._before)
-
-
-_ONE_THREAD = _OneThread()
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Let ITK use one thread while any alignment is at work, in the whole process; the last one gives back the rest.
-
-    ITK's Mattes metric adds up the parts of its threads in the order in which they happen to end, whatever
-    number of threads the registration method itself is given: results then differ in the ninth digit, and from
-    there on. Its metric is made inside the method, so that only the process's default reaches it.
-    """
-    _ONE_THREAD.enter()
-    try:
-        yield
-    finally:
-        _ONE_THREAD.leave()
 
 
 def _checked(

@@ -8,10 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pipeline.align.mutual import MutualInformation, Vector
 from pipeline.align.prepare import Point, Prepared
-from pipeline.errors.resources import raise_if_exhausted
 
-SEED = 1
 COARSE, FINE = 0, 1  # levels of Prepared
 
 
@@ -29,9 +28,13 @@ class _Search:
 #: Few samples fill few bins; at the fine level more bins are more exact.
 _AT_6_MM = _Search(COARSE, 32, None, 6.0, 0.05)
 #: Most of the way from there, at a quarter of the cost.
-_NEAR = _Search(FINE, 64, 60_000, 1.0, 0.1)
+_NEAR = _Search(FINE, 64, 30_000, 1.0, 0.1)
 #: Twice as many samples move the result by under 0.1 mm, fewer by 0.2 mm and more.
-_EXACT = _Search(FINE, 64, 250_000, 0.25, 0.01)
+_EXACT = _Search(FINE, 64, 120_000, 0.25, 0.01)
+
+_MOST_STEPS = 40
+_SHORTER = 0.5
+_LEVEL = 1e-4  # nats per mm
 
 SINGLE_TURN_DEG = 20.0  # about one axis
 MIXED_TURN_DEG = 14.0  # about each of the three
@@ -86,10 +89,11 @@ def candidates(fixed: Prepared, moving: Prepared, same_frame: bool) -> list[sitk
         Maps from the fixed to the moving space, at least one.
     """
     starts = list(_starts(fixed, moving, same_frame))
-    graded = sorted(range(len(starts)), key=lambda index: (-_evaluate(fixed, moving, starts[index]), index))
+    metric = _metric(fixed, moving, _AT_6_MM)
+    graded = sorted(range(len(starts)), key=lambda index: (-metric(starts[index], sloped=False).metric, index))
     found: list[sitk.Euler3DTransform] = []
     for index in graded[:OPTIMISED_STARTS]:
-        found.append(_optimise(fixed, moving, starts[index], _AT_6_MM).transform)
+        found.append(_climb(metric, fixed, starts[index], _AT_6_MM).transform)
         if any(_apart(fixed, found[-1], earlier) < AGREED_MM for earlier in found[:-1]):
             break
     return found
@@ -116,7 +120,8 @@ def settle(
         Halfway between the way there and the way back.
     """
     found = [*there, *(_inverse(one, fixed) for one in back)]
-    weighed = [(_both_ways(fixed, moving, transform), index) for index, transform in enumerate(found)]
+    ways = _metric(fixed, moving, _AT_6_MM), _metric(moving, fixed, _AT_6_MM)
+    weighed = [(_both_ways(ways, one, _inverse(one, moving)), index) for index, one in enumerate(found)]
     (top, first), *others = sorted(weighed, key=lambda one: (-one[0], one[1]))
     best = _fine(fixed, moving, found[first])
     for metric, index in others:
@@ -142,10 +147,11 @@ def there_and_back(fixed: Prepared, moving: Prepared, there: Registered) -> Regi
     return replace(there, transform=_halfway(there.transform, returned, fixed.centre), return_mm=apart)
 
 
-def _both_ways(fixed: Prepared, moving: Prepared, transform: sitk.Euler3DTransform) -> float:
-    """Metric at 6 mm, mean of the way there and the way back."""
-    back = _evaluate(moving, fixed, _inverse(transform, moving))
-    return (_evaluate(fixed, moving, transform) + back) / 2
+def _both_ways(
+    metrics: tuple[MutualInformation, MutualInformation], there: sitk.Euler3DTransform, back: sitk.Euler3DTransform
+) -> float:
+    """Mean metric of the way there and the way back."""
+    return sum(metric(way, sloped=False).metric for metric, way in zip(metrics, (there, back), strict=True)) / 2
 
 
 def _fine(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform) -> Registered:
@@ -214,44 +220,39 @@ def _turned(matrix: NDArray[np.float64], centre: Point, shift: Point) -> sitk.Eu
     return transform
 
 
-def _method(fixed: Prepared, bins: int) -> sitk.ImageRegistrationMethod:
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(bins)
-    method.SetMetricFixedMask(fixed.region)
-    method.SetInterpolator(sitk.sitkLinear)
-    # ITK's filter smooths by the largest spacing, the slices': its gradients lead away from the best metric,
-    # on slices of 5.5 mm once by more than 5 mm (docs/alignment.md).
-    method.SetMetricUseFixedImageGradientFilter(False)
-    method.SetMetricUseMovingImageGradientFilter(False)
-    return method
-
-
-def _evaluate(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform) -> float:
-    method = _method(fixed, _AT_6_MM.bins)
-    method.SetInitialTransform(start)
-    try:
-        return -float(method.MetricEvaluate(fixed.levels[COARSE], moving.levels[COARSE]))
-    except RuntimeError as error:  # ITK refuses where too few samples map inside the moving image
-        raise_if_exhausted(error, "align")
-        return -np.inf
+def _metric(fixed: Prepared, moving: Prepared, search: _Search) -> MutualInformation:
+    level = search.level
+    return MutualInformation(fixed.levels[level], moving.levels[level], fixed.region, search.bins, search.samples)
 
 
 def _optimise(fixed: Prepared, moving: Prepared, start: sitk.Euler3DTransform, search: _Search) -> Registered:
-    method = _method(fixed, search.bins)
-    if search.samples is not None:
-        # samples off the grid: on it, interpolation favours positions where the grids coincide
-        method.SetMetricSamplingStrategy(method.REGULAR)
-        voxels = int(np.prod(fixed.levels[search.level].GetSize()))
-        method.SetMetricSamplingPercentage(min(1.0, search.samples / voxels), SEED)
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=search.first_step, minStep=search.last_step, numberOfIterations=40, relaxationFactor=0.5
-    )
-    method.SetOptimizerScales([fixed.turn_scale] * 3 + [1.0] * 3)
-    transform = sitk.Euler3DTransform(start)
-    method.SetInitialTransform(transform, inPlace=True)
-    try:
-        method.Execute(fixed.levels[search.level], moving.levels[search.level])
-    except RuntimeError as error:  # the head left the moving image
-        raise_if_exhausted(error, "align")
-        return Registered(sitk.Euler3DTransform(start), -np.inf)
-    return Registered(transform, -float(method.GetMetricValue()))
+    return _climb(_metric(fixed, moving, search), fixed, start, search)
+
+
+def _climb(metric: MutualInformation, fixed: Prepared, start: sitk.Euler3DTransform, search: _Search) -> Registered:
+    """Go uphill in steps of one length, and in shorter ones once the way turns back.
+
+    A turn counts by how far it moves the usual point of the head, so that a step is of as many mm whichever way.
+    """
+    arm = np.sqrt(fixed.turn_scale)
+    transform, fit = start, metric(start)
+    step, before = search.first_step, np.zeros(6)
+    for _ in range(_MOST_STEPS):
+        uphill = fit.slope * ([1.0] * 3 + [1 / arm] * 3)
+        steepness = float(np.linalg.norm(uphill))
+        if uphill @ before < 0:
+            step *= _SHORTER
+        if step < search.last_step or steepness < _LEVEL:
+            break
+        way, before = uphill * step / steepness, uphill
+        transform = _moved(transform, way[:3], way[3:] / arm)
+        fit = metric(transform)
+    return Registered(transform, fit.metric)
+
+
+def _moved(transform: sitk.Euler3DTransform, shift: Vector, turn: Vector) -> sitk.Euler3DTransform:
+    """The transform, turned further by a rotation vector (radians) about its centre, and shifted further (mm)."""
+    angle = float(np.linalg.norm(turn))
+    more = sitk.VersorTransform((turn / max(angle, 1e-12)).tolist(), angle).GetMatrix()
+    matrix = np.array(more).reshape(3, 3) @ np.array(transform.GetMatrix()).reshape(3, 3)
+    return _turned(matrix, np.array(transform.GetCenter()), np.array(transform.GetTranslation()) + shift)

@@ -19,7 +19,6 @@ from benchmarks.displacements import (
     volume_of,
 )
 from pipeline.align import Alignment, AlignmentLimits, align
-from pipeline.align.aligning import single_threaded
 from pipeline.align.check import failures
 from pipeline.align.prepare import Prepared, prepare
 from pipeline.align.register import Registered, rigid, there_and_back
@@ -214,8 +213,7 @@ def test_a_part_of_the_head_is_refused(reference: SourceVolume) -> None:
 def way_back(turn_deg: tuple[float, ...], shift_mm: tuple[float, ...], heads: tuple[Prepared, Prepared]) -> Registered:
     """The way back from a position that lies so far from the right one; everything else about it is good."""
     position = rigid(heads[0].centre, np.radians(turn_deg), np.array(shift_mm))
-    with single_threaded():
-        return there_and_back(*heads, Registered(position, metric=0.9))
+    return there_and_back(*heads, Registered(position, metric=0.9))
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ import SimpleITK as sitk
 
 from pipeline.align.prepare import prepare
 from pipeline.align.register import register
+from pipeline.errors.resources import exhausted
 from pipeline.errors import GlioLoopError
 from pipeline.volume import read_volume
 
@@ -35,6 +36,7 @@ def align():
     ball = sitk.GetImageFromArray(((zone**2).sum(axis=0) < 400).astype(np.float32) * (100 + zone[0].astype(np.float32)))
     ball.SetSpacing((4.0, 4.0, 4.0))
     fixed, moving = prepare(ball), prepare(ball)
+    np.linalg.inv(np.eye(64) @ np.eye(64))  # OpenBLAS takes its memory once, and ends the process where there is none
     limit()
     register(fixed, moving, True)
 
@@ -44,8 +46,8 @@ def load():
 
 try:
     {"align": align, "load": load}[sys.argv[1]]()
-except GlioLoopError as error:
-    print(error.code)
+except (GlioLoopError, MemoryError) as error:
+    print(exhausted(error, sys.argv[1]).code if isinstance(error, MemoryError) else error.code)
 """
 
 
