@@ -1,21 +1,25 @@
-"""A MONAI bundle (Cardoso et al., arXiv:2211.02701): configs/inference.json and metadata.json, models/model.pt or .ts.
+"""A MONAI bundle (Cardoso et al., arXiv:2211.02701): configs/inference.json (or .yaml), metadata.json, models/model.pt.
 
+Its weights may be TorchScript instead, models/model.ts.
 Its configuration may hold Python (``$…``), which is never evaluated: what is needed of it must be plain values.
 Its arrays are (x, y, z), as NIfTI's.
 """
 
 import re
+from collections.abc import Sequence as Listing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from pipeline.conversion.described import Architecture, Described, orientation_of, told
 from pipeline.conversion.request import ConversionRequest, json_file
-from pipeline.conversion.wording import outputs_of_labels, outputs_of_regions, sequences_of
+from pipeline.conversion.wording import Nesting, nesting_of, outputs_of_labels, outputs_of_regions, sequences_of
 from pipeline.errors import GlioLoopError
-from pipeline.registry import InputGrid
+from pipeline.names import TUMOUR_REGIONS
+from pipeline.registry import InputGrid, Output
 from pipeline.registry.card import Normalisation
 
 _AXES: Final = (2, 1, 0)
@@ -23,6 +27,10 @@ _AXES: Final = (2, 1, 0)
 _PLAIN: Final = ("LoadImage", "EnsureChannelFirst", "AddChannel", "EnsureType", "ToTensor", "ToDevice", "CastToType")
 _RETURNING: Final = ("Invert", "SaveImage", "EnsureType", "ToDevice", "CopyItems", "DeleteItems")
 _NETWORKS: Final = ("SegResNet", "UNet")
+_CONFIGURATIONS: Final = ("inference.json", "inference.yaml", "inference.yml")
+#: Regions written as labels, as brats_mri_segmentation does; blanks taken out, the first that holds counts.
+_PAINTING: Final = re.compile(r"\$lambda(\w+):(?:torch\.where\(\1\[\[\d+\]\]>0,\d+,)+0\)+")
+_PAINTED: Final = re.compile(r"\[\[(\d+)\]\]>0,(\d+),")
 Config = dict[str, JsonValue]
 
 
@@ -65,6 +73,7 @@ class _Steps:
     activation: Literal["sigmoid", "softmax", "none"] = "none"
     threshold: float | None = None
     argmax: bool = False
+    painted: tuple[tuple[int, int], ...] = ()
     channels: tuple[str, ...] = field(default=())
 
 
@@ -93,7 +102,7 @@ def describe(request: ConversionRequest) -> Described:
     """
     configs = request.folder / "configs"
     try:
-        config = _Bundle(_object(json_file(configs / "inference.json"), "configs/inference.json"))
+        config = _Bundle(_configuration(configs))
         path = configs / "metadata.json"
         metadata = _Metadata.model_validate(json_file(path)) if path.is_file() else _Metadata()
         window = _Window.model_validate(config.section("inferer", "SlidingWindowInferer"))
@@ -134,6 +143,11 @@ def describe(request: ConversionRequest) -> Described:
     if steps.activation == "none":
         raise GlioLoopError("IMPORT_UNSUPPORTED", "outputs without Activations (sigmoid or softmax)")
     exclusive = steps.activation == "softmax"
+    found = (
+        outputs_of_labels({one: k for k, one in enumerate(outputs)}, request.labels)
+        if exclusive
+        else outputs_of_regions(outputs, request.labels, 0.5 if steps.threshold is None else steps.threshold)
+    )
     return Described(
         name=metadata.name or request.folder.name,
         description=metadata.description or f"{request.folder.name}, a MONAI bundle",
@@ -141,14 +155,48 @@ def describe(request: ConversionRequest) -> Described:
         architecture=Architecture(name, arguments),
         grid=grid,
         activation=steps.activation,
-        outputs=outputs_of_labels({one: k for k, one in enumerate(outputs)}, request.labels)
-        if exclusive
-        else outputs_of_regions(outputs, request.labels, 0.5 if steps.threshold is None else steps.threshold),
+        outputs=found,
         axes=_AXES,
         skull_stripped=steps.normalisation == "z_score_nonzero",
         decision="argmax" if exclusive and steps.argmax else "sum",
+        nesting=_nesting(steps.painted, found),
         notes=tuple(notes),
     )
+
+
+def _configuration(configs: Path) -> Config:
+    """Return what configs/inference.json, or .yaml, holds.
+
+    Raises
+    ------
+    OSError, ValidationError
+        Not there; neither JSON nor YAML of JSON's values.
+    """
+    path = next(
+        (configs / name for name in _CONFIGURATIONS if (configs / name).is_file()), configs / _CONFIGURATIONS[0]
+    )
+    if path.suffix == ".json":
+        return _object(json_file(path), f"configs/{path.name}")
+    try:
+        text = path.read_bytes()
+        if any(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text)):
+            raise yaml.YAMLError("aliases (*) are not followed: a few of them in each other would fill the memory")
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise GlioLoopError("IMPORT_UNREADABLE", f"configs/{path.name}: {' '.join(str(error).split())[:300]}") from None
+    return _object(TypeAdapter(JsonValue).validate_python(found), f"configs/{path.name}")
+
+
+def _nesting(painted: Listing[tuple[int, int]], outputs: Listing[Output]) -> Nesting:
+    """Which region gives way, by the labels that are written where channels are sure; else the inner one."""
+    if not painted:
+        return "outer"
+    channels = [next(one.channels[0] for one in outputs if one.region is region) for region in TUMOUR_REGIONS]
+    labels = dict(painted)
+    if len(labels) < len(painted) or not set(channels) <= set(labels):
+        raise GlioLoopError("IMPORT_UNSUPPORTED", "postprocessing Lambdad: not one label for each region")
+    members = {one: frozenset(labels[inner] for inner in channels[k:]) for k, one in enumerate(channels)}
+    return nesting_of(outputs, members, dict(reversed(painted)))
 
 
 class _Bundle:
@@ -222,6 +270,10 @@ def _after(steps: _Steps, transform: Config) -> _Steps:
             argmax=transform.get("argmax") is True,
             threshold=None if given is None else _number(given, "threshold"),
         )
+    if name == "Lambda" and steps.threshold is not None:
+        said = "".join(str(transform.get("func")).split())
+        if _PAINTING.fullmatch(said):
+            return replace(steps, painted=tuple((int(one), int(label)) for one, label in _PAINTED.findall(said)))
     raise GlioLoopError("IMPORT_UNSUPPORTED", f"postprocessing {transform.get('_target_')}")
 
 
@@ -251,4 +303,4 @@ def _number(value: JsonValue, what: str) -> float:
 def _object(value: JsonValue, what: str) -> Config:
     if isinstance(value, dict):
         return value
-    raise GlioLoopError("IMPORT_UNREADABLE", f"{what} is no JSON object")
+    raise GlioLoopError("IMPORT_UNREADABLE", f"{what} holds no names and values")

@@ -114,7 +114,7 @@ def outputs_of_regions(
 
 
 def nesting_of(outputs: Listing[Output], members: Mapping[int, frozenset[int]], painted: Mapping[int, int]) -> Nesting:
-    """Return which region gives way where nnU-Net paints one region's label over the other's.
+    """Return which region gives way where a tool paints one region's label over the other's.
 
     Parameters
     ----------
@@ -142,7 +142,10 @@ def nesting_of(outputs: Listing[Output], members: Mapping[int, frozenset[int]], 
         if found != [all(sure[: k + 1]) for k in range(3)]:
             fitting.discard("outer")
     if not fitting:
-        raise GlioLoopError("IMPORT_REGION_UNKNOWN", "regions_class_order lets a region replace one inside it")
+        raise GlioLoopError(
+            "IMPORT_REGION_UNKNOWN",
+            "labels are written in an order (nnU-Net's regions_class_order) by which a region replaces one inside it",
+        )
     return "inner" if "inner" in fitting else "outer"
 
 

@@ -89,7 +89,7 @@ def _normalised(image: Array, mask: Mask, seen: Mask, how: Normalisation, foregr
             return np.where(mask, (raw - low) / max(high - low, 1e-8), 0)
         case "none":
             return raw
-    shown = {"z_score": np.ones_like(mask), "z_score_foreground": foreground, "z_score_nonzero": mask & (image != 0)}
+    shown = {"z_score": seen, "z_score_foreground": foreground, "z_score_nonzero": mask & (image != 0)}
     return z_score(image * mask, shown[how])
 
 

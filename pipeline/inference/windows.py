@@ -38,8 +38,8 @@ def weights(size: Size, importance: str = "gaussian") -> Array:
             half = (10 * _bell(size, [n // 2 for n in size])).astype(np.float16).astype(np.float32)
             return np.where(half > 0, half, half[half > 0].min())
         case _:
-            bell = _bell(size, [(n - 1) / 2 for n in size])
-            return np.asarray(np.maximum(bell, bell.max() * 1e-3), dtype=np.float32)
+            # The floor is MONAI's: where only corners meet, it decides.
+            return np.asarray(np.maximum(_bell(size, [(n - 1) / 2 for n in size]), 1e-3), dtype=np.float32)
 
 
 def _bell(size: Size, centre: list[float]) -> npt.NDArray[np.float64]:

@@ -1,15 +1,18 @@
 """MONAI bundles: what becomes of them, and what is refused by name."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from pipeline.conversion.__main__ import convert
 from pipeline.conversion.request import ConversionRequest
 from pipeline.errors import GlioLoopError
+from pipeline.inference.channels import regions_of
 from pipeline.inference.session import load_network
 from pipeline.names import MRSequence, Region
 from pipeline.registry import CARD, InstalledModel, ModelCard
@@ -109,6 +112,67 @@ def test_what_is_not_known_is_refused_by_name(tmp_path: Path, changes: dict[str,
     assert refused.value.code == code
 
 
+#: As the published bundle writes its labels.
+PAINTING = "$lambda x: torch.where(x[[2]] > 0, 4, torch.where(x[[0]] > 0, 1, torch.where(x[[1]] > 0, 2, 0)))"
+
+
+def _painting(function: str, threshold: float | None = 0.5) -> dict[str, Any]:
+    return _with(
+        "postprocessing",
+        {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+        {"_target_": "Invertd", "keys": "pred"},
+        {"_target_": "AsDiscreted", "keys": "pred", "threshold": threshold},
+        {"_target_": "Lambdad", "keys": "pred", "func": function},
+        {"_target_": "SaveImaged", "keys": "pred"},
+    )
+
+
+def test_labels_that_a_bundle_writes_decide_which_region_gives_way(tmp_path: Path) -> None:
+    card = converted(monai_bundle(tmp_path / "bundle", **_painting(PAINTING))).card
+    sure = np.random.default_rng(4).random((3, 4, 5, 6)).astype(np.float32)
+    regions = regions_of(sure, np.ones(sure.shape[1:], dtype=bool), card)
+    core, whole, enhancing = torch.from_numpy(sure > 0.5)
+    labels = torch.where(enhancing, 4, torch.where(core, 1, torch.where(whole, 2, 0))).numpy()
+    for region, members in ((Region.WT, (1, 2, 4)), (Region.TC, (1, 4)), (Region.ET, (4,))):
+        np.testing.assert_array_equal(regions[region] > 0.5, np.isin(labels, members))
+    outer = "$lambda a: torch.where(a[[1]] > 0, 2, torch.where(a[[0]] > 0, 1, torch.where(a[[2]] > 0, 4, 0)))"
+    for function in (
+        outer,
+        PAINTING.replace("[[1]]", "[[0]]"),
+        PAINTING.replace(", 4,", ", 4 if __import__('os').system('false') else 4,"),
+        "$lambda x: x",
+    ):
+        with pytest.raises(GlioLoopError) as refused:
+            converted(monai_bundle(tmp_path / "bundle", **_painting(function)))
+        assert refused.value.code in ("IMPORT_UNSUPPORTED", "IMPORT_REGION_UNKNOWN")
+    with pytest.raises(GlioLoopError, match="Lambdad"):
+        converted(monai_bundle(tmp_path / "bundle", **_painting(PAINTING, threshold=None)))
+
+
+def test_a_configuration_in_yaml(tmp_path: Path) -> None:
+    bundle = monai_bundle(tmp_path / "bundle")
+    of_json = converted(bundle).card
+    path = bundle / "configs" / "inference.json"
+    config = json.loads(path.read_text())
+    path.unlink()
+    yaml_file = path.with_suffix(".yaml")
+    yaml_file.write_text(yaml.safe_dump(config))
+    of_yaml = converted(bundle).card
+    assert of_yaml.grid == of_json.grid and of_yaml.outputs == of_json.outputs
+    bomb = "a: &a [1, 1]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefgh"))
+    for text, named in (
+        ("a: !!python/object/apply:os.system ['false']", "python/object"),
+        (bomb, "aliases"),
+        ("a: [", "inference.yaml"),
+        ("- 1", "names and values"),
+        ("a: 2026-11-30", "JSON"),
+    ):
+        yaml_file.write_text(text)
+        with pytest.raises(GlioLoopError, match=named) as refused:
+            converted(bundle)
+        assert refused.value.code == "IMPORT_UNREADABLE"
+
+
 def test_what_a_bundle_does_not_say_is_said_with_it(tmp_path: Path) -> None:
     folder = monai_bundle(tmp_path / "bundle", metadata={"name": "other", "network_data_format": {}})
     order = {"0": "t2", "1": "t1", "2": "t1c", "3": "flair"}
@@ -119,5 +183,5 @@ def test_what_a_bundle_does_not_say_is_said_with_it(tmp_path: Path) -> None:
     with pytest.raises(GlioLoopError, match="neither models"):
         converted(folder, spacing_mm=(1, 1, 2), channels=order, labels={"0": "WT", "1": "TC", "2": "ET"})
     (folder / "configs" / "inference.json").write_text(json.dumps([]))
-    with pytest.raises(GlioLoopError, match="no JSON object"):
+    with pytest.raises(GlioLoopError, match="holds no names and values"):
         converted(folder)

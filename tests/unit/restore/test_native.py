@@ -99,6 +99,21 @@ def test_small_parts_go_and_holes_are_filled() -> None:
     assert ((probability >= 0.5) == wt.astype(bool)).all()
 
 
+def test_only_the_largest_part_is_kept_where_the_card_says_so() -> None:
+    """As nnU-Net's clean-up: of the whole tumour, touching at a corner counts, and inner regions go with their part."""
+    home = reference(np.eye(3), (2.0, 2.0, 2.0), (60, 60, 60))
+    main, other = sphere(14), sphere(10, (36, 0, 0))
+    both = sitk.Maximum(main, other)
+    inner = sitk.Maximum(sphere(6), sphere(6, (36, 0, 0)))
+    probabilities = {Region.WT: both, Region.TC: inner, Region.ET: inner}
+    found = arrays(restore(probabilities, home, CLEANING), home.image)
+    kept = arrays(restore(probabilities, home, replace(CLEANING, only_largest=True)), home.image)
+    right = np.arange(60)[None, None, :] > 40
+    for region in TUMOUR_REGIONS:
+        assert (found[region] & right).any() and not (kept[region] & right).any()
+        np.testing.assert_array_equal(kept[region], found[region] & ~right)
+
+
 def test_nothing_found_and_edge_are_flagged() -> None:
     volume = reference(np.eye(3), (1.0, 1.0, 1.0), (40, 40, 40))
     empty = sphere(10) * 0.0
