@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,9 +24,19 @@ def skip(reason: str) -> NoReturn:
     sys.exit(EXIT_SKIPPED)
 
 
+def _shared(*parts: str) -> Path:
+    return Path(os.environ.get("GLIOLOOP_SHARED", ROOT.parent / "shared")) / "data" / Path(*parts)
+
+
+def shared_data_or(shipped: Path, *parts: str) -> Path:
+    """Return a path below the folder of real data, or what ships where it is not there."""
+    path = _shared(*parts)
+    return path if path.exists() else shipped
+
+
 def shared_data(*parts: str) -> Path:
     """Return a path below the folder of real data (GLIOLOOP_SHARED, else beside the repository), or skip."""
-    path = Path(os.environ.get("GLIOLOOP_SHARED", ROOT.parent / "shared")) / "data" / Path(*parts)
+    path = _shared(*parts)
     if not path.exists():
         skip(f"real data not there: {'/'.join(parts)} of GLIOLOOP_SHARED/data")
     return path
@@ -37,15 +48,17 @@ def installed_model(identity: str | None) -> InstalledModel:
     return Registry(settings.models_folder, settings.state_folder, database_of(settings)).get(identity)
 
 
-def peers_python(lock: Path = PEERS_LOCK, complete: bool = True) -> Path:
+def peers_python(lock: Path = PEERS_LOCK, complete: bool = True, borrow: bool = False) -> Path:
     """Return the interpreter of an environment that holds a lock file's packages, made where it is missing.
 
-    A lock that is not ``complete`` leaves out what its packages want and the benchmark does not use.
+    A lock that is not ``complete`` leaves out what its packages want and the benchmark does not use. What ``borrow``
+    does not find in it (PyTorch) is that of this environment.
 
     Peers stay out of the product's environment: rt-utils brings a ``dataclasses`` of its own, which breaks the
     interpreter inside Orthanc.
     """
-    fingerprint = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    site = sysconfig.get_path("purelib") if borrow else ""
+    fingerprint = hashlib.sha256(lock.read_bytes() + sys.version.encode() + site.encode()).hexdigest()[:12]
     folder = ROOT / ".state" / f"{lock.stem}-{fingerprint}"
     python, ready = folder / "bin" / "python", folder / "ready"
     folder.parent.mkdir(exist_ok=True)
@@ -61,5 +74,9 @@ def peers_python(lock: Path = PEERS_LOCK, complete: bool = True) -> Path:
         ):
             if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
                 skip(f"the environment of the peers could not be made from requirements/{lock.name}")
+        if borrow:
+            next(folder.glob("lib/python*/site-packages")).joinpath("zz_borrowed.pth").write_text(
+                f"import site; site.addsitedir({site!r})\n"
+            )
         ready.touch()
     return python

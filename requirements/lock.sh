@@ -14,3 +14,4 @@ compile requirements/import.in --override requirements/import.overrides -o requi
 # Programs that the benchmarks compare with; they get an environment of their own.
 compile requirements/peers.in -o requirements/peers.lock
 compile requirements/registration.in --override requirements/registration.overrides -o requirements/registration.lock
+compile requirements/parity.in --override requirements/parity.overrides -o requirements/parity.lock
