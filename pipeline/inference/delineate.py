@@ -12,6 +12,7 @@ from scipy import ndimage
 from pipeline.align import Alignment
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.inference.channels import channels_of, normalised, raw_outputs, regions_of
+from pipeline.inference.core import trust_unenhanced_core
 from pipeline.inference.coverage import FLAGGED, Gap, gaps, gaps_of_tumour, to_leave_out, without_rim
 from pipeline.inference.coverage import flags as coverage_flags
 from pipeline.inference.doubt import doubt
@@ -138,7 +139,7 @@ def delineate(
 
     def found_in(left: Sampled) -> dict[Region, Array]:
         found = regions_of(channels_of(left, mask, network, card, lambda done: progress(0.2 + 0.8 * done)), mask, card)
-        return found if brain is None else _drop_outside(found, brain, grid, card)
+        return trust_unenhanced_core(found if brain is None else _drop_outside(found, brain, grid, card), card)
 
     allowed = optional if all(sequence in volumes for sequence in card.grid.order) else ()
     left_out = to_leave_out(incomplete, allowed)

@@ -11,6 +11,7 @@ from pipeline.registry.card import (
     Postprocessing,
     Sharpening,
     TrainingSource,
+    UnenhancedCore,
 )
 from pipeline.registry.registry import CARD, InstalledModel, Registry
 
@@ -28,4 +29,5 @@ __all__ = [
     "Registry",
     "Sharpening",
     "TrainingSource",
+    "UnenhancedCore",
 ]

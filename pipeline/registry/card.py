@@ -147,6 +147,21 @@ class Output(_Record):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
+class UnenhancedCore(_Record):
+    """How far the core of a tumour that hardly enhances is trusted.
+
+    Attributes
+    ----------
+    share
+        Enhancing tumour of a lesser share of the core than this is hardly any.
+    log_odds
+        Added to the core's there.
+    """
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    log_odds: Annotated[float, Field(gt=0, le=5)]
+
+
 class Sharpening(_Record):
     """How far a sequence's own brightness decides, beside the network, where a region ends.
 
@@ -279,6 +294,8 @@ class ModelCard(_Record):
         three cost eight times the time (nnU-Net).
     postprocessing
         Clean-up.
+    unenhanced_core
+        How the core of a tumour that hardly enhances is found; None: as any other.
     least_expected_dice
         Where the probabilities lead to expect a lower Dice coefficient of the whole tumour, a result carries the flag
         MODEL_UNCERTAIN.
@@ -309,6 +326,7 @@ class ModelCard(_Record):
     mirror: bool = False
     mirror_axes: Annotated[tuple[Literal["x", "y", "z"], ...], Field(max_length=3)] = ()
     postprocessing: Postprocessing = Postprocessing()
+    unenhanced_core: UnenhancedCore | None = None
     least_expected_dice: Annotated[float, Field(ge=0, le=1)] = 0.75
     uncertainty_limit: Annotated[float, Field(gt=0, le=1)] = 1.0
     may_lack: tuple[MRSequence, ...] = ()
