@@ -57,8 +57,10 @@ class EventIntake:
         self._events.put(None)
         self._thread.join(_AGAIN_SECONDS * 2)
 
-    def note(self, change: int, study: str) -> None:
+    def note(self, change: int, level: int, study: str) -> None:
         """Note one of Orthanc's changes; returns at once."""
+        if change == orthanc.ChangeType.DELETED and level == orthanc.ResourceType.STUDY:
+            self._events.put(_Event(study, "deleted", time.time()))
         if not self._settings.automatic:
             return
         if change == orthanc.ChangeType.STABLE_STUDY:
@@ -77,6 +79,8 @@ class EventIntake:
             jobs = self._connect()
             if event.kind == "rescan":
                 jobs.enqueue_rescan(name)
+            elif event.kind == "deleted":
+                jobs.enqueue_course(event.study, name)
             elif event.kind == "forced":
                 jobs.enqueue_intake(event.study, name, "forced", self._settings.forced_seconds)
             else:

@@ -99,7 +99,7 @@ class Node:
         except SQLAlchemyError as error:
             raise GlioLoopError("NODE_STARTING", type(error).__name__) from error
 
-    def on_change(self, change: int, _level: int, resource: str) -> None:
+    def on_change(self, change: int, level: int, resource: str) -> None:
         """Orthanc's OnChange; must return at once.
 
         Called for every image that arrives, so what it costs is taken from Orthanc's rate of ingest.
@@ -112,7 +112,7 @@ class Node:
             self.events.stop()
             self.supervisor.stop()
         else:
-            self.events.note(change, resource)
+            self.events.note(change, level, resource)
 
     def _keep_thread_state(self) -> None:
         """Let the calling thread keep its Python thread state.

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from typing import TypeVar
 
 import SimpleITK as sitk
 
@@ -18,15 +20,17 @@ from pipeline.align.prepare import Prepared, prepare
 from pipeline.align.records import Alignment
 from pipeline.align.register import Registered, candidates, settle
 from pipeline.errors import Flag, GlioLoopError
-from pipeline.names import MRSequence
 from pipeline.volume.records import SourceVolume
+
+#: What tells the volumes apart: the sequences of one study, or one sequence of several studies.
+_Name = TypeVar("_Name", bound=StrEnum)
 
 
 def align(
-    volumes: Mapping[MRSequence, SourceVolume],
-    reference: MRSequence,
+    volumes: Mapping[_Name, SourceVolume],
+    reference: _Name,
     limits: AlignmentLimits | None = None,
-) -> dict[MRSequence, Alignment]:
+) -> dict[_Name, Alignment]:
     """Align every sequence with the reference, rigidly.
 
     Each sequence is registered to the reference directly, so errors do not add up; what does not depend on each
@@ -35,7 +39,7 @@ def align(
     Parameters
     ----------
     volumes
-        By sequence; any grids and orientations, LPS mm.
+        By sequence, or by study; any grids and orientations, LPS mm.
     reference
         The sequence whose space the others are brought to.
     limits
@@ -56,7 +60,7 @@ def align(
     frame, frames = volumes[reference].frame_of_reference_uid, [volumes[one].frame_of_reference_uid for one in others]
     same = [one == frame or not (one and frame) for one in frames]
 
-    def prepared(sequence: MRSequence) -> Prepared:
+    def prepared(sequence: _Name) -> Prepared:
         return prepare(volumes[sequence].image, volumes[sequence].valid)
 
     # Smaller tasks than whole sequences: three of these on two cores would leave one idle for a quarter of the time.
@@ -73,7 +77,7 @@ def align(
 
 
 def _checked(
-    sequence: MRSequence,
+    sequence: StrEnum,
     best: Registered,
     fixed: Prepared,
     moving: Prepared,

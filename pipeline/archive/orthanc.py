@@ -46,6 +46,19 @@ class StudyRecord(Answer):
     patient_tags: dict[str, str] = Field(validation_alias="PatientMainDicomTags", default_factory=dict)
 
 
+class PatientRecord(Answer):
+    """A patient, by number: Orthanc's ids of all studies, and main DICOM tags by keyword."""
+
+    id: str = Field(validation_alias="ID")
+    studies: tuple[str, ...] = Field(validation_alias="Studies")
+    tags: dict[str, str] = Field(validation_alias="MainDicomTags", default_factory=dict)
+
+    @property
+    def patient_id(self) -> str:
+        """PatientID; empty where unknown."""
+        return self.tags.get("PatientID", "")
+
+
 class InstanceRecord(Answer):
     """An instance; its main DICOM tags by keyword."""
 

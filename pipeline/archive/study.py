@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from pipeline.archive.orthanc import SeriesRecord, StudyRecord
+from pipeline.archive.orthanc import PatientRecord, SeriesRecord, StudyRecord
 from pipeline.archive.protocol import Archive
 from pipeline.errors import GlioLoopError
 from pipeline.names import TEST_PATIENT_ID
@@ -76,6 +76,31 @@ def find_study(archive: Archive, study: str) -> Study:
         series={one.id: one for one in map(SeriesRecord.model_validate, series)},
         patient_id=record.patient_tags.get("PatientID", ""),
     )
+
+
+def find_patient(archive: Archive, patient: str) -> PatientRecord:
+    """Look a patient up.
+
+    Parameters
+    ----------
+    archive
+        Where to look.
+    patient
+        Orthanc id or PatientID; only the former reaches a path.
+
+    Raises
+    ------
+    GlioLoopError
+        PATIENT_UNKNOWN.
+    """
+    found = [patient] if _ORTHANC_ID.fullmatch(patient) else []
+    if not found:
+        looked_up = archive.post("/tools/lookup", patient) or []
+        found = [str(one["ID"]) for one in looked_up if one["Type"] == "Patient"]
+    record = archive.get(f"/patients/{found[0]}") if found else None
+    if record is None:
+        raise GlioLoopError("PATIENT_UNKNOWN")
+    return PatientRecord.model_validate(record)
 
 
 def _lookup(archive: Archive, uid: str) -> str | None:

@@ -43,6 +43,10 @@ class Pseudonyms:
         """Pseudonym of a study, by the archive's id of it: a StudyInstanceUID may name the studies of two patients."""
         return self._of("study", study)
 
+    def person_of(self, patient_id: str, *traits: str) -> str:
+        """Pseudonym of the person behind a PatientID, told from others of the same number by traits."""
+        return self._of("patient", "\0".join((patient_id, *traits)))
+
     def share(self, patient: str) -> float:
         """A number from 0 to 1 that belongs to a patient (by pseudonym) for ever, and that nobody can choose."""
         return int(self._of("role", patient), 16) / 16**_DIGITS

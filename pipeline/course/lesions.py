@@ -111,7 +111,9 @@ def _described(
     for label, (box, axial_box) in enumerate(
         zip(ndimage.find_objects(array), ndimage.find_objects(flat, len(volumes_ml)), strict=True), start=1
     ):
-        long_axis, short_axis, slices = _diameters(flat[axial_box] == label, across) if axial_box else (0.0, 0.0, 0)
+        long_axis, short_axis, place, slices = (
+            _diameters(flat[axial_box] == label, across) if axial_box else (0.0, 0.0, 0, 0)
+        )
         own = np.pad(array[box] == label, 1)
         corner = np.array([one.start for one in box]) - 1
         depth = ndimage.distance_transform_edt(own, sampling=labels.GetSpacing()[::-1])
@@ -125,6 +127,7 @@ def _described(
                 volume_ml=round(float(volumes_ml[label - 1]), 3),
                 long_axis_mm=round(long_axis, 1),
                 short_axis_mm=round(short_axis, 1),
+                slice_index=box[0].start + place if axial is labels else None,
                 slices=slices,
                 measurable=is_measurable(long_axis, short_axis, slices, across[2]),
                 inside=(round(float(x), 2), round(float(y), 2), round(float(z), 2)),
@@ -151,16 +154,16 @@ def _axial(labels: sitk.Image) -> sitk.Image:
     return reformatted
 
 
-def _diameters(lesion: Mask, spacing: tuple[float, ...]) -> tuple[float, float, int]:
-    """Longest diameter within a slice and the width across it, mm; in how many slices there is any of it."""
-    best, slices = (0.0, 0.0), 0
-    for slice_ in lesion:
+def _diameters(lesion: Mask, spacing: tuple[float, ...]) -> tuple[float, float, int, int]:
+    """Longest diameter within a slice and the width across it, mm; which slice that is, and in how many any is."""
+    best, slices = (0.0, 0.0, 0), 0
+    for place, slice_ in enumerate(lesion):
         if not slice_.any():
             continue
         slices += 1
         contours = find_contours(np.pad(slice_, 1).astype(np.float32), 0.5)  # type: ignore[no-untyped-call]
         outline = np.concatenate(contours)
-        best = max(best, axes(hull(outline[:, ::-1] * np.array(spacing[:2]))))
+        best = max(best, (*axes(hull(outline[:, ::-1] * np.array(spacing[:2]))), place))
     return (*best, slices)
 
 

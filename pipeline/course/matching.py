@@ -6,12 +6,12 @@ from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
-from pydicom.uid import generate_uid
 from scipy import ndimage
 
 from pipeline.course.lesions import Labelled
 from pipeline.course.records import Lesion
 from pipeline.names import Region
+from pipeline.objects.provenance import UidSource
 
 #: Lesions that share this part of the smaller one belong together.
 _SHARED: Final = 0.1
@@ -131,9 +131,10 @@ def known_again(former: Iterable[Lesion], now: Labelled) -> tuple[Lesion, ...]:
     return _with_uids(now.lesions, uids)
 
 
-def named(lesions: tuple[Lesion, ...]) -> tuple[Lesion, ...]:
-    """Give lesions that are met for the first time a tracking UID."""
-    return _with_uids(lesions, [one.tracking_uid or str(generate_uid(prefix=None)) for one in lesions])
+def named(lesions: tuple[Lesion, ...], seed: str) -> tuple[Lesion, ...]:
+    """Give lesions that are met for the first time a tracking UID; the same seed gives the same."""
+    uids = UidSource(seed)
+    return _with_uids(lesions, [one.tracking_uid or str(uids.uid(str(place))) for place, one in enumerate(lesions)])
 
 
 def _with_uids(lesions: tuple[Lesion, ...], uids: list[str]) -> tuple[Lesion, ...]:

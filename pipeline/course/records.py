@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from pipeline.names import Region
 from pipeline.records import Moment, StoredRecord
@@ -33,6 +33,8 @@ class Lesion(StoredRecord):
         Its volume.
     long_axis_mm, short_axis_mm
         Longest diameter within an axial slice, and the width across it.
+    slice_index
+        The reference series' slice of the two; None where that series is not axial, and was reformatted.
     slices
         In how many axial slices it is seen.
     measurable
@@ -48,6 +50,7 @@ class Lesion(StoredRecord):
     volume_ml: float
     long_axis_mm: float
     short_axis_mm: float
+    slice_index: int | None = None
     slices: int
     measurable: bool
     inside: tuple[float, float, float]
@@ -84,15 +87,18 @@ class TimePoint(StoredRecord):
     model, source
         Which network drew the contours, and whether a person had the last word.
     made_from
-        Job, correction and series that it was measured from: it is measured anew where they change.
+        Digest of job, correction and series that it was measured from, and of those of the study before: it is
+        measured anew where it changes.
     volumes_ml
         Of whole regions, on the reference series' slices.
     lesions
         Of all regions.
     before
-        Study that the lesions were matched with, and what that was made from; empty for the first.
+        Study that the lesions were matched with; empty for the first.
     aligned
         Whether the two could be brought onto each other; None where there is none before.
+    alignment
+        How, as :class:`pipeline.align.Alignment` is stored; empty where they could not.
     links
         Lesions of both that belong together.
     unseen
@@ -113,6 +119,7 @@ class TimePoint(StoredRecord):
     lesions: tuple[Lesion, ...]
     before: str = ""
     aligned: bool | None = None
+    alignment: dict[str, JsonValue] = Field(default_factory=dict)
     links: tuple[Link, ...] = ()
     unseen: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()

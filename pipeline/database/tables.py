@@ -94,6 +94,15 @@ SEEN: Final = Table(
     Column("detail", Text),
     Column("at", String(40)),
 )
+#: Studies of patients' courses: Orthanc's id of the patient, and a pseudonym of the person; two may share a number.
+COURSE: Final = Table(
+    "glioloop_course",
+    _METADATA,
+    Column("study", String(64), primary_key=True),
+    Column("patient", String(64)),
+    Column("person", String(16)),
+    Column("record", Text),
+)
 #: What belongs to the installation: its name, the key of its pseudonyms.
 INSTALLATION: Final = Table(
     "glioloop_installation", _METADATA, Column("name", String(32), primary_key=True), Column("value", String(255))
@@ -145,6 +154,11 @@ MIGRATIONS: Final = (
         "CREATE TABLE glioloop_roles (patient VARCHAR(32) PRIMARY KEY, role VARCHAR(16) NOT NULL)",
         "CREATE TABLE glioloop_seen (instance VARCHAR(64), digest VARCHAR(64), verdict VARCHAR(32) NOT NULL,"
         " case_id VARCHAR(32), detail TEXT NOT NULL, at VARCHAR(40) NOT NULL, PRIMARY KEY (instance, digest))",
+    ),
+    (
+        "CREATE TABLE glioloop_course (study VARCHAR(64) PRIMARY KEY, patient VARCHAR(64) NOT NULL,"
+        " person VARCHAR(16) NOT NULL, record TEXT NOT NULL)",
+        "CREATE INDEX glioloop_course_patient ON glioloop_course (patient)",
     ),
 )
 

@@ -19,6 +19,7 @@ class Tables(IntEnum):
     PROMOTIONS = 2
     CASES = 3
     INSTALLATION = 4
+    COURSE = 5
 
 
 @contextmanager

@@ -77,6 +77,11 @@ REASONS: dict[str, Reason] = {
         "There is no such study in the archive.",
         "Give Orthanc's study id or the StudyInstanceUID of a study that is stored here.",
     ),
+    "PATIENT_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "There is no such patient in the archive.",
+        "Give Orthanc's patient id or the PatientID of a patient who has studies here.",
+    ),
     "STUDY_AMBIGUOUS": Reason(
         Kind.REFUSAL,
         "Several studies in the archive have this StudyInstanceUID, of different patients.",

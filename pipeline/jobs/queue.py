@@ -18,6 +18,7 @@ from pipeline.jobs.queues import (
     APPLICATION,
     CORRECTIONS_QUEUE,
     CORRECTIONS_WORKFLOW,
+    COURSE_WORKFLOW,
     DEFAULT_PRIORITY,
     DELIVER_WORKFLOW,
     DELIVERY_QUEUE,
@@ -36,7 +37,7 @@ from pipeline.names import ENDED_DELIVERIES, DeliveryState
 
 #: Exit status of a worker whose queue is no whole database (EX_DATAERR).
 DAMAGED_STATUS: Final = 65
-_LOOKS: Final = (INTAKE_WORKFLOW, RESCAN_WORKFLOW, CORRECTIONS_WORKFLOW, RETENTION_WORKFLOW)
+_LOOKS: Final = (INTAKE_WORKFLOW, RESCAN_WORKFLOW, CORRECTIONS_WORKFLOW, COURSE_WORKFLOW, RETENTION_WORKFLOW)
 #: Rows that one statement deletes.
 _AT_ONCE: Final = 200
 
@@ -197,6 +198,15 @@ class JobQueue:
                 workflow_name=CORRECTIONS_WORKFLOW,
                 queue_name=CORRECTIONS_QUEUE,
                 workflow_id=f"feedback-{study}-{event}",
+            ),
+            study,
+        )
+
+    def enqueue_course(self, study: str, event: str) -> None:
+        """Have the course that a study is, or was, part of made anew."""
+        self._client.enqueue(
+            EnqueueOptions(
+                workflow_name=COURSE_WORKFLOW, queue_name=CORRECTIONS_QUEUE, workflow_id=f"course-{study}-{event}"
             ),
             study,
         )

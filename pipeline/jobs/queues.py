@@ -22,6 +22,9 @@ CORRECTIONS_WORKFLOW: Final = "feedback"
 FINETUNE_WORKFLOW: Final = "finetune"
 CHECK_WORKFLOW: Final = "check"
 RETENTION_WORKFLOW: Final = "retention"
+COURSE_WORKFLOW: Final = "course"
 
 #: Clinical jobs run before fine-tuning; DBOS takes the lowest number first.
 DEFAULT_PRIORITY: Final = 100
+#: Earlier studies that are delineated again wait for every other one.
+LOW_PRIORITY: Final = 5000

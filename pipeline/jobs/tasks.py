@@ -31,12 +31,14 @@ from pipeline.case.outcomes import (
 )
 from pipeline.child.task import Report
 from pipeline.corrections.verdicts import Outcome
+from pipeline.course.candidate import Candidate, Followed
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import FlagRecord
 from pipeline.errors.resources import trace_of
 from pipeline.finetune.verdict import Registered
 from pipeline.identify import Decision
 from pipeline.jobs.preparation import Prepared, prepare
+from pipeline.jobs.queues import COURSE_WORKFLOW
 from pipeline.jobs.request import JobRequest, ProcessOptions
 from pipeline.jobs.resources import archive, settings
 from pipeline.names import MRSequence
@@ -110,7 +112,8 @@ def find_and_identify(_report: Report, study_id: str, origin: str, card: ModelCa
     study = find_study(archive(), study_id)
     if card is None:
         return FoundStudy(study)
-    options = ProcessOptions(destinations=() if study.is_test else None)
+    to_nobody = study.is_test or origin == COURSE_WORKFLOW
+    options = ProcessOptions(destinations=() if to_nobody else None)
     try:
         return FoundStudy(study, prepare(archive(), settings(), study, options, card, origin))
     except GlioLoopError as error:
@@ -264,6 +267,17 @@ def judge(
     from pipeline.corrections.judging import Judge
 
     return Judge(archive(), settings(), study, instance, done, requests).judge()
+
+
+# --- the course of a patient ---
+
+
+def follow(_report: Report, patient: str, anchor: str, candidates: list[Candidate]) -> Followed:
+    """Make the course that a study is part of: see :class:`pipeline.course.follow.Course`."""
+    from pipeline.course.follow import Course
+    from pipeline.database.engine import database_of
+
+    return Course(archive(), settings(), database_of(settings()), patient).follow(anchor, candidates)
 
 
 # --- learning ---

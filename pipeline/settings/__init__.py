@@ -5,6 +5,7 @@ from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, Destina
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules, Plane, Preference
 from pipeline.settings.node import ROOT, SECTION_VARIABLE, Settings, load_settings
+from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ObjectKind",
     "Plane",
     "Preference",
+    "Priors",
     "Retention",
     "Settings",
     "load_settings",

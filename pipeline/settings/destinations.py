@@ -8,7 +8,8 @@ from pydantic.alias_generators import to_pascal
 ObjectKind = Literal["rtstruct", "seg", "sr", "preview"]
 #: What is made of a study, each unless the site leaves it out.
 OBJECT_KINDS: Final[tuple[ObjectKind, ...]] = get_args(ObjectKind)
-ForwardKind = Literal[ObjectKind, "reference", "inputs"]
+#: Report and registration of a patient's course are ``course``; see :class:`pipeline.settings.Priors`.
+ForwardKind = Literal[ObjectKind, "course", "reference", "inputs"]
 
 
 class Destination(BaseModel):
@@ -17,13 +18,13 @@ class Destination(BaseModel):
     Attributes
     ----------
     send
-        Which objects: any of the results, ``reference`` (images of the reference series),
-        ``inputs`` (images of all four series).
+        Which objects: any of the results, ``course``, ``reference`` (images of the reference series), ``inputs``
+        (images of all four series).
     """
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
 
-    send: tuple[ForwardKind, ...] = OBJECT_KINDS
+    send: tuple[ForwardKind, ...] = (*OBJECT_KINDS, "course")
 
     @property
     def name(self) -> str:

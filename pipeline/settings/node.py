@@ -6,7 +6,7 @@ SNAKE_CASE in the environment; the environment wins. An unknown key is refused w
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, Modality, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules
+from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,6 +119,8 @@ class Settings(BaseSettings):
     feedback: CorrectionPolicy = Field(default_factory=CorrectionPolicy, description="Corrections that come back.")
     finetune: FinetunePolicy = Field(default_factory=FinetunePolicy, description="Learning from them.")
 
+    priors: Priors = Field(default_factory=Priors, description="Earlier studies of a patient that are compared.")
+
     viewer_url: str = Field(
         default="", description="Link to a viewer, with {study} and {rtstruct} in it; empty: no link."
     )
@@ -167,6 +170,11 @@ class Settings(BaseSettings):
     def destination(self, name: str) -> AnyDestination:
         """Return what is configured under a name, last; else Orthanc's modality, whether there is one or not."""
         return {one.name: one for one in self.destinations}.get(name) or Modality.model_construct(modality=name)
+
+    def destinations_of(self, names: Sequence[str] | None) -> list[AnyDestination]:
+        """Return the destinations of these names, each once; None means those configured."""
+        wanted = [one.name for one in self.destinations] if names is None else names
+        return [self.destination(name) for name in dict.fromkeys(wanted)]
 
     @property
     def most_series_bytes(self) -> int:

@@ -18,6 +18,7 @@ from plugin.routes.request import Output, Request
 _STATUS: Final = {
     "STUDY_UNKNOWN": 404,
     "JOB_UNKNOWN": 404,
+    "PATIENT_UNKNOWN": 404,
     "MODEL_UNKNOWN": 404,
     "PAGE_UNKNOWN": 404,
     "FEEDBACK_UNKNOWN": 404,

@@ -14,6 +14,7 @@ from pipeline.names import MRSequence
 #: What a variable part of a path may be; anything else is no route, so Orthanc answers 404 itself.
 PARAMETERS: Final[dict[str, str]] = {
     "study": r"[0-9a-fA-F.\-]{1,64}",
+    "patient": r"[^/]{1,64}",
     "job": r"[0-9a-f]{32}",
     "case": CASE_ID,
     "run": RUN_ID,
@@ -77,6 +78,9 @@ CORRECTION_ROUTES: Final = (
     Route("POST", "/glioloop/finetune/{run}/cancel", "cancel"),
 )
 
+#: Answered by :class:`plugin.routes.courses.CourseRoutes`.
+COURSE_ROUTES: Final = (Route("GET", "/glioloop/patients/{patient}/course", "course"),)
+
 #: Answered by :class:`plugin.routes.pages.Pages`, beside the dashboard's own files.
 PAGE_ROUTES: Final = (
     Route("GET", "/glioloop/openapi.json", "openapi"),
@@ -84,7 +88,7 @@ PAGE_ROUTES: Final = (
     Route("GET", "/glioloop/jobs/{job}/slices/{sequence}.jpg", "slices"),
 )
 
-ROUTES: Final = (*NODE_ROUTES, *CORRECTION_ROUTES, *PAGE_ROUTES)
+ROUTES: Final = (*NODE_ROUTES, *CORRECTION_ROUTES, *COURSE_ROUTES, *PAGE_ROUTES)
 
 
 def pattern_of(path: str) -> str:

@@ -18,6 +18,7 @@ from pipeline.jobs import tasks
 from pipeline.jobs.queues import CORRECTIONS_WORKFLOW
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, computing
+from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.resources import audit, database, queue
 from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import JobState
@@ -129,6 +130,8 @@ def review(study: str) -> ReviewedStudy:
                 # The node's trouble, not the object's: it is looked at again at the next event, and none waits for it.
                 failures.append(error)
     kept = [one for one in outcomes.values() if one.verdict in (Verdict.CORRECTED, Verdict.ACCEPTED)]
+    if kept:
+        enqueue_course(study)
     scheduled = _schedule() if kept and settings().finetune.after_corrections else None
     if failures:
         raise failures[0]

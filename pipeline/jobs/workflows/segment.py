@@ -34,6 +34,7 @@ from pipeline.jobs.queues import SEGMENT_WORKFLOW
 from pipeline.jobs.request import DeliveryTry, JobRequest
 from pipeline.jobs.resources import settings
 from pipeline.jobs.workflows.children import InChild, Job, computing
+from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.deliver import begin_delivery
 from pipeline.jobs.workflows.resources import audit, installed, queue
 from pipeline.jobs.workflows.steps import last_error, run, step, workflow
@@ -165,9 +166,10 @@ def _segment(job: Job, request: JobRequest) -> JobOutput:
     result = outcomes.result(request.model, _reference(request))
     output = JobOutput(state=JobState.DONE, result=result, timings_s=timings)
     _tidy(job, output)
-    for destination in _destinations(request):
+    for destination in settings().destinations_of(request.destinations):
         resources = _resources(destination, result.stored, request)
         begin_delivery(DeliveryTry(job=identity, destination=destination.name, resources=resources))
+    enqueue_course(request.study)
     return output
 
 
@@ -212,12 +214,6 @@ def _record_failure(identity: str, request: JobRequest, error: GlioLoopError) ->
 def _reference(request: JobRequest) -> MRSequence:
     """The sequence whose slices carry the contours, as configured when the job was asked for."""
     return request.reference or settings().reference
-
-
-def _destinations(request: JobRequest) -> list[AnyDestination]:
-    configured = [one.name for one in settings().destinations]
-    names = configured if request.destinations is None else request.destinations
-    return [settings().destination(name) for name in dict.fromkeys(names)]
 
 
 def _resources(destination: AnyDestination, stored: dict[str, str], request: JobRequest) -> list[str]:

@@ -80,27 +80,25 @@ def measurement_group(
         "finding_type": REGION_STYLES[region].property_type,
         "finding_category": codes.SCT.MorphologicallyAbnormalStructure,
         "finding_sites": [FindingSite(codes.SCT.Brain)],
-        "algorithm_id": _algorithm(provenance),
+        "algorithm_id": algorithm(provenance),
         "measurements": _measurements(size),
     }
-    segment = None if segmentation is None else _segment_of(segmentation, name)
-    if segmentation is not None and segment is not None:
-        return VolumetricROIMeasurementsAndQualitativeEvaluations(
-            referenced_segment=ReferencedSegment(
-                sop_class_uid=segmentation.SOPClassUID,
-                sop_instance_uid=segmentation.SOPInstanceUID,
-                segment_number=segment,
-                source_series=SourceSeriesForSegmentation(series.volume.series_instance_uid),
-            ),
-            **common,
-        )
+    segment = None if segmentation is None else referenced_segment(segmentation, name, series)
+    if segment is not None:
+        return VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
     return MeasurementsAndQualitativeEvaluations(source_images=_measured_images(size, series), **common)
 
 
-def _segment_of(segmentation: Dataset, name: str) -> int | None:
+def referenced_segment(segmentation: Dataset, name: str, series: ReferenceSeries) -> ReferencedSegment | None:
+    """Return a reference to the segment of this label; None where there is none."""
     for item in segmentation.SegmentSequence:
         if item.SegmentLabel == name[:64]:
-            return int(item.SegmentNumber)
+            return ReferencedSegment(
+                sop_class_uid=segmentation.SOPClassUID,
+                sop_instance_uid=segmentation.SOPInstanceUID,
+                segment_number=int(item.SegmentNumber),
+                source_series=SourceSeriesForSegmentation(series.volume.series_instance_uid),
+            )
     return None
 
 
@@ -113,7 +111,8 @@ def _measured_images(size: RegionSize, series: ReferenceSeries) -> list[SourceIm
     return [SourceImageForMeasurementGroup(item.sop_class_uid, item.sop_instance_uid, frames)]
 
 
-def _algorithm(provenance: Provenance) -> AlgorithmIdentification:
+def algorithm(provenance: Provenance) -> AlgorithmIdentification:
+    """Return the network (TID 4019)."""
     parameters = [f"{key}={value}" for key, value in provenance.options.items()]
     if provenance.model_sha256:
         parameters.append(f"sha256={provenance.model_sha256}")

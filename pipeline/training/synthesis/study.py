@@ -224,7 +224,7 @@ def _add_pixels(ds: pydicom.Dataset, image: sitk.Image, k: int) -> None:
 
 
 def write_study(
-    head: Path, out: Path, seed: int = 7, centre: tuple[float, float, float] = (0.62, 0.42, 0.72)
+    head: Path, out: Path, seed: int = 7, centre: tuple[float, float, float] = (0.62, 0.42, 0.72), scan: int = 0
 ) -> dict[str, object]:
     """Render a study with a ring-enhancing tumour and write it as DICOM.
 
@@ -239,6 +239,8 @@ def write_study(
         Decides everything random.
     centre
         Place of the tumour as shares (z, y, x) of the brain's extent (towards superior, posterior, left).
+    scan
+        From 1: which scan of the same head it is, each with its own noise and coil, the head lying otherwise.
 
     Returns
     -------
@@ -249,9 +251,16 @@ def write_study(
     patient = acquisition.draw_patient(rng)
     table = {s: _signals(patient, plan) for s, plan in PLANS.items()}
     rendered = acquisition.render(rng, anatomy.fractions, table, 1.0)
-    name = hashlib.sha256(f"{head.name}{seed}{centre}".encode()).hexdigest()[:12]
+    name = hashlib.sha256(f"{head.name}{seed}{centre}{scan or ''}".encode()).hexdigest()[:12]
+    position = sitk.Euler3DTransform()
+    if scan:
+        rng = np.random.default_rng([seed, scan])
+        position.SetRotation(*rng.uniform(-0.12, 0.12, 3))
+        position.SetTranslation(rng.uniform(-6, 6, 3).tolist())
     for k, sequence in enumerate(MRSequence):
-        image = _acquire(_as_image(rendered[k]), PLANS[sequence], rng)
+        clean = _as_image(rendered[k])
+        lying = sitk.Resample(clean, position, sitk.sitkLinear, 0.0) if scan else clean
+        image = _acquire(lying, PLANS[sequence], rng)
         folder = out / sequence.value
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(image.GetSize()[2]):

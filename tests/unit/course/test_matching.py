@@ -16,10 +16,10 @@ def followed(
 ) -> tuple[tuple[Lesion, ...], tuple[Lesion, ...], list[tuple[int, int]], tuple[int, ...]]:
     """Lesions before and after with their UIDs, the pairs by place and what is not seen."""
     first = labelled(*before)
-    one = named(first.lesions)
+    one = named(first.lesions, "a")
     second = labelled(*after)
     found = match(Labelled(first.labels, one), second, sitk.Transform())
-    other = named(inherited(one, second.lesions, found.pairs))
+    other = named(inherited(one, second.lesions, found.pairs), "b")
     return one, other, [(pair.before, pair.after) for pair in found.pairs], found.unseen
 
 
@@ -53,7 +53,7 @@ def test_a_small_lesion_that_moved_beyond_itself_is_the_same_and_a_far_one_is_no
 
 def test_lesions_are_matched_in_one_space_and_what_is_outside_the_view_has_not_vanished() -> None:
     first = labelled(((30, 0, 0), 9), ((-30, 20, 40), 8))
-    one = Labelled(first.labels, named(first.lesions))
+    one = Labelled(first.labels, named(first.lesions, "a"))
     here = MOVED.GetInverse().TransformPoint((30.0, 0.0, 0.0))
     second = labelled((here, 9), image=grid((110, 120, 30)))
     found = match(one, second, MOVED)
@@ -63,7 +63,7 @@ def test_lesions_are_matched_in_one_space_and_what_is_outside_the_view_has_not_v
 
 
 def test_a_study_that_is_measured_anew_keeps_its_uids() -> None:
-    former = named(labelled(((30, 0, 0), 10), ((-30, 0, 0), 7)).lesions)
+    former = named(labelled(((30, 0, 0), 10), ((-30, 0, 0), 7)).lesions, "a")
     now = labelled(((30, 1, 0), 8), ((-30, 0, 0), 9), ((0, 40, 0), 5))
     again = known_again(former, now)
     assert [one.tracking_uid for one in again] == [former[1].tracking_uid, former[0].tracking_uid, ""]

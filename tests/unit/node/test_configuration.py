@@ -10,7 +10,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.names import MRSequence
 from pipeline.node import Modality, free_port, read_commented_json, write_configuration, write_workstation_configuration
 from pipeline.node.configuration import NODE_CONFIGURATION, NodeConfiguration
-from pipeline.settings import Retention, Settings, load_settings
+from pipeline.settings import Priors, Retention, Settings, load_settings
 from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.finetune import FinetunePolicy
 
@@ -109,7 +109,12 @@ def test_orthanc_json_lists_every_key_with_its_default() -> None:
     defaults = Settings().model_dump(mode="json")
     names = {"".join(part.capitalize() for part in name.split("_")): name for name in Settings.model_fields}
     assert set(section) == set(names) - secret
-    sections = {"Feedback": CorrectionPolicy(), "Finetune": FinetunePolicy(), "Retention": Retention()}
+    sections = {
+        "Feedback": CorrectionPolicy(),
+        "Finetune": FinetunePolicy(),
+        "Retention": Retention(),
+        "Priors": Priors(),
+    }
     for key, policy in sections.items():
         assert section[key] == policy.model_dump(mode="json", by_alias=True), key
     other = {"StateFolder", "ModelsFolder", "Interpreter", "Identification", *sections}  # not as dumped

@@ -23,6 +23,7 @@ from pydicom.uid import (
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
+    SpatialRegistrationStorage,
 )
 
 from pipeline.errors import Flag, GlioLoopError
@@ -45,7 +46,13 @@ from tests.unit.objects.phantom import (
 from tests.unit.objects.standard_tables import dicom_info
 
 PROVENANCE = Provenance("unet@1.2.3", "cd" * 32, created=datetime.datetime(2026, 3, 4, 5, 6, 7), options={"tta": "no"})
-SOP_CLASSES = (SegmentationStorage, ComprehensiveSRStorage, SecondaryCaptureImageStorage, RTStructureSetStorage)
+SOP_CLASSES = (
+    SegmentationStorage,
+    ComprehensiveSRStorage,
+    SecondaryCaptureImageStorage,
+    RTStructureSetStorage,
+    SpatialRegistrationStorage,
+)
 OBLIQUE = random_orientation(np.random.default_rng(2))
 Regions = dict[Region, sitk.Image]
 

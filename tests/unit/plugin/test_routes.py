@@ -38,7 +38,14 @@ def test_the_page_lists_every_route_and_no_other() -> None:
 
 def test_no_path_is_answered_twice() -> None:
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
-    example = {"study": "1.2.3", "job": "0" * 32, "case": f"{1:016x}-v1", "run": f"finetune-{1:012x}", "sequence": "t1"}
+    example = {
+        "study": "1.2.3",
+        "patient": "P 1",
+        "job": "0" * 32,
+        "case": f"{1:016x}-v1",
+        "run": f"finetune-{1:012x}",
+        "sequence": "t1",
+    }
     assert PARAMETERS.keys() - example.keys() == {"name", "version"}
     for path in {route.path for route in ROUTES}:
         filled = re.sub(r"\{(\w+)\}", lambda found: example.get(found[1], "a"), path)
