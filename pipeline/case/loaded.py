@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.errors import Flag
 from pipeline.volume import ReadSeries, SourceVolume
 from pipeline.volume.coarse import coarse
 
@@ -20,6 +21,8 @@ class LoadedSeries:
         Of the series itself: columns, rows, slices.
     left_out
         As of :class:`ReadSeries`.
+    flags
+        What its images are to be looked at for; the details do not name the sequence.
     """
 
     volume: SourceVolume
@@ -27,12 +30,13 @@ class LoadedSeries:
     size: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     left_out: tuple[str, ...]
+    flags: tuple[Flag, ...] = ()
 
     @classmethod
-    def of(cls, series: ReadSeries, fine: bool = False) -> "LoadedSeries":
+    def of(cls, series: ReadSeries, flags: tuple[Flag, ...] = (), fine: bool = False) -> "LoadedSeries":
         """Return a series as it is where it is to be ``fine``."""
         own = series.volume
         volume = own if fine else coarse(own)
         columns, rows, slices = own.image.GetSize()
         x, y, z = (round(one, 3) for one in own.image.GetSpacing())
-        return cls(volume, volume is not own, (columns, rows, slices), (x, y, z), series.left_out)
+        return cls(volume, volume is not own, (columns, rows, slices), (x, y, z), series.left_out, flags)

@@ -29,7 +29,7 @@ from pipeline.case.outcomes import (
     told,
 )
 from pipeline.case.workspace import Workspace
-from pipeline.confirm import Fetch, choose_repeats, contradiction, readable, require_anatomy, settle
+from pipeline.confirm import Fetch, choose_repeats, contradiction, look_at_slices, readable, require_anatomy, settle
 from pipeline.database.engine import database_of
 from pipeline.database.installation import installation_id
 from pipeline.errors import Flag, GlioLoopError
@@ -91,7 +91,7 @@ def load_stage(
     def read(sequence: MRSequence, part: SeriesPart | None) -> LoadedSeries:
         series = read_series(case.source_files(sequence), part, limits)
         require_anatomy(series.volume)
-        return LoadedSeries.of(series, fine)
+        return LoadedSeries.of(series, look_at_slices(series.volume), fine)
 
     if fetch is None:
         whole = decision
@@ -110,7 +110,7 @@ def load_stage(
     case.write_volumes({sequence: one.volume for sequence, one in taken.items()})
     if reference in taken and taken[reference].coarser:
         case.write_reference(read_series(case.source_files(reference), settled.parts.get(reference), limits).volume)
-    flags = [*settled.split_flags(), *_left_out(taken), *settled.flags[len(decision.flags) :]]
+    flags = [*settled.split_flags(), *_image_flags(taken), *settled.flags[len(decision.flags) :]]
     if reference in taken:
         flags += _header_flags(case, reference, taken[reference].volume)
     loaded = Loaded(
@@ -120,12 +120,13 @@ def load_stage(
     return loaded if settled is decision else loaded.model_copy(update={"identification": settled})
 
 
-def _left_out(taken: Mapping[MRSequence, LoadedSeries]) -> list[Flag]:
-    return [
-        Flag("FOREIGN_IMAGES_LEFT_OUT", f"{sequence.value}: {', '.join(one.left_out)}.")
-        for sequence, one in taken.items()
-        if one.left_out
-    ]
+def _image_flags(taken: Mapping[MRSequence, LoadedSeries]) -> list[Flag]:
+    flags: list[Flag] = []
+    for sequence, one in taken.items():
+        if one.left_out:
+            flags.append(Flag("FOREIGN_IMAGES_LEFT_OUT", f"{sequence.value}: {', '.join(one.left_out)}."))
+        flags += (Flag(flag.code, f"{sequence.value}: {flag.detail}") for flag in one.flags)
+    return flags
 
 
 def _header_flags(case: Workspace, reference: MRSequence, volume: SourceVolume) -> list[Flag]:

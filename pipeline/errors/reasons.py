@@ -136,7 +136,7 @@ REASONS: dict[str, Reason] = {
     "GEOMETRY_INCOMPLETE": Reason(
         Kind.REFUSAL,
         "Slices of a series are missing.",
-        "The distances between slices are not uniform; wait for the whole series or send it again.",
+        "The distances between slices are not uniform, or over 12 mm; wait for the whole series or send it again.",
     ),
     "GEOMETRY_MIXED": Reason(
         Kind.REFUSAL,
@@ -181,7 +181,8 @@ REASONS: dict[str, Reason] = {
     "PIXELS_INVALID": Reason(
         Kind.REFUSAL,
         "A series holds no usable grey-level image.",
-        "Colour, empty or constant pixel data, values of more bits than declared, or no head, as in a subtraction.",
+        "Colour, empty or constant pixel data, values of more bits than declared, no head, as in a subtraction, or "
+        "slices that are no images of their own: projections (MIP) over slabs that overlap, one picture many times.",
     ),
     "INPUT_TOO_LARGE": Reason(
         Kind.REFUSAL,
@@ -263,6 +264,17 @@ REASONS: dict[str, Reason] = {
         "A sequence does not show the whole brain or tumour: check the contours where it ends.",
         "Over 1 % of the brain or of the tumour found lies outside the series or in its padding; over 10 % it is "
         "left out where `MayLack` allows it. The detail names sequence and shares.",
+    ),
+    "COARSE_SLICES": Reason(
+        Kind.FLAG,
+        "A sequence has very thick slices, or wide gaps between them: check the contours from slice to slice.",
+        "Slices over 7.8 mm, gaps of over half the slices' thickness (every second slice may lack: send the series "
+        "again), or averages over thick slabs; over 12 mm it is refused. The detail names the sequence and distances.",
+    ),
+    "SLICES_REPEATED": Reason(
+        Kind.FLAG,
+        "Slices of a sequence show the picture of the slice before: check the contours there.",
+        "The detail names them, counted along the normal; their pixels are equal. Send the series again.",
     ),
     "SUSPICIOUS_SIGNAL": Reason(
         Kind.FLAG,

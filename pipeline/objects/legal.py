@@ -325,7 +325,7 @@ _FORMS: Final[dict[str, Callable[[str], str | None]]] = {
     "TM": _legal_time,
     "DT": _legal_date_time,
     "AS": _legal_age,
-    "CS": lambda text: " ".join(text.upper().split()),
+    "CS": lambda text: " ".join(text.upper().split()) or (None if text else ""),
     "DS": _legal_decimal,
     "IS": _legal_integer(-(2**31), 2**31),
     "AE": lambda text: text,

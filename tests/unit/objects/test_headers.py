@@ -72,6 +72,7 @@ CASES = [
     ("AdditionalPatientHistory", b"a\r\nb", "a\r\nb", False),
     ("AdditionalPatientHistory", b"a\x00b\\c", "ab\\c", True),
     ("PatientIdentityRemoved", b"yes ", "YES", True),
+    ("PatientAlternativeCalendar", b"\t", None, True),
     ("LongitudinalTemporalEventType", b"T-1 ", None, True),
     ("TimezoneOffsetFromUTC", b"+0100 ", "+0100", False),
     ("AcquisitionDateTime", b"2026-01-02T10:11:12.5+01:00 ", "20260102101112.5+0100", True),
