@@ -92,7 +92,7 @@ def launch(settings: Settings) -> DBOS:
     DBOS.launch()
     DBOS.register_queue(
         JOBS_QUEUE,
-        worker_concurrency=settings.concurrency,
+        worker_concurrency=settings.concurrency + settings.prefetch,
         polling_interval_sec=0.5,
         on_conflict="always_update",
     )

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
         default=1, ge=0, le=16, description="Worker processes the plugin starts; 0: started elsewhere."
     )
     concurrency: int = Field(default=1, ge=1, le=16, description="Studies one worker segments at a time.")
+    prefetch: int = Field(
+        default=1,
+        ge=0,
+        le=4,
+        description="Further studies that it fetches, reads and aligns meanwhile; each takes a process of its own.",
+    )
 
     orthanc_url: str = Field(default="", description="Orthanc's HTTP root as a worker reaches it; set by the plugin.")
     orthanc_user: str = Field(default="", description="User for a worker started elsewhere.")

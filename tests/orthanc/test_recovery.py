@@ -15,18 +15,24 @@ from tests.patience import FairClock, wait_for
 from tests.unit.database.former import FACTS, unpack
 
 
-def test_worker_killed_during_inference(pair: Pair, real_study: Path) -> None:
-    """Kill -9 in the middle of inference: the job is finished by the next worker, once."""
+def test_worker_killed_during_inference(pair: Pair, real_study: Path, small_study: Path) -> None:
+    """Kill -9 in the middle of inference, the next study taken up already: the next worker finishes each, once."""
     send(pair, real_study)
-    wait_for(lambda: any(job["stage"] == "infer" for job in pair.get("/glioloop/jobs")), 120, "inference")
+    send(pair, small_study)
+
+    def at_work() -> bool:
+        jobs = pair.get("/glioloop/jobs")
+        return [job["state"] for job in jobs] == ["running"] * 2 and any(job["stage"] == "infer" for job in jobs)
+
+    wait_for(at_work, 120, "inference, and another job beside it")
     (worker,) = pair.get("/glioloop/health")["workers"]
     os.kill(worker["pid"], signal.SIGKILL)
-    job = pair.wait_job("done", "failed", "refused")
-    assert job["state"] == "done", job["error"]
-    assert job["attempts"] == 2
-    assert len(pair.get("/glioloop/jobs")) == 1
-    assert len(pair.node_structure_sets()) == 1
-    assert len(pair.workstation_structure_sets()) == 1
+    ended = ("done", "failed", "refused")
+    wait_for(lambda: all(job["state"] in ended for job in pair.get("/glioloop/jobs")), 240, "the end of both")
+    jobs = pair.get("/glioloop/jobs")
+    assert [(job["state"], job["attempts"]) for job in jobs] == [("done", 2)] * 2, [job["error"] for job in jobs]
+    assert len(pair.node_structure_sets()) == 2
+    wait_for(lambda: len(pair.workstation_structure_sets()) == 2, 60, "both at the workstation")
     (worker,) = pair.get("/glioloop/health")["workers"]
     assert worker["restarts"] == 1
     assert worker["last_exit"] == -signal.SIGKILL

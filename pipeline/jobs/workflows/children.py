@@ -104,7 +104,7 @@ class InChild:
         task = Task(self.job.identity, self.stage, function, arguments)
         while True:
             try:
-                value: _Value = self.job.lent.run(task, seconds, self.report, lambda: _cancelled(workflow))
+                value: _Value = self.job.lent.run(task, seconds, self.report, lambda: cancelled(workflow))
                 return value
             except OverdueError:
                 overruns += 1
@@ -121,7 +121,8 @@ class InChild:
                 raise reason
 
 
-def _cancelled(workflow: str) -> bool:
+def cancelled(workflow: str) -> bool:
+    """Whether a workflow was cancelled, as far as the database tells."""
     try:
         return queue().is_cancelled(workflow)
     except Exception as error:

@@ -38,6 +38,7 @@ from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.deliver import begin_delivery
 from pipeline.jobs.workflows.resources import audit, installed, queue
 from pipeline.jobs.workflows.steps import last_error, run, step, workflow
+from pipeline.jobs.workflows.turns import turn
 from pipeline.names import JobState, MRSequence, Stage
 from pipeline.settings import AnyDestination
 
@@ -192,8 +193,9 @@ def _run_stages(job: Job, request: JobRequest, timings: dict[str, float]) -> tup
     if loaded.identification is not None:
         request = request.model_copy(update={"decision": loaded.identification})
     aligned = ended(Stage.ALIGN, _align(job, request))
-    inferred = ended(Stage.INFER, _infer(job, request))
-    restored = ended(Stage.RESTORE, _restore(job, request))
+    with turn(job):
+        inferred = ended(Stage.INFER, _infer(job, request))
+        restored = ended(Stage.RESTORE, _restore(job, request))
     computing().start_ahead()  # for the job behind this one
     flags = all_flags((identified, loaded, aligned, inferred, restored))
     created = identified.created or datetime.now(UTC)
