@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pydicom import Dataset
+
 from pipeline.errors import Flag
 from pipeline.volume import ReadSeries, SourceVolume
 from pipeline.volume.coarse import coarse
@@ -19,7 +21,7 @@ class LoadedSeries:
         Whether it is one.
     size, spacing_mm
         Of the series itself: columns, rows, slices.
-    left_out
+    left_out, header
         As of :class:`ReadSeries`.
     flags
         What its images are to be looked at for; the details do not name the sequence.
@@ -30,6 +32,7 @@ class LoadedSeries:
     size: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     left_out: tuple[str, ...]
+    header: Dataset
     flags: tuple[Flag, ...] = ()
 
     @classmethod
@@ -39,4 +42,5 @@ class LoadedSeries:
         volume = own if fine else coarse(own)
         columns, rows, slices = own.image.GetSize()
         x, y, z = (round(one, 3) for one in own.image.GetSpacing())
-        return cls(volume, volume is not own, (columns, rows, slices), (x, y, z), series.left_out, flags)
+        size = columns, rows, slices
+        return cls(volume, volume is not own, size, (x, y, z), series.left_out, series.header, flags)

@@ -3,7 +3,8 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ from pipeline.case.outcomes import CaseOutcomes, Identified, SegmentationResult,
 from pipeline.case.workspace import Workspace
 from pipeline.database.engine import database_of
 from pipeline.errors import Flag
-from pipeline.identify import Decision, StudyFiles, identify, require_one_study, study_from_files
+from pipeline.identify import Decision, StudyFiles, identify, study_from_files
+from pipeline.inference.session import load_networks
 from pipeline.names import MRSequence, Progress, Stage
 from pipeline.registry import ModelCard, Registry
 from pipeline.settings import load_settings
@@ -58,17 +60,23 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
         progress(stage.value, None)
         return timed(lambda: work(lambda fraction: progress(stage.value, fraction)))
 
-    with tempfile.TemporaryDirectory(prefix="glioloop-") as folder:
+    with tempfile.TemporaryDirectory(prefix="glioloop-") as folder, ThreadPoolExecutor(1) as beside:
+        # Reading files keeps one core busy. What goes wrong here goes wrong again where the networks are wanted.
+        networks = beside.submit(load_networks, installed, settings.provider)
         case = Workspace(Path(folder))
         files = study_from_files(path for path in sorted(study.rglob("*")) if path.is_file())
-        fetch = partial(_copy, case, files.paths)
+        fetch = partial(_copy, case, files)
         reference, most = settings.reference, settings.most_series_bytes
         optional = optional_sequences(settings, installed.card)
         decision = identify(files.headers, settings.identification)
         identified = run(Stage.IDENTIFY, lambda _: _identified(decision, files, optional))
         loaded = run(Stage.LOAD, lambda report: stages.load_stage(case, decision, most, report, reference, fetch))
         aligned = run(Stage.ALIGN, lambda _: stages.align_stage(case, reference, decision.named))
-        inferred = run(Stage.INFER, lambda report: stages.infer_stage(case, reference, installed, report, optional))
+        wait([networks])
+        inferred = run(
+            Stage.INFER,
+            lambda report: stages.infer_stage(case, reference, installed, report, optional, settings.provider),
+        )
         restored = run(Stage.RESTORE, lambda _: stages.restore_stage(case, reference, installed.card))
         flags = all_flags((identified, loaded, aligned, inferred, restored))
         identity = _identity(case, reference, installed.card)
@@ -93,12 +101,12 @@ def _identified(decision: Decision, files: StudyFiles, optional: Collection[MRSe
     return Identified(identification=decision, flags=told(flags))
 
 
-def _copy(case: Workspace, paths: Mapping[str, list[Path]], sequence: MRSequence, uid: str) -> None:
+def _copy(case: Workspace, files: StudyFiles, sequence: MRSequence, uid: str) -> None:
     """Gather the files of a series in the workspace."""
-    require_one_study(paths[uid])
+    files.require_one_study(uid)
     shutil.rmtree(case.source(sequence), ignore_errors=True)
     case.source(sequence).mkdir(parents=True)
-    for number, path in enumerate(paths[uid]):
+    for number, path in enumerate(files.paths[uid]):
         shutil.copyfile(path, case.source(sequence) / f"{number:05d}.dcm")
 
 

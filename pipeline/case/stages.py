@@ -112,7 +112,7 @@ def load_stage(
         case.write_reference(read_series(case.source_files(reference), settled.parts.get(reference), limits).volume)
     flags = [*settled.split_flags(), *_image_flags(taken), *settled.flags[len(decision.flags) :]]
     if reference in taken:
-        flags += _header_flags(case, reference, taken[reference].volume)
+        flags += _header_flags(taken[reference])
     loaded = Loaded(
         volumes={sequence: VolumeOutcome(size=one.size, spacing_mm=one.spacing_mm) for sequence, one in taken.items()},
         flags=told(flags),
@@ -129,10 +129,10 @@ def _image_flags(taken: Mapping[MRSequence, LoadedSeries]) -> list[Flag]:
     return flags
 
 
-def _header_flags(case: Workspace, reference: MRSequence, volume: SourceVolume) -> list[Flag]:
+def _header_flags(reference: LoadedSeries) -> list[Flag]:
     """Check what the objects will copy before anything is computed for them."""
-    require_references(volume)
-    repaired = repaired_attributes(_headers(case, reference, volume), volume)
+    require_references(reference.volume)
+    repaired = repaired_attributes(reference.header)
     return [Flag("HEADER_REPAIRED", ", ".join(repaired))] if repaired else []
 
 

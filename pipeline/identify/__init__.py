@@ -6,7 +6,7 @@ Imports nothing but the standard library, pydantic and pydicom: it also runs ins
 from pipeline.identify.decide import identify
 from pipeline.identify.decision import Decision, OpenPair, Rivals, SecondChoice, SeriesVerdict
 from pipeline.identify.exclude import Exclusion
-from pipeline.identify.files import StudyFiles, headers_from_files, require_one_study, study_from_files
+from pipeline.identify.files import StudyFiles, headers_from_files, study_from_files
 from pipeline.identify.header import SeriesHeader, dataset_from_orthanc_tags
 from pipeline.identify.listing import ListedInstance, headers_of_series
 from pipeline.identify.parts import SeriesPart
@@ -26,6 +26,5 @@ __all__ = [
     "headers_from_files",
     "headers_of_series",
     "identify",
-    "require_one_study",
     "study_from_files",
 ]

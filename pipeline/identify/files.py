@@ -20,6 +20,8 @@ from pipeline.identify.listing import ListedInstance, headers_of_series
 from pipeline.identify.traits import number_of, triple_of
 
 _LISTED = [
+    "PatientID",
+    "StudyInstanceUID",
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesInstanceUID",
@@ -42,11 +44,30 @@ class StudyFiles:
         Files of each series, sorted; with those that are cut off, but tell their series.
     damaged
         Files of DICOM that are cut off before they tell their series.
+    owners
+        PatientID and StudyInstanceUID of each series' files.
     """
 
     headers: list[SeriesHeader]
     paths: dict[str, list[Path]]
     damaged: list[Path]
+    owners: dict[str, set[tuple[str, str]]]
+
+    def require_one_study(self, series: str) -> None:
+        """Refuse a series whose files are of several patients or studies: its one header would not show it.
+
+        Raises
+        ------
+        GlioLoopError
+            ``PATIENTS_MIXED``, ``STUDIES_MIXED``.
+        """
+        owners = self.owners.get(series, set())
+        for code, found in (
+            ("PATIENTS_MIXED", {one for one, _ in owners}),
+            ("STUDIES_MIXED", {one for _, one in owners}),
+        ):
+            if len(found) > 1:
+                raise GlioLoopError(code, f"{len(found)} in one series.")
 
 
 def headers_from_files(files: Iterable[Path]) -> tuple[list[SeriesHeader], dict[str, list[Path]]]:
@@ -69,6 +90,7 @@ def study_from_files(files: Iterable[Path]) -> StudyFiles:
     listed: dict[str, list[ListedInstance]] = {}
     paths: dict[str, list[Path]] = {}
     damaged: list[Path] = []
+    owners: dict[str, set[tuple[str, str]]] = {}
     for path in files:
         try:
             header = _brief(path)
@@ -81,32 +103,12 @@ def study_from_files(files: Iterable[Path]) -> StudyFiles:
             uid = str(header.SeriesInstanceUID)
             listed.setdefault(uid, []).append(_listed(header, path))
             paths.setdefault(uid, []).append(path)
+            owner = str(_value(header, "PatientID") or ""), str(_value(header, "StudyInstanceUID") or "")
+            owners.setdefault(uid, set()).add(owner)
     if not listed and (damaged or paths):
         raise last
     headers = [header for uid in sorted(listed) for header in headers_of_series(uid, listed[uid], _full)]
-    return StudyFiles(headers, {uid: sorted(paths[uid]) for uid in sorted(paths)}, damaged)
-
-
-def require_one_study(series: Iterable[Path]) -> None:
-    """Refuse a series whose files are of several patients or studies: its one header would not show it.
-
-    Raises
-    ------
-    GlioLoopError
-        ``PATIENTS_MIXED``, ``STUDIES_MIXED``.
-    """
-    patients, studies = set(), set()
-    for path in series:
-        try:
-            header = dcmread(path, stop_before_pixels=True, specific_tags=["PatientID", "StudyInstanceUID"])
-        except Exception as error:  # a damaged file: reading the series tells
-            raise_if_exhausted(error, "identify")
-            continue
-        patients.add(str(_value(header, "PatientID") or ""))
-        studies.add(str(_value(header, "StudyInstanceUID") or ""))
-    for code, found in (("PATIENTS_MIXED", patients), ("STUDIES_MIXED", studies)):
-        if len(found) > 1:
-            raise GlioLoopError(code, f"{len(found)} in one series.")
+    return StudyFiles(headers, {uid: sorted(paths[uid]) for uid in sorted(paths)}, damaged, owners)
 
 
 def _series_of_cut_off(path: Path) -> str:

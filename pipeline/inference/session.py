@@ -172,6 +172,18 @@ def load_network(model: InstalledModel, file: NetworkFile, provider: Provider = 
     return _load(path, file.sha256, candidates(provider), _trial_shape(grid))
 
 
+def load_networks(model: InstalledModel, provider: Provider = Provider.AUTO) -> None:
+    """Load every network of a model, so that none is waited for later.
+
+    Raises
+    ------
+    GlioLoopError
+        MODEL_DAMAGED.
+    """
+    for file in model.card.files:
+        load_network(model, file, provider)
+
+
 def _trial_shape(grid: InputGrid) -> tuple[int, ...]:
     side = -(-_TRIAL_VOXELS // grid.multiple) * grid.multiple
     return (1, len(grid.order), *(grid.window if grid.fixed else (side,) * 3))

@@ -61,15 +61,16 @@ def warm(_report: Report, model: InstalledModel | None) -> None:
     from pipeline.case import stages  # noqa: F401
     from pipeline.dashboard import pictures  # noqa: F401
     from pipeline.inference.provider import fallback
-    from pipeline.inference.session import load_network
+    from pipeline.inference.session import load_networks
+    from pipeline.objects.source import copied_attributes
 
+    copied_attributes()  # reads a table of all of DICOM's modules
     wanted = settings().provider
     reason = fallback(wanted)
     if reason:
         log.warning("networks run on something else than was meant", reason=reason)
     if model is not None:
-        for file in model.card.files:
-            load_network(model, file, wanted)
+        load_networks(model, wanted)
 
 
 def workspace(identity: str) -> "Workspace":

@@ -3,7 +3,7 @@
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -228,18 +228,14 @@ def require_references(volume: SourceVolume) -> None:
             raise GlioLoopError("HEADER_ILLEGAL", keyword)
 
 
-def repaired_attributes(headers: Iterable[Dataset], volume: SourceVolume) -> tuple[str, ...]:
+def repaired_attributes(header: Dataset) -> tuple[str, ...]:
     """Return the keywords of copied attributes whose values are illegal and get repaired or left out.
 
     Parameters
     ----------
-    headers
-        Of the reference series, in any order; read up to that of the first slice.
-    volume
-        The series as a volume.
+    header
+        Of the reference's first slice.
     """
-    first = volume.slices[0].sop_instance_uid
-    header = next((header for header in headers if str(header.get("SOPInstanceUID", "")) == first), Dataset())
     return legal_header(header, copied_attributes()).repaired
 
 

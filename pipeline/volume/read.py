@@ -50,10 +50,13 @@ class ReadSeries:
     left_out
         How many images and other objects of the series do not belong to it, and why, in words; empty for none.
         Other parts of the series are not told here.
+    header
+        Of the instance that holds the first slice, without pixels.
     """
 
     volume: SourceVolume
     left_out: tuple[str, ...]
+    header: Dataset
 
 
 def read_volume(
@@ -124,7 +127,8 @@ def _series(headers: Sequence[tuple[Path, Dataset]], limits: VolumeLimits, part:
     except GlioLoopError as error:
         detail = f"Series {series}: {error.detail}"
         raise GlioLoopError(error.code, detail, {"series_instance_uid": series, **error.data}) from error
-    return ReadSeries(_record(stack, decoded, images[0][1]), (*told, *stack.left_out))
+    first = next(header for path, header in images if path == stack.frames[0].path)
+    return ReadSeries(_record(stack, decoded, images[0][1]), (*told, *stack.left_out), first)
 
 
 def _images(headers: Sequence[tuple[Path, Dataset]]) -> tuple[Sequence[tuple[Path, Dataset]], tuple[str, ...]]:

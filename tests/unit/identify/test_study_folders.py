@@ -48,9 +48,7 @@ def loaded(study: Path, case: Workspace) -> tuple[Decision, Decision, Loaded]:
     """The decision by the headers, after the series were read, and what the stage returned."""
     files = files_of(study)
     decision = identify(files.headers)
-    outcome = stages.load_stage(
-        case, decision, 1 << 30, lambda _: None, fetch=partial(segment._copy, case, files.paths)
-    )
+    outcome = stages.load_stage(case, decision, 1 << 30, lambda _: None, fetch=partial(segment._copy, case, files))
     return decision, outcome.identification or decision, outcome
 
 
