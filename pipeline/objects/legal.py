@@ -228,7 +228,7 @@ def _legal(vr: str, keyword: str, text: str) -> str | None:
     legal = _FORMS[vr](text) if vr in _FORMS else _legal_text(vr, text)
     if legal is not None and keyword in _ENUMERATED:
         legal = _ENUMERATED[keyword].get(legal)
-    if legal is None:
+    if legal is None or (text and not legal):  # nothing but what no value may hold
         return None
     try:
         validate_value(vr, int(legal) if vr in _INTEGERS else legal if vr not in ("FL", "FD") else 0.0, config.RAISE)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, keyword_for_tag
@@ -222,6 +222,7 @@ def test_any_value_at_all(values: dict[str, bytes], character_set: bytes, tmp_pa
 
 
 @given(values=st.dictionaries(st.sampled_from(_KEYWORDS), _VALUES, max_size=20))
+@example(values={"LongitudinalTemporalEventType": b"\t"})
 @settings(max_examples=300, deadline=None)
 def test_what_is_legal_stays_legal_and_is_not_told_again(values: dict[str, bytes]) -> None:
     header = Dataset()
