@@ -13,7 +13,7 @@ from pipeline.volume import read_volume
 SAMPLE = ROOT / "samples" / "synthetic-study"
 #: Columns, rows, slices of each of the four series.
 SMALL = (60, 73, 20)
-TINY = (32, 40, 12)
+TINY = (32, 40, 16)
 FULL = (256, 256, 176)
 
 Size = tuple[int, int, int]

@@ -1,22 +1,16 @@
 """What a site decides about corrections: section ``Feedback`` of the settings."""
 
-import re
-from re import _parser  # type: ignore[attr-defined]
-from typing import Any, Final
-
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_pascal
 
 from pipeline.names import Region
-
-#: A part that may stand so often, and no more, is not counted as one that repeats.
-_FEW: Final = 3
+from pipeline.settings.patterns import check_pattern
 
 
 class CorrectionPolicy(BaseModel):
     """How corrections are recognised, trusted and kept."""
 
-    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, alias_generator=to_pascal, populate_by_name=True)
 
     enabled: bool = Field(default=True, description="Look for corrections in studies that were processed.")
     roi_map: dict[Region, tuple[str, ...]] = Field(
@@ -42,33 +36,12 @@ class CorrectionPolicy(BaseModel):
     @classmethod
     def _compile(cls, value: dict[Region, tuple[str, ...]]) -> dict[Region, tuple[str, ...]]:
         for pattern in (one for patterns in value.values() for one in patterns):
-            _check_pattern(pattern)
+            check_pattern(pattern)
         return value
 
     @field_validator("trusted_reviewers")
     @classmethod
     def _compile_reviewers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in value:
-            _check_pattern(pattern)
+            check_pattern(pattern)
         return value
-
-
-def _check_pattern(pattern: str) -> None:
-    """Refuse what is no regular expression, or one that a name of sixty characters can keep busy for ages."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-    if _repeats_repeats(_parser.parse(pattern), within=False):
-        raise ValueError(f"{pattern!r} repeats what repeats: a name can make it run for ever")
-
-
-def _repeats_repeats(parsed: Any, within: bool) -> bool:
-    """Whether a part that repeats holds another such part, in what the standard library's parser makes of a pattern."""
-    if isinstance(parsed, tuple) and parsed and str(parsed[0]) in ("MAX_REPEAT", "MIN_REPEAT"):
-        _, (_, most, inner) = parsed
-        repeats = most > _FEW
-        return (repeats and within) or _repeats_repeats(inner, within or repeats)
-    if isinstance(parsed, tuple | list | _parser.SubPattern):
-        return any(_repeats_repeats(one, within) for one in parsed)
-    return False

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_pascal
 class FinetunePolicy(BaseModel):
     """When and how the network learns from corrections, and what a new one must show."""
 
-    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, alias_generator=to_pascal, populate_by_name=True)
 
     after_corrections: int = Field(
         default=0, ge=0, description="Start by itself after this many new trusted corrections; 0: only when asked."

@@ -1,9 +1,10 @@
 """What a hospital may adapt of the identification without touching code."""
 
-import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from pipeline.settings.patterns import check_pattern
 
 Preference = Literal["3d", "plane", "slices", "thickness", "corrected", "later"]
 Plane = Literal["axial", "coronal", "sagittal"]
@@ -17,7 +18,7 @@ class IdentificationRules(BaseModel):
     space, ``+`` and ``*`` kept.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     t1_patterns: list[str] = Field(default_factory=list, description="Names that mean T1-weighted.")
     t2_patterns: list[str] = Field(default_factory=list, description="Names that mean T2-weighted.")
@@ -49,8 +50,5 @@ class IdentificationRules(BaseModel):
     @classmethod
     def _must_compile(cls, patterns: list[str]) -> list[str]:
         for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+            check_pattern(pattern)
         return patterns

@@ -8,11 +8,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.alias_generators import to_pascal
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from pipeline.errors import GlioLoopError
 from pipeline.names import ROI_NAMES, MRSequence, Provider, Region
@@ -34,7 +34,9 @@ class Settings(BaseSettings):
 
     # No aliases here: pydantic-settings would read them from the environment without the prefix (MODEL,
     # TOKEN), and the section would win over the environment. `load_settings` translates the names.
-    model_config = SettingsConfigDict(env_prefix="GLIOLOOP_", extra="forbid", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        env_prefix="GLIOLOOP_", extra="forbid", env_nested_delimiter="__", allow_inf_nan=False
+    )
 
     state_folder: Path = Field(default=ROOT / "var", description="Everything the node remembers lives here.")
     models_folder: Path = Field(default=ROOT / "models", description="The model registry.")
@@ -118,7 +120,7 @@ class Settings(BaseSettings):
         default_factory=lambda: dict(ROI_NAMES), description="ROI name per region; the usual one where not named."
     )
     destinations: tuple[AnyDestination, ...] = Field(default=(), description="Where results are forwarded.")
-    forward_retry_seconds: tuple[float, ...] = Field(
+    forward_retry_seconds: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(60, 120, 300, 1800, 3600), description="Waits between tries of forwarding."
     )
 
@@ -207,18 +209,36 @@ def load_settings(section: Mapping[str, object] | None = None) -> Settings:
     GlioLoopError
         CONFIGURATION_INVALID with the name of each wrong key.
     """
-    if section is None:
-        section = json.loads(os.environ.get(SECTION_VARIABLE, "{}"))
     names = {to_pascal(name): name for name in Settings.model_fields}
+    section = _handed_over() if section is None else section
+    # Asked here: some names would be taken for options of the library that reads them.
+    unknown = [ascii(key) for key in section if key not in names and key not in Settings.model_fields]
+    if unknown:
+        raise GlioLoopError("CONFIGURATION_INVALID", f"No such key: {', '.join(unknown)}.")
     try:
         settings = Settings(**{names.get(key, key): value for key, value in section.items()})  # type: ignore[arg-type]
+        # Worker and plugin have different working folders; a relative path means the repository's.
+        settings.state_folder = (ROOT / settings.state_folder).resolve()
+        settings.models_folder = (ROOT / settings.models_folder).resolve()
     except ValidationError as error:
         wrong = "; ".join(f"{_as_written(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False))
-        raise GlioLoopError("CONFIGURATION_INVALID", wrong) from None
-    # Worker and plugin have different working folders; a relative path means the repository's.
-    settings.state_folder = (ROOT / settings.state_folder).resolve()
-    settings.models_folder = (ROOT / settings.models_folder).resolve()
+        raise GlioLoopError("CONFIGURATION_INVALID", wrong.encode(errors="backslashreplace").decode()) from None
+    except SettingsError as error:  # a list or an object in the environment, which is no JSON
+        raise GlioLoopError("CONFIGURATION_INVALID", f"{error}; it must be JSON.") from None
+    except (OSError, ValueError) as error:  # a path that no system can have
+        raise GlioLoopError("CONFIGURATION_INVALID", f"StateFolder or ModelsFolder: {error}.") from None
     return settings
+
+
+def _handed_over() -> Mapping[str, object]:
+    """The section that the plugin put into the environment."""
+    try:
+        section = json.loads(os.environ.get(SECTION_VARIABLE) or "{}")
+    except ValueError as error:
+        raise GlioLoopError("CONFIGURATION_INVALID", f"{SECTION_VARIABLE} is no JSON: {error}.") from None
+    if not isinstance(section, dict):
+        raise GlioLoopError("CONFIGURATION_INVALID", f"{SECTION_VARIABLE} is no JSON object.")
+    return section
 
 
 def _as_written(location: tuple[int | str, ...]) -> str:

@@ -18,7 +18,7 @@ class Priors(BaseModel):
         without being sent to anybody, unless a person corrected it.
     """
 
-    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, alias_generator=to_pascal, populate_by_name=True)
 
     most: int = Field(default=5, ge=0, le=50)
     days: float = Field(default=3650, ge=0)

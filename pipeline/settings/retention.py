@@ -17,7 +17,7 @@ class Retention(BaseModel):
         The queue's own record of looks at studies and corrections.
     """
 
-    model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, alias_generator=to_pascal, populate_by_name=True)
 
     job_days: float = Field(default=730, ge=0)
     job_gigabytes: float = Field(default=50, ge=0)

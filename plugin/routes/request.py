@@ -12,6 +12,9 @@ from pipeline.errors import GlioLoopError
 from plugin.bodies import parse_object
 
 _LONGEST_USER: Final = 64
+#: Of the keys of a body that are wrong, how many are told, and how much of each.
+_MOST_TOLD: Final = 10
+_LONGEST_KEY: Final = 100
 
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -90,13 +93,15 @@ class Request:
         Raises
         ------
         GlioLoopError
-            REQUEST_INVALID, with every key that is wrong.
+            REQUEST_INVALID, with the keys that are wrong.
         """
         try:
             return kind.model_validate(parse_object(self.body))
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-            raise GlioLoopError("REQUEST_INVALID", wrong) from None
+            found = error.errors(include_input=False)
+            wrong = [f"{'.'.join(map(str, e['loc']))[:_LONGEST_KEY]}: {e['msg']}" for e in found[:_MOST_TOLD]]
+            wrong += [f"and {len(found) - _MOST_TOLD} more"] if len(found) > _MOST_TOLD else []
+            raise GlioLoopError("REQUEST_INVALID", "; ".join(wrong)) from None
 
     def refuse_foreign_pages(self) -> None:
         """Refuse what a page of another origin makes a logged-in browser send.
