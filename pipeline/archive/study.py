@@ -1,5 +1,6 @@
 """A study as the archive lists it, found by either of its names."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -76,6 +77,20 @@ def find_study(archive: Archive, study: str) -> Study:
         series={one.id: one for one in map(SeriesRecord.model_validate, series)},
         patient_id=record.patient_tags.get("PatientID", ""),
     )
+
+
+def orthanc_patient_id(patient: str) -> str:
+    """Return the id that Orthanc gives a PatientID; an id stays as it is.
+
+    Examples
+    --------
+    >>> orthanc_patient_id("P1")
+    'bdaf1eca-33d4619e-80e8ca68-9a1b74a4-febbbb29'
+    """
+    if _ORTHANC_ID.fullmatch(patient):
+        return patient
+    digest = hashlib.sha1(patient.encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
 
 
 def find_patient(archive: Archive, patient: str) -> PatientRecord:

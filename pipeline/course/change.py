@@ -64,6 +64,18 @@ class Change(Record):
     repeats: bool | None
 
 
+def told(change: Change) -> str:
+    """A change of volume in words, with what it is worth.
+
+    Examples
+    --------
+    >>> told(Change(against="first", study="", difference=-0.5, percent=-10.0, repeats=True))
+    '-0.50 ml (-10 %), below what repeats'
+    """
+    percent = f" ({change.percent:+.0f} %)" if change.percent is not None else ""
+    return f"{change.difference:+.2f} ml{percent}{', below what repeats' if change.repeats else ''}"
+
+
 class RegionCourse(Record):
     """A region in one study.
 

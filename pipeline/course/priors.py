@@ -1,6 +1,6 @@
 """Which studies of a patient's number are one person's course."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,8 +46,11 @@ class StudyFacts:
 def facts_of(archive: Archive, study: str, instance: str) -> StudyFacts | None:
     """Read the facts of a study off one of its images; None where that is gone."""
     tags = archive.get(f"/instances/{instance}/simplified-tags")
-    if tags is None:
-        return None
+    return None if tags is None else facts_from(study, tags)
+
+
+def facts_from(study: str, tags: Mapping[str, object]) -> StudyFacts:
+    """Read the facts of a study off the attributes of one of its images, by keyword."""
 
     def text(keyword: str) -> str:
         return str(tags.get(keyword) or "").strip()

@@ -1,7 +1,6 @@
 """A study of a course as DICOM objects: the report, and how the study before lies to it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +8,9 @@ from pydicom import Dataset
 from scipy import ndimage
 
 from pipeline.align import Alignment
-from pipeline.course.change import Change, PatientCourse, StudyCourse
-from pipeline.course.lesions import Labelled
+from pipeline.course.change import Change, PatientCourse, StudyCourse, told
+from pipeline.course.points import Measured
 from pipeline.course.records import TimePoint
-from pipeline.course.scans import Scan
 from pipeline.names import Region
 from pipeline.objects.course.content import ReportedChange, ReportedLesion, ReportedRegion
 from pipeline.objects.course.sop import CourseReport, Reported
@@ -20,22 +18,6 @@ from pipeline.objects.provenance import Provenance, UidSource
 from pipeline.objects.registration.sop import PriorRegistration
 
 _SINCE = {"previous": "since the previous study", "nadir": "since the smallest before", "first": "since the first"}
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A study that was read and measured.
-
-    Attributes
-    ----------
-    scan
-        What was read.
-    regions
-        Its lesions, with their tracking UIDs.
-    """
-
-    scan: Scan
-    regions: Mapping[Region, Labelled]
 
 
 def course_objects(
@@ -142,18 +124,6 @@ def texts_of(study: StudyCourse, course: PatientCourse, names: Mapping[Region, s
         before = ", ".join(lesion_name(names[event.region], uid) for uid in event.before)
         after = ", ".join(lesion_name(names[event.region], uid) for uid in event.after)
         yield f"Lesion {event.kind}: {' → '.join(one for one in (before, after) if one)}"
-
-
-def told(change: Change) -> str:
-    """A change of volume in words, with what it is worth.
-
-    Examples
-    --------
-    >>> told(Change(against="first", study="", difference=-0.5, percent=-10.0, repeats=True))
-    '-0.50 ml (-10 %), below what repeats'
-    """
-    percent = f" ({change.percent:+.0f} %)" if change.percent is not None else ""
-    return f"{change.difference:+.2f} ml{percent}{', below what repeats' if change.repeats else ''}"
 
 
 def _to_current(point: TimePoint) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """The rows of patients' courses."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, insert, select
@@ -37,6 +37,21 @@ def rows_of(database: Engine, patient: str) -> list[Row]:
             Row(patient, person, TimePoint.model_validate_json(text)) for person, text in connection.execute(query)
         ]
     return sorted(found, key=lambda one: (one.point.at, one.point.study))
+
+
+def points_of(database: Engine, patient: str, study: str = "", there: Collection[str] | None = None) -> list[TimePoint]:
+    """The course of one person with a patient's number, oldest study first.
+
+    Parameters
+    ----------
+    study
+        One of the person's, by either of its names; empty: the newest of all.
+    there
+        The studies that the archive still has; None: whatever is kept.
+    """
+    found = [row for row in rows_of(database, patient) if there is None or row.point.study in there]
+    named = [row for row in found if study in ("", row.point.study, row.point.study_instance_uid)]
+    return [row.point for row in found if named and row.person == named[-1].person]
 
 
 def patient_of(database: Engine, study: str) -> str | None:

@@ -147,9 +147,7 @@ def read_scan(archive: HttpArchive, settings: Settings, store: CorrectionStore, 
         if result.case is not None:
             return Scan(volume, headers, corrected_masks(store, result.case, volume.image), None)
         drawn = _contours(archive, settings, result, work)
-        study = Study({result.reference: volume}, {}, result.reference)
-        found = read_drawn(drawn, study, RegionNames(settings.roi_names, settings.feedback))
-        masks = {region: found.masks.get(region, study.nothing()) for region in TUMOUR_REGIONS}
+        masks = masks_of(drawn, volume, result.reference, settings)
         return Scan(volume, headers, masks, drawn if drawn.Modality == "SEG" else None)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -166,6 +164,19 @@ def _contours(archive: HttpArchive, settings: Settings, result: Result, work: Pa
         if kind in stored and archive.download(f"/instances/{stored[kind]}/file", fetched):
             return read_object(fetched)
     raise GlioLoopError("CASE_LOST", f"the contours of job {result.job.id}")
+
+
+def masks_of(drawn: Dataset, volume: SourceVolume, reference: MRSequence, settings: Settings) -> dict[Region, Mask]:
+    """The regions of this node's own structure set or segmentation on its reference series.
+
+    Raises
+    ------
+    GlioLoopError
+        STRUCTURE_SET_FOREIGN, STRUCTURE_SET_UNREADABLE.
+    """
+    study = Study({reference: volume}, {}, reference)
+    found = read_drawn(drawn, study, RegionNames(settings.roi_names, settings.feedback)).masks
+    return {region: found.get(region, study.nothing()) for region in TUMOUR_REGIONS}
 
 
 def corrected_masks(store: CorrectionStore, case: CaseRecord, grid: sitk.Image) -> dict[Region, Mask]:

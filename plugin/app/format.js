@@ -33,6 +33,7 @@ export const ORIGIN_LABELS = {
   forced: "forced end of waiting",
   rescan: "found after a restart",
   rest: "asked for",
+  course: "earlier study, done again by the present network",
 };
 
 const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });

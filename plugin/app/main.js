@@ -2,6 +2,7 @@
 
 import { getAnyway, root } from "./api.js";
 import { fill, h, say, text } from "./dom.js";
+import { CoursePage } from "./course.js";
 import { FeedbackPage } from "./feedback.js";
 import { JobPage } from "./job.js";
 import { ModelsPage } from "./models.js";
@@ -26,6 +27,7 @@ const PAGES = [
   [/^#?\/?(?:\?page=(\d+))?$/, "worklist", "Worklist", (number) => new Worklist(Number(number ?? 0))],
   [/^#\/jobs\/([0-9a-f]{32})$/, "worklist", "Job", (id) => new JobPage(id)],
   [/^#\/studies\/([0-9a-fA-F.-]{1,64})(?:\/([0-9a-f]{32}))?$/, "worklist", "Study", (study, job) => new StudyPage(study, job, viewer)],
+  [/^#\/patients\/([0-9a-f-]{44})(?:\/([0-9a-fA-F.-]{1,64}))?$/, "worklist", "Course", (id, study) => new CoursePage(id, study)],
   [/^#\/feedback$/, "feedback", "Feedback", () => new FeedbackPage()],
   [/^#\/models$/, "models", "Networks", () => new ModelsPage()],
   [/^#\/node$/, "node", "Node", () => new NodePage()],

@@ -46,6 +46,9 @@ async function write(element) {
   }
 }
 
+/** Orthanc's id of a study's patient. */
+export const patientOf = async (study) => (await record(study)).ParentPatient;
+
 /** Let an element show a study's date and description. */
 export async function studyLine(element, study) {
   try {

@@ -58,7 +58,7 @@ export function mark(x, y, look, title = "") {
 }
 
 /** First and last moment, a little apart where all is one. */
-function span(times) {
+export function span(times) {
   const [first, last] = [Math.min(...times), Math.max(...times)];
   const gap = Math.max((last - first) * 0.04, 60_000);
   return [first - gap, last + gap];
@@ -71,7 +71,7 @@ function dices(low) {
   return found;
 }
 
-function ticks(from, to, most) {
+export function ticks(from, to, most) {
   const hours = (to - from) / 3_600_000;
   const format = hours < 36 ? minute : hours < 24 * 300 ? day : year;
   const found = [];

@@ -5,7 +5,7 @@ import { card, facts, fill, h, say } from "./dom.js";
 import { difference } from "./feedback.js";
 import { ACTIVE, REGIONS, REGION_LABELS, RESULT_REGIONS, REVIEW_LABELS, STATE_LABELS, duration, jobSeconds, millilitres, moment } from "./format.js";
 import { ProgressLine, action, errorBox, flagList, plainTable, seriesTable, statePill } from "./parts.js";
-import { patient, studyLine } from "./patients.js";
+import { patient, patientOf, studyLine } from "./patients.js";
 import { reprocess } from "./reprocess.js";
 import { SliceBrowser } from "./slices.js";
 
@@ -57,12 +57,15 @@ export class StudyPage {
     const line = h("p", { class: "muted" });
     studyLine(line, found.study);
     const name = patient(h("span"), found.study);
+    const course = h("a", { class: "button", hidden: true }, "Course");
+    patientOf(found.study).then((id) => { course.href = `#/patients/${id}/${found.study}`; course.hidden = false; }, () => {});
     return [
       h("h1", {}, name),
       line,
       h("div", { class: "actions" },
         found.jobs.length ? null : action("Segment tumour", () => this.segment(), { class: "primary" }),
         action("Reprocess…", () => reprocess(found.study)),
+        course,
         link ? h("a", { class: "button", href: link, target: "_blank", rel: "noopener" }, "Viewer") : null,
         h("a", { class: "button", href: explorer(found.study) }, "Orthanc Explorer")),
     ];

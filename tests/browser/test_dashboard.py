@@ -1,6 +1,8 @@
 """The dashboard in Chromium: contours where they belong, reasons, promotion, names, other origins."""
 
+import os
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,11 @@ import pytest
 from pydicom.uid import generate_uid
 from selenium.webdriver.common.keys import Keys
 
+from pipeline.course.records import Lesion, Link, Side, TimePoint
+from pipeline.course.rows import write
+from pipeline.database.engine import database_in
+from pipeline.names import Region
+from pipeline.settings import ROOT
 from tests.browser.conftest import UNREACHABLE, Browser, Site
 from tests.browser.pixels import expected_points, reference_slices, share_in_colour, structure_set
 from tests.orthanc.conftest import copy_study, send
@@ -187,3 +194,39 @@ def test_no_serious_barrier(browser: Browser, site: Site, job: dict[str, Any], a
                     node["html"][:160] + str(node["any"][:1])[:200] for node in one["nodes"]
                 ][:3]
     assert found == {}
+
+
+def test_the_course_of_a_patient_in_curve_and_tables(
+    browser: Browser, site: Site, job: dict[str, Any], sample_study: Path, tmp_path: Path
+) -> None:
+    """Two studies with a lesion that grew, as they are kept; from the study's page by a button."""
+    later = send(site.pair, copy_study(sample_study, tmp_path / "later", "t1c"))
+    patient, other = site.pair.get(f"/studies/{job['study']}")["ParentPatient"], site.orthanc_id(later)
+    lesion = Lesion(
+        tracking_uid="2.25.98765", region=Region.ET, side=Side.LEFT, volume_ml=4.0, long_axis_mm=20.0,
+        short_axis_mm=15.0, slices=6, measurable=True, inside=(0.0, 0.0, 0.0),
+    )  # fmt: skip
+    first = TimePoint(
+        study=job["study"], study_instance_uid="1.2.1", at=datetime(2026, 1, 5), model="a@1", source="automatic",
+        made_from="x", volumes_ml={Region.WT: 30.0, Region.TC: 9.0, Region.ET: 4.0}, lesions=(lesion,),
+    )  # fmt: skip
+    grown = lesion.model_copy(update={"volume_ml": 9.0, "long_axis_mm": 28.0})
+    second = first.model_copy(
+        update={
+            "study": other, "study_instance_uid": later, "at": datetime(2026, 4, 6), "before": job["study"],
+            "source": "corrected", "aligned": True, "links": (Link(before="2.25.98765", after="2.25.98765"),),
+            "volumes_ml": {Region.WT: 30.2, Region.TC: 14.0, Region.ET: 9.0}, "lesions": (grown,),
+        }
+    )  # fmt: skip
+    write(database_in(site.pair.node.configuration.state_folder), patient, "p", [first, second])
+    browser.open(f"{site.app}#/studies/{job['study']}")
+    browser.until(lambda: any(one.text == "Course" for one in browser.all("a.button")), what="the button")
+    browser.open(f"{site.app}#/patients/{patient}")
+    browser.find("svg.course g[data-region=ET] circle")
+    assert len(browser.all("svg.course circle")) == 6
+    tables = [table.text for table in browser.all("table")]
+    assert any("+5.00 ml (+125 %)" in text and "below what repeats" in text for text in tables), tables
+    assert any("…98765" in text and "28 × 15 mm" in text for text in tables)
+    assert browser.errors() == []
+    if os.environ.get("GLIOLOOP_SCREENSHOTS"):
+        browser.picture().convert("RGB").save(ROOT / "docs" / "course.png")

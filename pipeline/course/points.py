@@ -1,0 +1,190 @@
+"""A study as a point of a course: measured, matched with the study before, and named."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import structlog
+from pydantic import JsonValue
+
+from pipeline.align import align
+from pipeline.course.lesions import Labelled, lesions_of
+from pipeline.course.matching import Matched, inherited, known_again, match_all, named
+from pipeline.course.priors import StudyFacts
+from pipeline.course.records import Lesion, Link, Source, TimePoint
+from pipeline.course.scans import Scan
+from pipeline.course.symmetry import mid_sagittal_plane
+from pipeline.errors import GlioLoopError
+from pipeline.names import Region
+
+log = structlog.get_logger()
+
+
+class _Which(StrEnum):
+    """The two studies that are aligned."""
+
+    CURRENT = "current"
+    PRIOR = "prior"
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A study that was read and measured.
+
+    Attributes
+    ----------
+    scan
+        What was read.
+    regions
+        Its lesions, with or without their tracking UIDs.
+    """
+
+    scan: Scan
+    regions: Mapping[Region, Labelled]
+
+    def with_lesions(self, lesions: Sequence[Lesion]) -> "Measured":
+        """The same with these lesions, as they were found, under their tracking UIDs."""
+        regions = {region: Labelled(one.labels, of(lesions, region)) for region, one in self.regions.items()}
+        return Measured(self.scan, regions)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A study beside another.
+
+    Attributes
+    ----------
+    point
+        The other.
+    alignment
+        How it lies to this one; None where they could not be brought onto each other.
+    matched
+        The lesions of both.
+    """
+
+    point: TimePoint
+    alignment: dict[str, JsonValue] | None = None
+    matched: dict[Region, Matched] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the contours of a study come from, see :class:`TimePoint`."""
+
+    model: str
+    source: Source
+    made_from: str
+
+
+def measure(scan: Scan) -> Measured:
+    """Find the lesions of a study, without tracking UIDs."""
+    return Measured(scan, lesions_of(scan.masks, scan.volume.image, mid_sagittal_plane(scan.volume)))
+
+
+def compare(point: TimePoint, other: Callable[[], Measured], now: Measured) -> Comparison:
+    """Bring another study onto this one and match their lesions.
+
+    Parameters
+    ----------
+    point, other
+        The other study, and what was measured of it.
+    """
+    try:
+        prior = other().with_lesions(point.lesions)
+        volumes = {_Which.CURRENT: now.scan.volume, _Which.PRIOR: prior.scan.volume}
+        found = align(volumes, _Which.CURRENT)[_Which.PRIOR]
+    except GlioLoopError as error:
+        if error.reason.transient:
+            raise
+        log.warning("studies not aligned", other=point.study, code=error.code, detail=error.detail)
+        return Comparison(point)
+    return Comparison(point, found.as_json(), match_all(prior.regions, now.regions, found.transform))
+
+
+def point_of(
+    facts: StudyFacts,
+    origin: Origin,
+    now: Measured,
+    before: Comparison | None = None,
+    former: TimePoint | None = None,
+    later: Callable[[], Comparison | None] = lambda: None,
+) -> TimePoint:
+    """Return what is kept of a study, every lesion under its tracking UID.
+
+    A lesion keeps the UID that it had when the study was measured before; else it has that of the lesion before that it
+    is the same as, or of the later one where the study came late; else a new one.
+
+    Parameters
+    ----------
+    facts, origin, now
+        The study.
+    before
+        The study before it.
+    former
+        What was kept of it.
+    later
+        Compares with the study behind it; asked where lesions are left that nothing is known of.
+    """
+    found = {
+        region: known_again(of(former.lesions if former else (), region), one) for region, one in now.regions.items()
+    }
+    found = _inherited(found, before)
+    if any(not one.tracking_uid for lesions in found.values() for one in lesions):
+        found = _inherited(found, later())
+    seed = f"{facts.study_instance_uid}/{origin.made_from}"
+    lesions = {region: named(one, f"{seed}/{region.value}") for region, one in found.items()}
+    x, y, z = now.scan.volume.image.GetSpacing()
+    return TimePoint(
+        study=facts.study,
+        study_instance_uid=facts.study_instance_uid,
+        at=facts.at or datetime.min,
+        model=origin.model,
+        source=origin.source,
+        made_from=origin.made_from,
+        volumes_ml={region: round(float(one.sum()) * x * y * z / 1000, 3) for region, one in now.scan.masks.items()},
+        lesions=tuple(one for each in lesions.values() for one in each),
+        before=before.point.study if before else "",
+        aligned=None if before is None else before.alignment is not None,
+        alignment=(before.alignment if before else None) or {},
+        links=_links(before, lesions) if before else (),
+        unseen=_unseen(before) if before else (),
+        objects=former.objects if former else {},
+    )
+
+
+def of(lesions: Sequence[Lesion], region: Region) -> tuple[Lesion, ...]:
+    """The lesions of one region."""
+    return tuple(one for one in lesions if one.region is region)
+
+
+def _inherited(
+    found: Mapping[Region, tuple[Lesion, ...]], other: Comparison | None
+) -> dict[Region, tuple[Lesion, ...]]:
+    if other is None:
+        return dict(found)
+    return {
+        region: inherited(of(other.point.lesions, region), one, other.matched[region].pairs)
+        if region in other.matched
+        else one
+        for region, one in found.items()
+    }
+
+
+def _links(before: Comparison, lesions: Mapping[Region, tuple[Lesion, ...]]) -> tuple[Link, ...]:
+    return tuple(
+        Link(
+            before=of(before.point.lesions, region)[pair.before].tracking_uid,
+            after=lesions[region][pair.after].tracking_uid,
+        )
+        for region, found in before.matched.items()
+        for pair in found.pairs
+    )
+
+
+def _unseen(before: Comparison) -> tuple[str, ...]:
+    return tuple(
+        of(before.point.lesions, region)[place].tracking_uid
+        for region, found in before.matched.items()
+        for place in found.unseen
+    )

@@ -1,0 +1,107 @@
+"""Points of a course: lesions keep their tracking UIDs, whatever comes late or is measured anew."""
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from benchmarks.displacements import displaced
+from pipeline.course.change import course_of
+from pipeline.course.lesions import lesions_of
+from pipeline.course.matching import match_all
+from pipeline.course.points import Comparison, Measured, Origin, compare, measure, point_of
+from pipeline.course.priors import StudyFacts
+from pipeline.course.records import TimePoint
+from pipeline.course.scans import Scan
+from pipeline.names import Region
+from pipeline.volume import read_volume
+from pipeline.volume.records import SourceVolume
+from tests.unit.course.shapes import PLANE, Ball, balls, grid
+
+
+def measured(*found: Ball) -> Measured:
+    image = grid()
+    masks = {Region.ET: balls(image, *found)}
+    return Measured(Scan(SourceVolume(image, (), "1", "2", "3"), (), masks, None), lesions_of(masks, image, PLANE))
+
+
+def facts(month: int) -> StudyFacts:
+    return StudyFacts(f"study-{month}", f"1.2.{month}", "P1", datetime(2026, month, 1), ("", "", ""))
+
+
+def beside(point: TimePoint, other: Measured, now: Measured) -> Comparison:
+    regions = other.with_lesions(point.lesions).regions
+    return Comparison(point, {"known": True}, match_all(regions, now.regions, sitk.Transform()))
+
+
+def uids(point: TimePoint) -> list[str]:
+    return [one.tracking_uid for one in point.lesions]
+
+
+ONE: Ball = ((30, 0, 0), 10)
+OTHER: Ball = ((-30, 0, 0), 7)
+
+
+def test_a_course_of_growth_a_new_lesion_and_an_end() -> None:
+    scans = [measured(ONE), measured(((30, 1, 0), 12), OTHER), measured(((-30, 0, 0), 8))]
+    points: list[TimePoint] = []
+    for month, scan in enumerate(scans, start=1):
+        before = beside(points[-1], scans[month - 2], scan) if points else None
+        points.append(point_of(facts(month), Origin("a@1", "automatic", str(month)), scan, before))
+    assert uids(points[0])[0] == uids(points[1])[0]
+    assert uids(points[1])[1] == uids(points[2])[0]
+    course = course_of("p", points)
+    assert [[event.kind for event in study.events] for study in course.studies] == [[], ["new"], ["vanished"]]
+    grown = course.studies[1].regions[Region.ET].volume_changes[0]
+    assert grown.difference == pytest.approx(4 / 3 * np.pi * (1.2**3 + 0.7**3 - 1), rel=0.05)
+    assert TimePoint.model_validate_json(points[1].model_dump_json()) == points[1]
+
+
+def test_the_same_again_has_the_same_uids_and_a_correction_keeps_them() -> None:
+    scan = measured(ONE, OTHER)
+    first = point_of(facts(1), Origin("a@1", "automatic", "x"), scan)
+    assert uids(point_of(facts(1), Origin("a@1", "automatic", "x"), measured(ONE, OTHER))) == uids(first)
+    corrected = point_of(facts(1), Origin("a@1", "corrected", "y"), measured(((-30, 0, 0), 12), ONE), former=first)
+    assert uids(corrected) == uids(first)[::-1]
+
+
+def test_a_study_that_comes_late_takes_the_uids_of_the_later_one() -> None:
+    scan, late = measured(ONE), measured(OTHER, ONE)
+    second = point_of(facts(2), Origin("a@1", "automatic", "x"), scan)
+    first = point_of(facts(1), Origin("a@1", "automatic", "y"), late, later=lambda: beside(second, scan, late))
+    assert uids(second)[0] == uids(first)[0]
+    assert uids(first)[1] not in uids(second)
+
+
+def test_studies_of_a_head_that_lies_otherwise_are_compared_in_one_space(sample_study: Path) -> None:
+    """The shipped T1c, and the same with a header that says that the patient lies elsewhere; a mask that grew."""
+    volume = read_volume(sorted((sample_study / "t1c").glob("*.dcm")))
+    head = measure(Scan(volume, (), {Region.ET: balls(volume.image, ((30, 0, 0), 9))}, None))
+    moved = sitk.Euler3DTransform((0.0, 0.0, 0.0), 0.1, -0.05, 0.15, (8.0, -6.0, 5.0))
+    lying = displaced(volume.image, moved)
+    place = moved.TransformPoint((30.0, 0.0, 0.0))
+    other = SourceVolume(lying, volume.slices, "4", "5", "6")
+    now = measure(Scan(other, (), {Region.ET: balls(lying, (place, 12))}, None))
+    before = point_of(facts(1), Origin("a@1", "automatic", "x"), head)
+    beside = compare(before, lambda: head, now)
+    after = point_of(facts(2), Origin("a@1", "automatic", "y"), now, beside)
+    assert after.aligned
+    assert uids(after) == uids(before)
+    assert after.lesions[0].side == before.lesions[0].side
+
+
+def test_what_cannot_be_aligned_is_not_matched(sample_study: Path) -> None:
+    volume = read_volume(sorted((sample_study / "t1c").glob("*.dcm")))
+    head = measure(Scan(volume, (), {Region.ET: balls(volume.image, ((30, 0, 0), 9))}, None))
+    before = point_of(facts(1), Origin("a@1", "automatic", "x"), head)
+    noise = sitk.GetImageFromArray(np.random.default_rng(1).random(volume.image.GetSize()[::-1], dtype=np.float32))
+    noise.CopyInformation(volume.image)
+    now = measure(Scan(SourceVolume(noise, volume.slices, "4", "5", "6"), (), dict(head.scan.masks), None))
+    after = point_of(facts(2), Origin("a@1", "automatic", "y"), now, compare(before, lambda: head, now))
+    assert after.aligned is False
+    assert set(uids(after)).isdisjoint(uids(before))
+    course = course_of("p", [before, after])
+    assert [flag.code for flag in course.studies[1].flags] == ["PRIOR_NOT_ALIGNED"]
+    assert course.studies[1].regions[Region.ET].volume_changes[0].difference == 0
