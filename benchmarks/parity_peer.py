@@ -51,7 +51,7 @@ def train(network: torch.nn.Module, images: np.ndarray, target: np.ndarray, patc
     network.train()
     for _ in range(STEPS):
         crops = []
-        for _ in range(2 if len(patch) > 2 else 16):
+        for _ in range(1 if len(patch) > 2 else 16):
             middle = tumour[rng.integers(len(tumour))] + rng.integers(-8, 9, size=3)
             low = np.clip(middle - sizes // 2, 0, np.array(both.shape[1:]) - sizes)
             crops.append(both[:, *(slice(start, start + size) for start, size in zip(low, sizes, strict=True))])

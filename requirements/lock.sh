@@ -15,3 +15,4 @@ compile requirements/import.in --override requirements/import.overrides -o requi
 compile requirements/peers.in -o requirements/peers.lock
 compile requirements/registration.in --override requirements/registration.overrides -o requirements/registration.lock
 compile requirements/parity.in --override requirements/parity.overrides -o requirements/parity.lock
+compile requirements/brain.in --override requirements/brain.overrides -o requirements/brain.lock

@@ -11,9 +11,10 @@ import pytest
 from pipeline.conversion.__main__ import convert
 from pipeline.conversion.apart import convert_apart
 from pipeline.conversion.request import ConversionRequest
+from pipeline.conversion.wording import nesting_of, outputs_of_labels, outputs_of_regions, sequences_of
 from pipeline.errors import GlioLoopError
 from pipeline.inference.session import load_network
-from pipeline.names import MRSequence, Region
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.registry import CARD, InstalledModel, ModelCard
 from tests.unit.conversion.folders import LABELS, nnunet_folder, torch
 
@@ -126,6 +127,32 @@ def test_what_is_not_known_is_refused_by_name(tmp_path: Path, changes: dict[str,
     with pytest.raises(GlioLoopError, match=named) as refused:
         convert(request(folder))
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("channels", "labels", "order", "cavity"),
+    [
+        (
+            ["T1", "T1ce", "T2", "Flair"],
+            {"whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": [3]},
+            [1, 2, 3],
+            False,
+        ),
+        (["T1", "T1C", "T2W", "T2F"], {"NETC": 1, "SNFH": 2, "ET": 3, "RC": 4}, None, True),
+    ],
+    ids=["Dataset137_BraTS21", "Dataset226_BraTS2024"],
+)
+def test_names_that_its_own_conversions_of_brats_give_are_known(
+    channels: list[str], labels: dict[str, Any], order: list[int] | None, cavity: bool
+) -> None:
+    assert sequences_of(channels, {}) == (MRSequence.T1, MRSequence.T1C, MRSequence.T2, MRSequence.FLAIR)
+    outputs = outputs_of_regions([*labels], {}) if order else outputs_of_labels({"background": 0, **labels}, {})
+    assert {one.region for one in outputs} == {*TUMOUR_REGIONS, *([Region.CAVITY] if cavity else [])}
+    if order:
+        members = dict(enumerate(frozenset(one) for one in labels.values()))
+        assert nesting_of(outputs, members, dict(enumerate(order))) == "inner"
+    else:
+        assert {one.region: one.channels for one in outputs}[Region.TC] == (1, 3)
 
 
 def _edited(folder: Path, path: tuple[str, ...], value: object) -> Path:
