@@ -29,12 +29,12 @@ def hd_bet(image: str, mask: str) -> None:
 
     given = nibabel.load(image)
     turned = nibabel.as_closest_canonical(given)
-    # Axes as SimpleITK reads a picture that lies as the MNI's atlas does: z, y, x growing to S, P, L.
-    array = turned.get_fdata(dtype=np.float32)[::-1, ::-1].transpose(2, 1, 0)
+    # As it wants it, like the MNI's atlas: y grows to the front; z, y, x as SimpleITK would read that.
+    array = turned.get_fdata(dtype=np.float32).transpose(2, 1, 0).copy()
     spacing = [float(one) for one in turned.header.get_zooms()[::-1]]
     _, found = run_hd_bet(array, spacing, mode="fast", device="cpu", postprocess=True, do_tta=False)
-    back = (np.asarray(found) > 0).astype(np.uint8).transpose(2, 1, 0)[::-1, ::-1]
-    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(back), turned.affine), mask)
+    back = (np.asarray(found) > 0).astype(np.uint8).transpose(2, 1, 0)
+    nibabel.save(nibabel.Nifti1Image(back, turned.affine), mask)
 
 
 PEERS = {"deepbet": deepbet, "HD-BET": hd_bet}
