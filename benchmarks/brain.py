@@ -1,6 +1,6 @@
 """The brain that is found, beside deepbet's and HD-BET's: Dice with each, and with the truth where there is one.
 
-Usage: python -m benchmarks.brain [--model NAME@VERSION] [--heads N] [--json]
+Usage: python -m benchmarks.brain [--model NAME@VERSION] [--heads N] [--peer NAME] [--json]
 
 Real studies with skull, and rendered heads of label maps that no network was trained on, whose brain is known. Both
 peers are given the T1 before contrast, which is what deepbet is made for; HD-BET runs one of its five networks without
@@ -90,7 +90,13 @@ def _studies(heads: int) -> Iterator[tuple[str, dict[MRSequence, SourceVolume], 
             yield f"rendered head {number}", volumes_of(study), study.regions[0]
 
 
-def measure(name: str, volumes: dict[MRSequence, SourceVolume], truth: Mask | None, model: InstalledModel) -> Row:
+def measure(
+    name: str,
+    volumes: dict[MRSequence, SourceVolume],
+    truth: Mask | None,
+    model: InstalledModel,
+    peers: tuple[str, ...],
+) -> Row:
     """Find the brain in one study by all."""
     masks: dict[str, Mask] = {} if truth is None else {TRUTH: truth}
     try:
@@ -98,7 +104,7 @@ def measure(name: str, volumes: dict[MRSequence, SourceVolume], truth: Mask | No
     except GlioLoopError as error:
         print(f"{name}: {error}", file=sys.stderr)
     image = volumes[MRSequence.T1].image
-    for peer in PEERS:
+    for peer in peers:
         with tempfile.TemporaryDirectory() as folder:
             found = _theirs(peer, image, Path(folder))
         if isinstance(found, str):
@@ -119,12 +125,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
     parser.add_argument("--heads", type=int, default=5)
+    parser.add_argument("--peer", action="append", choices=PEERS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     model = installed_model(options.model)
     rows = []
     for study in _studies(options.heads):
-        rows.append(measure(*study, model))
+        rows.append(measure(*study, model, tuple(options.peer or PEERS)))
         print(json.dumps(asdict(rows[-1])), file=sys.stderr, flush=True)
     of: dict[str, list[float]] = {}
     for row in rows:
