@@ -14,13 +14,17 @@ from tests.patience import FairClock, holds_within
 
 @contextmanager
 def _children(code: str, count: int) -> Iterator[None]:
-    children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
+    started = [sys.executable, "-c", f"print(flush=True)\n{code}"]
+    children = [subprocess.Popen(started, stdout=subprocess.PIPE, text=True) for _ in range(count)]
     try:
+        for child in children:
+            assert child.stdout is not None
+            child.stdout.readline()  # an interpreter that still starts asks for a processor, too
         yield
     finally:
         for child in children:
             child.kill()
-            child.wait()
+            child.communicate()
 
 
 def _passed(rounds: int = 4) -> tuple[float, float]:
@@ -34,14 +38,12 @@ def _passed(rounds: int = 4) -> tuple[float, float]:
 
 def test_seconds_of_waiting_processes_count_whole() -> None:
     with _children("import time; time.sleep(600)", 2):
-        time.sleep(2)  # until they have started
         wall, counted = _passed()
     assert counted == pytest.approx(wall, rel=0.05)
 
 
 def test_seconds_without_a_processor_count_less() -> None:
     with _children("while True: pass", 4 * (os.cpu_count() or 1)):
-        time.sleep(1)
         wall, counted = _passed()
     assert counted < 0.7 * wall
 
