@@ -78,9 +78,9 @@ def _volumes(images: dict[MRSequence, sitk.Image], model: InstalledModel) -> Vol
     return {region.value: round(float(masks[region].sum()) * voxel_ml, 2) for region in TUMOUR_REGIONS}
 
 
-def summary(rows: list[Row]) -> dict[str, dict[str, float]]:
+def summary(rows: list[Row]) -> dict[str, dict[str, float | None]]:
     """Below what 95 of 100 differences lie, per region: ml of small volumes, percent of large ones, and how many."""
-    found = {}
+    found: dict[str, dict[str, float | None]] = {}
     for region in TUMOUR_REGIONS:
         pairs = np.array([[row["first"][region.value], row["second"][region.value]] for row in rows])  # type: ignore[index]
         difference, larger = np.abs(pairs[:, 0] - pairs[:, 1]), pairs.max(axis=1)
@@ -88,6 +88,8 @@ def summary(rows: list[Row]) -> dict[str, dict[str, float]]:
         found[region.value] = {
             "ml": _limit(difference[small]),
             "percent": _limit(100 * difference[~small] / larger[~small]),
+            "most_ml": _limit(difference[small], 100),
+            "most_percent": _limit(100 * difference[~small] / larger[~small], 100),
             "small": int(small.sum()),
             "large": int((~small).sum()),
             "median_percent": round(float(np.median(100 * difference / np.maximum(larger, 0.01))), 2),
@@ -95,8 +97,8 @@ def summary(rows: list[Row]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _limit(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
-    return round(float(np.percentile(values, 95)), 2) if values.size else float("nan")
+def _limit(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], percentile: float = 95) -> float | None:
+    return round(float(np.percentile(values, percentile)), 2) if values.size else None
 
 
 def main() -> None:
@@ -124,7 +126,7 @@ def main() -> None:
             note(f"head {number}", *of_head(number, held_out))
         except GlioLoopError as error:
             print(f"head {number}: {error.code} {error.detail}", file=sys.stderr, flush=True)
-    result = {"model": model.card.identity, "pairs": len(rows), "regions": summary(rows), "rows": rows}
+    result = {"model": model.card.identity, "pairs": len(rows), "regions": summary(rows) if rows else {}, "rows": rows}
     if options.json:
         print(json.dumps(result, indent=1))
         return
@@ -132,7 +134,7 @@ def main() -> None:
     for region in Region:
         if region.value in summary(rows):
             one = summary(rows)[region.value]
-            print(f"{region}: {one['ml']} ml (n {one['small']:.0f}), {one['percent']} % (n {one['large']:.0f})")
+            print(f"{region}: {one['ml']} ml (n {one['small']}), {one['percent']} % (n {one['large']})")
 
 
 if __name__ == "__main__":
