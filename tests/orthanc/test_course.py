@@ -44,7 +44,7 @@ def scanned(source: Path, target: Path, date: str) -> Path:
 
 
 def course(pair: Pair) -> dict[str, Any]:
-    patient = pair.get(f"/studies/{pair.get('/glioloop/jobs')[0]['study']}")["ParentPatient"]
+    (patient,) = pair.get("/patients")
     found: dict[str, Any] = pair.get(f"/glioloop/patients/{patient}/course")
     return found
 
