@@ -26,10 +26,11 @@ def measure(size: Size) -> dict[str, object]:
         study = resampled(Path(folder) / "study", size)
         # A process of its own for each: the peak is the process's, and memory once taken stays.
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            return pool.apply(_segment, (study, Path(folder) / "out"))
+            return pool.apply(segmented, (study, Path(folder) / "out"))
 
 
-def _segment(study: Path, out: Path) -> dict[str, object]:
+def segmented(study: Path, out: Path) -> dict[str, object]:
+    """What each stage of ``segment`` takes in this process."""
     marks = [("start", *_now())]
 
     def progress(stage: str, _fraction: float | None) -> None:
