@@ -121,15 +121,25 @@ def _levels(probability: sitk.Image, around: sitk.Image | None, signal: Signal) 
     sure = _sure(values, float(np.prod(spacing)))
     if sure is None:
         return None
-    brightness = _on(probability, signal)
+    box = _near(sure, spacing)
+    slices, rows, columns = box
+    brightness = _on(probability[columns, rows, slices], signal)
+    values, sure = values[box], sure[box]
     seen = np.isfinite(brightness)
     apart = seen & (values < _APART) & (ndimage.distance_transform_edt(~sure, sampling=spacing) < _NEAR_MM)
     if around is not None:
-        apart &= sitk.GetArrayViewFromImage(around) > _INSIDE
+        apart &= sitk.GetArrayViewFromImage(around)[box] > _INSIDE
     if min(apart.sum(), (sure & seen).sum()) < _LEAST_VOXELS:
         return None
     dark, bright = float(np.median(brightness[apart])), float(np.median(brightness[sure & seen]))
     return (dark, bright) if bright > dark else None
+
+
+def _near(mask: Mask, spacing: tuple[float, ...]) -> tuple[slice, ...]:
+    """The box around a mask that holds all that is near it."""
+    found = ndimage.find_objects(mask.astype(np.uint8))[0]
+    margins = [int(_NEAR_MM / one) + 1 for one in spacing]
+    return tuple(slice(max(0, one.start - more), one.stop + more) for one, more in zip(found, margins, strict=True))
 
 
 def _sure(values: Array, voxel_mm3: float) -> Mask | None:
