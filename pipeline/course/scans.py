@@ -10,6 +10,7 @@ import pydicom
 import SimpleITK as sitk
 from pydicom import Dataset
 
+from pipeline.align import Alignment
 from pipeline.archive.client import HttpArchive, fetch_series
 from pipeline.case.job import JobView
 from pipeline.corrections.images import SEGMENTATION
@@ -174,7 +175,8 @@ def masks_of(drawn: Dataset, volume: SourceVolume, reference: MRSequence, settin
     GlioLoopError
         STRUCTURE_SET_FOREIGN, STRUCTURE_SET_UNREADABLE.
     """
-    study = Study({reference: volume}, {}, reference)
+    itself = Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)  # a segmentation covers a part of the grid
+    study = Study({reference: volume}, {reference: itself}, reference)
     found = read_drawn(drawn, study, RegionNames(settings.roi_names, settings.feedback)).masks
     return {region: found.get(region, study.nothing()) for region in TUMOUR_REGIONS}
 

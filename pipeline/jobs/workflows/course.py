@@ -21,7 +21,7 @@ from pipeline.jobs.request import DeliveryTry
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.deliver import begin_delivery
-from pipeline.jobs.workflows.resources import audit, database, installed, queue, registry
+from pipeline.jobs.workflows.resources import audit, database, queue, registry
 from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import TEST_PATIENT_ID
 from pipeline.records import StoredRecord
@@ -126,12 +126,12 @@ def _do_again(child: InChild, followed: Followed) -> Iterable[str]:
     """Queue what another network had delineated, to be done by the present one and sent to nobody."""
     if not followed.again or not settings().priors.again:
         return
-    present = registry().get(settings().model or None).card.identity
-    if present != followed.model:  # the newest study itself is not by the present network
-        return
     for study in followed.again:
         try:
-            prepared = child(tasks.find_and_identify, study, COURSE_WORKFLOW, installed(present).card).prepared
+            card = registry().get(settings().model or None).card
+            if card.identity != followed.model:  # the newest study itself is not by the present network
+                return
+            prepared = child(tasks.find_and_identify, study, COURSE_WORKFLOW, card).prepared
         except GlioLoopError as error:
             log.warning("prior not done again", study=study, code=error.code)
             continue
