@@ -28,8 +28,10 @@ def require_anatomy(volume: SourceVolume) -> None:
     valid = np.ones(values.shape, bool) if volume.valid is None else sitk.GetArrayViewFromImage(volume.valid) > 0
     border = np.concatenate([one.ravel() for one in (values[:, [0, -1]], values[:, :, [0, -1]])])
     air, darkest = np.median(border), np.percentile(border, 2)
-    apart = _APART * (float(np.percentile(values[valid], 99.5)) - darkest)
-    below = float((values[valid] < darkest - apart).mean())
+    imaged = values[valid]  # one copy, sorted in place: of a large series it is most of what memory holds
+    apart = _APART * (float(np.percentile(imaged, 99.5, overwrite_input=True)) - darkest)
+    below = float((imaged < darkest - apart).mean())
+    del imaged
     if below > _MOST_BELOW:
         _refuse(volume, f"{100 * below:.0f} % of the image are darker than air, as in a subtraction")
     ranges = (np.flatnonzero(valid.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
