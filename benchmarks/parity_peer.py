@@ -23,7 +23,7 @@ LABELS = {"background": 0, "NCR": 1, "ED": 2, "ET": 3}
 REGIONS = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [1, 3], "enhancing tumor": [3]}
 MEMBERS = ((1, 2, 3), (1, 3), (3,))
 SPACING = 3.0
-STEPS = 40
+STEPS = 20
 SHIPPED, SINGLE = "as shipped", "sums in float32"
 Found = dict[str, tuple[np.ndarray, np.ndarray]]
 
