@@ -10,7 +10,7 @@ import { span, ticks } from "./plot.js";
 const WIDTH = 860;
 const HEIGHT = 280;
 const MARGIN = { left: 58, right: 16, top: 14, bottom: 34 };
-const AGAINST = { previous: "since the one before", nadir: "since the smallest", first: "since the first" };
+const AGAINST = { previous: "Since the one before", nadir: "Since the smallest", first: "Since the first" };
 
 /** The page of a patient, by Orthanc's id; where a number belongs to several people, of the one a study is of. */
 export class CoursePage {
@@ -72,7 +72,7 @@ function studyTable(course, regions) {
 function cell(region) {
   if (!region) return "";
   return h("div", {}, h("strong", {}, millilitres(region.volume_ml)),
-    region.volume_changes.map((change) => h("div", { class: "small muted" }, `${told(change)} ${AGAINST[change.against]}`)));
+    region.volume_changes.map((change) => h("div", { class: "small muted" }, `${AGAINST[change.against]}: ${told(change)}`)));
 }
 
 const short = (uid) => `…${uid.slice(-5)}`;
