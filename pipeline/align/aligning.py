@@ -18,7 +18,7 @@ from pipeline.align.check import (
 )
 from pipeline.align.prepare import Prepared, prepare
 from pipeline.align.records import Alignment
-from pipeline.align.register import Registered, candidates, settle
+from pipeline.align.register import Registered, candidates, look_mirrored, settle
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.volume.records import SourceVolume
 
@@ -68,10 +68,11 @@ def align(
         fixed, *moving = pool.map(prepared, (reference, *others))
         there = pool.map(lambda one, still: candidates(fixed, one, still), moving, same)
         back = pool.map(lambda one, still: candidates(one, fixed, still), moving, same)
-        settled = list(pool.map(lambda one, *ways: settle(fixed, one, *ways), moving, there, back))
+        settled = pool.map(lambda one, *ways: settle(fixed, one, *ways), moving, there, back)
+        judged = list(pool.map(lambda one, best: look_mirrored(fixed, one, best), moving, settled))
     found = {
         sequence: _checked(sequence, best, fixed, one, still, limits)
-        for sequence, best, one, still in zip(others, settled, moving, same, strict=True)
+        for sequence, best, one, still in zip(others, judged, moving, same, strict=True)
     }
     return {reference: Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0), **found}
 

@@ -1,6 +1,6 @@
 """Small copies of a volume for registration, and its head."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -40,6 +40,25 @@ class Prepared:
     region: sitk.Image
     centre: Point
     turn_scale: float
+
+    def mirrored(self) -> "Prepared":
+        """What was left of the head's centre is right of it; grey values stay where they are in their arrays."""
+        return replace(
+            self,
+            levels=(_mirrored(self.levels[0], self.centre[0]), _mirrored(self.levels[1], self.centre[0])),
+            head=_mirrored(self.head, self.centre[0]),
+            region=_mirrored(self.region, self.centre[0]),
+        )
+
+
+def _mirrored(image: sitk.Image, middle: float) -> sitk.Image:
+    """The same image in space mirrored at the sagittal plane ``x = middle``, LPS mm."""
+    turned = sitk.Image(image)
+    x, y, z = image.GetOrigin()
+    turned.SetOrigin((2 * middle - x, y, z))
+    columns = image.GetDirection()
+    turned.SetDirection((*(-one for one in columns[:3]), *columns[3:]))
+    return turned
 
 
 def prepare(image: sitk.Image, valid: sitk.Image | None = None) -> Prepared:

@@ -107,6 +107,34 @@ def test_the_reference_is_where_it_is_and_a_still_patient_is_not_flagged(referen
     assert aligned[MRSequence.T2].overlap > 0.99
 
 
+def flipped(image: sitk.Image) -> sitk.Image:
+    """Rows written from the other end, with the geometry as it was."""
+    turned = sitk.GetImageFromArray(np.ascontiguousarray(sitk.GetArrayFromImage(image)[..., ::-1]))
+    turned.CopyInformation(image)
+    return turned
+
+
+@pytest.mark.parametrize("wrong", [MRSequence.T1C, MRSequence.T2])
+def test_pixels_mirrored_against_their_geometry_are_refused(wrong: MRSequence, sample_study: Path) -> None:
+    """A head is nearly its own mirror image: it comes into place, and its sides are exchanged."""
+    volumes = {s: read_volume(sorted((sample_study / s.value).glob("*.dcm"))) for s in (MRSequence.T1C, MRSequence.T2)}
+    align(volumes, MRSequence.T1C)
+    volumes[wrong] = replace(volumes[wrong], image=flipped(volumes[wrong].image))
+    with pytest.raises(GlioLoopError, match=r"t2: .*mirrored left to right it fits better") as refused:
+        align(volumes, MRSequence.T1C)
+    assert refused.value.code == "ALIGNMENT_FAILED"
+
+
+def test_a_volume_mirrored_twice_is_where_it_was(reference: SourceVolume) -> None:
+    head = prepare(reference.image)
+    other = head.mirrored()
+    place = (3, 4, 5)
+    point, mirrored = (image.levels[1].TransformIndexToPhysicalPoint(place) for image in (head, other))
+    assert mirrored == pytest.approx((2 * head.centre[0] - point[0], *point[1:]))
+    again = other.mirrored()
+    assert again.levels[1].TransformIndexToPhysicalPoint(place) == pytest.approx(point)
+
+
 def test_another_frame_of_reference_is_flagged_and_distance_is_no_failure(reference: SourceVolume) -> None:
     far = sitk.Euler3DTransform()
     far.SetTranslation((400.0, -300.0, 900.0))
