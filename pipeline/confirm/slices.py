@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from pipeline.confirm.neighbours import odd_slices
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.volume import SourceVolume
 
@@ -46,6 +47,10 @@ _MOST_SLAB = 40
 _COARSE_MM = 7.8
 #: On slices farther apart nothing is delineated.
 _TOO_COARSE_MM = 12.0
+#: Farther apart, slices need not resemble their neighbours.
+_NEIGHBOURS_MM = 7.0
+#: Slices that are named one by one.
+_MOST_NAMED = 12
 #: Of the slices' thickness: usual gaps are up to a third, and all of it where every second slice lacks.
 _GAP = 0.5
 
@@ -61,7 +66,7 @@ def look_at_slices(volume: SourceVolume) -> tuple[Flag, ...]:
     Returns
     -------
     tuple
-        ``COARSE_SLICES``, ``SLICES_REPEATED``; their details do not name the sequence.
+        ``COARSE_SLICES``, ``SLICES_REPEATED``, ``SLICES_ODD``; their details do not name the sequence.
 
     Raises
     ------
@@ -84,6 +89,8 @@ def look_at_slices(volume: SourceVolume) -> tuple[Flag, ...]:
         flags += (
             Flag("SLICES_REPEATED", f"slices {_list(k + 1 for k in repeated)} show the picture of the one before."),
         )
+    if spacing <= _NEIGHBOURS_MM and (odd := odd_slices(values, tissue)):
+        flags += (Flag("SLICES_ODD", f"slices {_list(k + 1 for k in odd)} do not fit between their neighbours."),)
     return flags
 
 
@@ -93,7 +100,8 @@ def _refusal(code: str, volume: SourceVolume, seen: str) -> GlioLoopError:
 
 
 def _list(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, numbers))
+    first, *more = map(str, numbers)
+    return ", ".join((first, *more)) if len(more) < _MOST_NAMED else f"{first} and {len(more)} more"
 
 
 def _coarse(spacing: float, thickness: float | None, slab: float) -> tuple[Flag, ...]:

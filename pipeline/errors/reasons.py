@@ -271,6 +271,12 @@ REASONS: dict[str, Reason] = {
         "Slices over 7.8 mm, gaps of over half the slices' thickness (every second slice may lack: send the series "
         "again), or averages over thick slabs; over 12 mm it is refused. The detail names the sequence and distances.",
     ),
+    "SLICES_ODD": Reason(
+        Kind.FLAG,
+        "Slices of a sequence do not fit between their neighbours: check the contours there.",
+        "The detail names them (or the slices next to them), counted along the normal: put in another's place, or much "
+        "darker or brighter than the slices around. Send the series again.",
+    ),
     "SLICES_REPEATED": Reason(
         Kind.FLAG,
         "Slices of a sequence show the picture of the slice before: check the contours there.",

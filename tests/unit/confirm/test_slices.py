@@ -119,3 +119,36 @@ def test_drawings_say_nothing(values: Values) -> None:
 def test_real_series_raise_nothing(real_study: Path, shared_data: Path) -> None:
     for folder in [*real_study.iterdir(), *(shared_data / "upenn-gbm-00463").iterdir()]:
         assert codes(read_volume(sorted(folder.glob("*.dcm")))) == [], folder
+
+
+def anatomy(seed: int = 3) -> Values:
+    """As :func:`head`, but alike from slice to slice, as anatomy is."""
+    rng = np.random.default_rng(seed)
+    tissue = 600 + 9000 * gaussian_filter(rng.normal(size=(36, 96, 96)), (3, 5, 5))
+    row, column = np.mgrid[-1:1:96j, -1:1:96j]
+    tissue *= row**2 + column**2 < 0.7
+    return np.round(np.abs(tissue + rng.normal(0, 12, tissue.shape)))
+
+
+@pytest.mark.parametrize(
+    ("places", "change"),
+    [
+        pytest.param([10, 22], lambda shown: shown[[22, 10]], id="exchanged"),
+        pytest.param([20], lambda shown: 0.4 * shown[[20]], id="dark"),
+        pytest.param([20], lambda shown: 2 * shown[[20]], id="bright"),
+        pytest.param(range(1, 36, 2), lambda shown: 0.6 * shown[1::2], id="every second one dark"),
+    ],
+)
+def test_slices_unlike_those_around_are_told(places: list[int], change: Callable[[Values], Values]) -> None:
+    shown = anatomy()
+    assert codes(volume(shown)) == []
+    shown[places] = np.round(change(shown))
+    (flag,) = [one for one in look_at_slices(volume(shown)) if one.code == "SLICES_ODD"]
+    assert any(str(place + 1) in flag.detail for place in range(min(places) - 1, max(places) + 2))
+
+
+def test_the_ends_of_a_head_are_not_odd() -> None:
+    shown = anatomy()
+    for place in range(6):
+        shown[place] *= np.linspace(0.02, 0.9, 6)[place] * (np.arange(96) < 20 + 10 * place)
+    assert codes(volume(shown)) == []
