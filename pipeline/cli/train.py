@@ -123,7 +123,7 @@ def export(
 ) -> None:
     """Export checkpoints to ONNX with a parity check and a model card."""
     from pipeline.registry import Metric  # noqa: PLC0415
-    from pipeline.registry.card import Lineage  # noqa: PLC0415
+    from pipeline.registry.parts import Lineage  # noqa: PLC0415
     from pipeline.training.export import CardFacts, write_model  # noqa: PLC0415 - torch takes seconds to import
 
     measured = [Metric.model_validate(m) for m in json.loads(metrics.read_text())] if metrics else []

@@ -8,7 +8,7 @@ from pydantic import JsonValue, ValidationError
 from pipeline.conversion.request import ConversionRequest
 from pipeline.conversion.wording import Nesting
 from pipeline.registry import InputGrid, Output
-from pipeline.registry.card import Postprocessing
+from pipeline.registry.parts import Postprocessing
 
 #: Of BraTS's files, and most that come from DICOM.
 _BRATS_ORIENTATION: Final = "LPS"

@@ -20,7 +20,7 @@ from pipeline.conversion.wording import Nesting, nesting_of, outputs_of_labels, 
 from pipeline.errors import GlioLoopError
 from pipeline.names import TUMOUR_REGIONS
 from pipeline.registry import InputGrid, Output
-from pipeline.registry.card import Normalisation
+from pipeline.registry.parts import Normalisation
 
 _AXES: Final = (2, 1, 0)
 #: Transforms that change nothing of what this node does itself.

@@ -16,7 +16,7 @@ from pipeline.conversion.request import ConversionRequest, json_file
 from pipeline.conversion.wording import nesting_of, outputs_of_labels, outputs_of_regions, sequences_of
 from pipeline.errors import GlioLoopError
 from pipeline.registry import InputGrid, Output, Postprocessing
-from pipeline.registry.card import Normalisation
+from pipeline.registry.parts import Normalisation
 
 _READERS: Final = {
     "SimpleITKIO": "",

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from pipeline.registry.card import Normalisation
+from pipeline.registry.parts import Normalisation
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

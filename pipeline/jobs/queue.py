@@ -204,12 +204,9 @@ class JobQueue:
 
     def enqueue_course(self, study: str, event: str) -> None:
         """Have the course that a study is, or was, part of made anew."""
-        self._client.enqueue(
-            EnqueueOptions(
-                workflow_name=COURSE_WORKFLOW, queue_name=CORRECTIONS_QUEUE, workflow_id=f"course-{study}-{event}"
-            ),
-            study,
-        )
+        identity = f"course-{study}-{event}"
+        options = EnqueueOptions(workflow_name=COURSE_WORKFLOW, queue_name=CORRECTIONS_QUEUE, workflow_id=identity)
+        self._client.enqueue(options, study)
 
     def waiting(self) -> int:
         """Number of jobs queued or at work."""

@@ -1,11 +1,11 @@
 """The networks: their cards, where they lie, which one is in use."""
 
-from pipeline.registry.card import (
+from pipeline.registry.card import ModelCard
+from pipeline.registry.parts import (
     BrainStage,
     InputGrid,
     Lineage,
     Metric,
-    ModelCard,
     NetworkFile,
     Output,
     Postprocessing,

@@ -19,7 +19,8 @@ from pipeline.audit import AuditTrail
 from pipeline.database.tables import PROMOTIONS
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
-from pipeline.registry.card import ModelCard, NetworkFile
+from pipeline.registry.card import ModelCard
+from pipeline.registry.parts import NetworkFile
 
 CARD: Final = "model.json"
 _MOST_BYTES: Final = 2 * 1024**3

@@ -14,7 +14,7 @@ from torch import nn
 from pipeline.errors import GlioLoopError
 from pipeline.names import MRSequence, Region
 from pipeline.registry import BrainStage, InputGrid, Metric, ModelCard, NetworkFile, Output, TrainingSource
-from pipeline.registry.card import Lineage, Postprocessing
+from pipeline.registry.parts import Lineage, Postprocessing
 from pipeline.training.cases import NETWORK_MM
 from pipeline.training.checkpoints import averaged_network
 from pipeline.training.network import HalfResolutionUNet

@@ -60,7 +60,7 @@ export function told(change) {
 
 function studyTable(course, regions) {
   const rows = course.studies.map((study) => [
-    h("a", { href: `#/studies/${study.study}` }, date(study.at)),
+    h("a", { class: "day", href: `#/studies/${study.study}` }, date(study.at)),
     study.source === "automatic" ? "automatic" : REVIEW_LABELS[study.source],
     ...regions.map((region) => cell(study.regions[region])),
     study.regions.ET ? `${Math.round(study.regions.ET.product_mm2)} mm²` : "",
@@ -103,18 +103,26 @@ function legend(regions) {
   return h("p", { class: "small" }, regions.map((region) => [h("span", { class: "swatch", "data-region": region }), `${REGION_LABELS[region]}  `]));
 }
 
+/** The next larger of 1, 2 and 5 times a power of ten. */
+function roundStep(least) {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return power * [1, 2, 5, 10].find((one) => one * power >= least);
+}
+
 /** Volumes over time, a line a region. */
 function curve(studies, regions) {
   const times = studies.map((study) => new Date(study.at).getTime());
   const [from, to] = span(times);
-  const most = Math.max(1, ...studies.flatMap((study) => regions.map((region) => study.regions[region]?.volume_ml ?? 0))) * 1.08;
+  const largest = Math.max(1, ...studies.flatMap((study) => regions.map((region) => study.regions[region]?.volume_ml ?? 0)));
+  const step = roundStep(largest / 4);
+  const most = step * Math.ceil(largest / step);
   const x = (time) => MARGIN.left + ((time - from) / (to - from)) * (WIDTH - MARGIN.left - MARGIN.right);
   const y = (ml) => HEIGHT - MARGIN.bottom - (ml / most) * (HEIGHT - MARGIN.top - MARGIN.bottom);
-  const levels = [0, 1, 2, 3, 4].map((step) => (most * step) / 4.32);
+  const levels = Array.from({ length: Math.round(most / step) + 1 }, (_, place) => place * step);
   return s("svg", { class: "plot course", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT, role: "img", "aria-label": "Volumes over time" },
     levels.map((ml) => [
       s("line", { class: "grid", x1: MARGIN.left, x2: WIDTH - MARGIN.right, y1: y(ml), y2: y(ml) }),
-      s("text", { class: "tick", x: MARGIN.left - 8, y: y(ml) + 4, "text-anchor": "end" }, millilitres(ml))]),
+      s("text", { class: "tick", x: MARGIN.left - 8, y: y(ml) + 4, "text-anchor": "end" }, `${Number(ml.toFixed(2))} ml`)]),
     ticks(from, to, 6).map(([time, label]) => s("text", { class: "tick", x: x(time), y: HEIGHT - 12, "text-anchor": "middle" }, label)),
     regions.map((region) => {
       const points = studies.filter((study) => study.regions[region]).map((study) => [new Date(study.at).getTime(), study.regions[region].volume_ml, date(study.at)]);
