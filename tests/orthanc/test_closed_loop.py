@@ -58,7 +58,7 @@ def pair(tmp_path: Path, known: Case) -> Iterator[Pair]:
         ModelsFolder=str(tmp_path / "models"),
         Feedback={"HeldBackShare": HELD_BACK_SHARE},
         Finetune={
-            "Steps": 30,
+            "Steps": 60,  # with 30, whether enhancing tumour was learnt hung on the last bits of the alignment
             "LearningRate": 0.01,
             "ReplayShare": 0.0,
             "ReferenceSet": str(tmp_path / "reference"),
