@@ -14,7 +14,7 @@ from pipeline.objects.arguments import content_time, equipment, on_clock_of, ser
 from pipeline.objects.course.content import ReportedLesion, ReportedRegion, lesion_groups, region_group
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
 from pipeline.objects.regions import declare_private_codes
-from pipeline.objects.report.content import observation_context, statements
+from pipeline.objects.report.content import evidence, observation_context, statements
 from pipeline.objects.report.enum import REPORTED_PROCEDURE
 from pipeline.objects.source import reference_series
 from pipeline.volume.records import SourceVolume
@@ -89,7 +89,6 @@ class CourseReport(ComprehensiveSR):
         series = reference_series(source, volume)
         provenance = on_clock_of(series, provenance)
         uids = UidSource(uid_seed)
-        own = {str(image.SOPInstanceUID): image for image in reversed(series.slice_images())}
         try:
             time_point = TimePointContext(
                 time_point=reported.time_point,
@@ -108,7 +107,7 @@ class CourseReport(ComprehensiveSR):
             last = f"Changes by {MANUFACTURER}; volumes and diameters only, no category of response. {RESEARCH_USE}"
             content[0].ContentSequence.append(statements([*reported.texts, last]))
             super().__init__(
-                evidence=[*reversed(own.values()), *([] if segmentation is None else [segmentation]), *priors],
+                evidence=[*evidence(series, segmentation), *priors],
                 content=content[0],
                 is_complete=True,
                 is_final=False,

@@ -150,3 +150,9 @@ def statements(texts: list[str]) -> ContainerContentItem:
         ]
     )
     return container
+
+
+def evidence(series: ReferenceSeries, segmentation: Dataset | None) -> list[Dataset]:
+    """What a report was made from: every instance of the reference series once, and the segmentation."""
+    instances = {str(image.SOPInstanceUID): image for image in reversed(series.slice_images())}
+    return [*reversed(instances.values()), *([] if segmentation is None else [segmentation])]

@@ -11,7 +11,7 @@ from pipeline.names import MANUFACTURER, REGION_MEANING, RESEARCH_USE, TUMOUR_RE
 from pipeline.objects.arguments import content_time, equipment, on_clock_of, series_of_one, set_clock
 from pipeline.objects.measure import RegionSize
 from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
-from pipeline.objects.report.content import measurement_group, observation_context, statements
+from pipeline.objects.report.content import evidence, measurement_group, observation_context, statements
 from pipeline.objects.report.enum import REPORTED_PROCEDURE
 from pipeline.objects.source import ReferenceSeries, reference_series
 from pipeline.volume.records import SourceVolume
@@ -79,7 +79,7 @@ class TumourReport(ComprehensiveSR):
             )
             content[0].ContentSequence.append(statements(_texts(sizes, names, flags, provenance)))
             super().__init__(
-                evidence=_evidence(series, segmentation),
+                evidence=evidence(series, segmentation),
                 content=content[0],
                 is_complete=True,
                 is_final=False,
@@ -106,11 +106,6 @@ def _library(series: ReferenceSeries, sizes: Mapping[Region, RegionSize]) -> lis
         return images
     measured = {size.slice_index for size in sizes.values()} - {None}
     return [image for number, image in enumerate(images) if number in measured] or images[:1]
-
-
-def _evidence(series: ReferenceSeries, segmentation: Dataset | None) -> list[Dataset]:
-    instances = {str(image.SOPInstanceUID): image for image in reversed(series.slice_images())}
-    return [*reversed(instances.values()), *([] if segmentation is None else [segmentation])]
 
 
 def _texts(
