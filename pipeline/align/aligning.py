@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from typing import TypeVar
 
-import SimpleITK as sitk
-
 from pipeline.align.check import (
     AlignmentLimits,
     displacement_mm,
@@ -74,7 +72,7 @@ def align(
         sequence: _checked(sequence, best, fixed, one, still, limits)
         for sequence, best, one, still in zip(others, judged, moving, same, strict=True)
     }
-    return {reference: Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0), **found}
+    return {reference: Alignment.of_itself(), **found}
 
 
 def _checked(

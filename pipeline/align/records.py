@@ -66,6 +66,11 @@ class Alignment:
     displacement_mm: float
     flags: tuple[Flag, ...] = ()
 
+    @staticmethod
+    def of_itself() -> "Alignment":
+        """Where the reference lies against itself."""
+        return Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)
+
     def as_json(self) -> dict[str, JsonValue]:
         """Numbers that bring the same transform back, bit for bit."""
         stored: dict[str, JsonValue] = _STORED.dump_python(self, mode="json")

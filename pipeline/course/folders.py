@@ -12,7 +12,7 @@ from pipeline.course.change import PatientCourse, course_of
 from pipeline.course.points import Measured, Origin, compare, measure, point_of
 from pipeline.course.priors import StudyFacts, facts_from, group_of
 from pipeline.course.records import TimePoint
-from pipeline.course.scans import Scan, masks_of
+from pipeline.course.scans import KINDS, Scan, masks_of
 from pipeline.errors import GlioLoopError
 from pipeline.identify import study_from_files
 from pipeline.names import MRSequence, Progress
@@ -67,7 +67,7 @@ def _segmented(
         paths = study_from_files(path for path in sorted(folder.rglob("*")) if path.is_file()).paths
         files = paths[decision.chosen[reference]]
         volume = read_volume(files, decision.parts.get(reference))
-        objects = (path for kind in ("seg", "rtstruct") if (path := Path(out, f"{kind}.dcm")).is_file())
+        objects = (path for kind in KINDS if (path := Path(out, f"{kind}.dcm")).is_file())
         drawn = next(objects, None)
         if drawn is None:
             raise GlioLoopError("CONFIGURATION_INVALID", "Objects: neither seg nor rtstruct")

@@ -31,7 +31,7 @@ from pipeline.volume.limits import VolumeLimits
 from pipeline.volume.records import SourceVolume
 
 #: Objects of a job that hold its contours, the exact one first.
-_KINDS = ("seg", "rtstruct")
+KINDS = ("seg", "rtstruct")
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def read_scan(archive: HttpArchive, settings: Settings, store: CorrectionStore, 
 def _contours(archive: HttpArchive, settings: Settings, result: Result, work: Path) -> Dataset:
     """The network's contours as they were stored."""
     stored = result.job.result.stored if result.job.result else {}
-    for kind in _KINDS:
+    for kind in KINDS:
         path = settings.jobs_folder / result.job.id / "objects" / f"{kind}.dcm"
         if path.is_file():
             return read_object(path)
@@ -175,8 +175,8 @@ def masks_of(drawn: Dataset, volume: SourceVolume, reference: MRSequence, settin
     GlioLoopError
         STRUCTURE_SET_FOREIGN, STRUCTURE_SET_UNREADABLE.
     """
-    itself = Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)  # a segmentation covers a part of the grid
-    study = Study({reference: volume}, {reference: itself}, reference)
+    # A segmentation covers a part of the grid.
+    study = Study({reference: volume}, {reference: Alignment.of_itself()}, reference)
     found = read_drawn(drawn, study, RegionNames(settings.roi_names, settings.feedback)).masks
     return {region: found.get(region, study.nothing()) for region in TUMOUR_REGIONS}
 
