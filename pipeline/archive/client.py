@@ -129,7 +129,9 @@ class HttpArchive:
             response = self._client.request(method, path, content=content)
         except httpx.HTTPError as error:
             raise GlioLoopError("ORTHANC_UNREACHABLE", f"{method} {path}: {type(error).__name__}") from error
-        return parsed(response.content, f"{method} {path}") if _is_there(response) else None
+        # Orthanc answers some deletions with nothing at all.
+        there = _is_there(response) and (method != "DELETE" or response.content)
+        return parsed(response.content, f"{method} {path}") if there else None
 
 
 def _is_there(response: httpx.Response) -> bool:

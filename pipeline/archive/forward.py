@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterable
 
-from pipeline.archive.orthanc import SendJob
+from pipeline.archive.orthanc import TransferJob
 from pipeline.archive.protocol import Archive
 from pipeline.errors import GlioLoopError
 from pipeline.settings import AnyDestination, Modality
@@ -65,21 +65,28 @@ def _to_modality(archive: Archive, modality: str, resources: list[str], timeout_
         if gone:
             raise GlioLoopError("STUDY_GONE", f"{len(gone)} of {len(resources)} objects to send were deleted")
         raise GlioLoopError("FORWARD_FAILED", f"{modality}: Orthanc does not know it")
-    job = _await(archive, str(answer["ID"]), time.monotonic() + timeout_seconds)
-    if job.state != "Success" or job.content.failed:
-        reason = job.details or job.description or job.state
-        raise GlioLoopError("FORWARD_FAILED", f"{modality}: {reason}")
+    await_job(archive, str(answer["ID"]), timeout_seconds, "FORWARD_FAILED", modality)
 
 
-def _await(archive: Archive, job_id: str, deadline: float) -> SendJob:
+def await_job(archive: Archive, job_id: str, timeout_seconds: float, code: str, modality: str) -> None:
+    """Wait for the end of a job of Orthanc's with a modality; one that takes longer than the time-out is cancelled.
+
+    Raises
+    ------
+    GlioLoopError
+        ``code`` with what Orthanc says, ORTHANC_UNREACHABLE.
+    """
+    deadline = time.monotonic() + timeout_seconds
     while True:
         found = archive.get(f"/jobs/{job_id}")
         if found is None:
-            raise GlioLoopError("FORWARD_FAILED", "Orthanc was restarted while it sent")
-        job = SendJob.model_validate(found)
+            raise GlioLoopError(code, f"{modality}: Orthanc was restarted meanwhile")
+        job = TransferJob.model_validate(found)
         if job.state in _ENDED:
-            return job
+            break
         if time.monotonic() > deadline:
             archive.post(f"/jobs/{job_id}/cancel", "")
-            raise GlioLoopError("FORWARD_FAILED", "the destination took too long")
+            raise GlioLoopError(code, f"{modality}: it took too long")
         time.sleep(_POLL_SECONDS)
+    if job.state != "Success" or job.content.failed:
+        raise GlioLoopError(code, f"{modality}: {job.details or job.description or job.state}")

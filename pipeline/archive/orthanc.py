@@ -82,16 +82,16 @@ class Changes(Answer):
     last: int = Field(validation_alias="Last")
 
 
-class SendContent(Answer):
+class TransferContent(Answer):
     """What Orthanc says of the instances that it sent."""
 
     failed: int = Field(validation_alias="FailedInstancesCount", default=0)
 
 
-class SendJob(Answer):
-    """A job of Orthanc's that sends to a modality."""
+class TransferJob(Answer):
+    """A job of Orthanc's that sends to a modality, or has it send."""
 
     state: str = Field(validation_alias="State")
-    content: SendContent = Field(validation_alias="Content", default_factory=SendContent)
+    content: TransferContent = Field(validation_alias="Content", default_factory=TransferContent)
     details: str = Field(validation_alias="ErrorDetails", default="")
     description: str = Field(validation_alias="ErrorDescription", default="")

@@ -38,7 +38,7 @@ class Followed:
     studies
         Number of studies in the course.
     stored
-        Orthanc's ids of the objects that were made anew, by study.
+        Orthanc's ids of the objects that are to be sent, by study.
     jobs
         By study, the job whose contours were measured.
     again

@@ -10,7 +10,7 @@ from pipeline.names import Region
 from pipeline.records import Moment, Record
 
 Against = Literal["previous", "nadir", "first"]
-EventKind = Literal["new", "vanished", "split", "merged", "not shown"]
+EventKind = Literal["new", "returned", "vanished", "split", "merged", "not shown"]
 
 
 class SmallestChange(Record):
@@ -174,7 +174,7 @@ def _study(point: TimePoint, earlier: Sequence[TimePoint]) -> StudyCourse:
         aligned=point.aligned,
         regions={region: _region(region, point, earlier) for region in point.volumes_ml},
         lesions=tuple(_lesion(one, then.get(one.tracking_uid), previous) for one in point.lesions),
-        events=tuple(_events(point, matched)) if matched is not None and point.aligned else (),
+        events=tuple(_events(point, matched, earlier)) if matched is not None and point.aligned else (),
         flags=tuple(FlagRecord.of(flag) for flag in _flags(point, earlier)),
     )
 
@@ -219,8 +219,9 @@ def _lesion(lesion: Lesion, then: Lesion | None, previous: TimePoint | None) -> 
     return LesionCourse(**dict(lesion), change=change)
 
 
-def _events(point: TimePoint, previous: TimePoint) -> Iterator[Event]:
-    """What is new, gone, split or merged, by the links between the two studies."""
+def _events(point: TimePoint, previous: TimePoint, earlier: Sequence[TimePoint]) -> Iterator[Event]:
+    """What is new, back, gone, split or merged, by the links between the two studies."""
+    known = {one.tracking_uid for each in earlier for one in each.lesions}
     before = {one.tracking_uid: [] for one in previous.lesions}  # type: dict[str, list[str]]
     after = {one.tracking_uid: [] for one in point.lesions}  # type: dict[str, list[str]]
     for link in point.links:
@@ -239,7 +240,7 @@ def _events(point: TimePoint, previous: TimePoint) -> Iterator[Event]:
         if len(after[own]) > 1:
             yield Event(kind="merged", region=lesion.region, before=tuple(after[own]), after=(own,))
         elif not after[own]:
-            yield Event(kind="new", region=lesion.region, after=(own,))
+            yield Event(kind="returned" if own in known else "new", region=lesion.region, after=(own,))
 
 
 def _flags(point: TimePoint, earlier: Sequence[TimePoint]) -> Iterator[Flag]:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -9,7 +10,7 @@ import pydicom
 from pipeline.case.segment import segment_folder
 from pipeline.corrections.recognise import read_object
 from pipeline.course.change import PatientCourse, course_of
-from pipeline.course.points import Measured, Origin, compare, measure, point_of
+from pipeline.course.points import Measured, Origin, compare, compare_lost, measure, point_of
 from pipeline.course.priors import StudyFacts, facts_from, group_of
 from pipeline.course.records import TimePoint
 from pipeline.course.scans import KINDS, Scan, masks_of
@@ -51,7 +52,8 @@ def follow_folders(folders: Sequence[Path], model: str | None, progress: Progres
         _, origin, now = found[facts.study]
         before = points[-1] if points else None
         beside = None if before is None else compare(before, lambda study=before.study: found[study][2], now)  # type: ignore[misc]
-        points.append(point_of(facts, origin, now, beside))
+        lost = partial(compare_lost, tuple(points), lambda study: found[study][2], now)
+        points.append(point_of(facts, origin, now, beside, lost=lost))
     points[-1] = points[-1].model_copy(update={"left_out": group.left_out})
     return course_of("", points)
 

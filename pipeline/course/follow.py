@@ -19,7 +19,7 @@ from pipeline.corrections.store import CorrectionStore
 from pipeline.course import rows
 from pipeline.course.candidate import Candidate, Followed
 from pipeline.course.change import StudyCourse, course_of
-from pipeline.course.points import Measured, Origin, compare, measure, point_of
+from pipeline.course.points import Measured, Origin, compare, compare_lost, measure, point_of
 from pipeline.course.priors import Group, StudyFacts, facts_of, group_of
 from pipeline.course.records import LeftOut, TimePoint
 from pipeline.course.report import course_objects
@@ -112,7 +112,7 @@ class Course:
         for place, facts in enumerate(group.studies):
             later = next((kept[one.study] for one in group.studies[place + 1 :] if one.study in kept), None)
             try:
-                points.append(self._point(facts, points[-1] if points else None, kept, later))
+                points.append(self._point(facts, points, kept, later))
             except GlioLoopError as error:
                 if facts.study == anchor or error.reason.transient:
                     raise
@@ -121,9 +121,10 @@ class Course:
         return points, left_out
 
     def _point(
-        self, facts: StudyFacts, before: TimePoint | None, kept: Mapping[str, TimePoint], later: TimePoint | None
+        self, facts: StudyFacts, earlier: Sequence[TimePoint], kept: Mapping[str, TimePoint], later: TimePoint | None
     ) -> TimePoint:
         """Return what is kept of a study, measured anew where what it was made from has changed."""
+        before = earlier[-1] if earlier else None
         origin = self._origin(facts.study, before)
         former = kept.get(facts.study)
         if former is not None and former.made_from == origin.made_from:
@@ -135,6 +136,7 @@ class Course:
             now,
             before=compare(before, lambda: self._measure(before.study), now) if before else None,
             former=former,
+            lost=lambda: compare_lost(earlier, self._measure, now),
             later=lambda: compare(later, lambda: self._measure(later.study), now) if later else None,
         )
 
@@ -158,15 +160,17 @@ class Course:
     # --- what is written ---
 
     def _write_objects(self, points: list[TimePoint], person: str) -> dict[str, list[str]]:
-        """Store the objects of every study of which they would say something new, and note that in its point."""
-        stored = {}
+        """Store the objects of every study of which they would say something new, and note that in its point.
+
+        Returns those whose deliveries are not queued, by study: also those of a try that died before it told of them.
+        """
         for place, study in enumerate(course_of(self._patient, points).studies[1:], start=1):
             digest = _digest(study)
             if points[place].objects.get("of") == digest:
                 continue
-            uids, stored[study.study] = self._objects(points, place, person, digest)
-            points[place] = points[place].model_copy(update={"objects": uids | {"of": digest}})
-        return stored
+            uids, ids = self._objects(points, place, person, digest)
+            points[place] = points[place].model_copy(update={"objects": uids | {"of": digest}, "unsent": tuple(ids)})
+        return {one.study: list(one.unsent) for one in points if one.unsent}
 
     def _objects(
         self, points: Sequence[TimePoint], place: int, person: str, digest: str

@@ -1,7 +1,7 @@
 """A study as a point of a course: measured, matched with the study before, and named."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -102,18 +102,52 @@ def compare(point: TimePoint, other: Callable[[], Measured], now: Measured) -> C
     return Comparison(point, found.as_json(), match_all(prior.regions, now.regions, found.transform))
 
 
+def compare_lost(
+    earlier: Sequence[TimePoint], measured: Callable[[str], Measured], now: Measured
+) -> Iterator[Comparison]:
+    """Compare with the studies before the last one, latest first, by the lesions that the last one has no more.
+
+    Parameters
+    ----------
+    earlier
+        Oldest first.
+    measured
+        What was measured of a study, by its id.
+    """
+    for point in reversed(earlier[:-1]):
+        if _uids(point) - _uids(earlier[-1]):
+            yield lost_only(compare(point, lambda study=point.study: measured(study), now), earlier[-1])  # type: ignore[misc]
+
+
+def lost_only(comparison: Comparison, last: TimePoint) -> Comparison:
+    """The same comparison by the lesions that the last study has no more."""
+    there, lesions = _uids(last), comparison.point.lesions
+    matched = {
+        region: replace(
+            one, pairs=tuple(pair for pair in one.pairs if of(lesions, region)[pair.before].tracking_uid not in there)
+        )
+        for region, one in comparison.matched.items()
+    }
+    return replace(comparison, matched=matched)
+
+
+def _uids(point: TimePoint) -> set[str]:
+    return {one.tracking_uid for one in point.lesions}
+
+
 def point_of(
     facts: StudyFacts,
     origin: Origin,
     now: Measured,
     before: Comparison | None = None,
     former: TimePoint | None = None,
+    lost: Callable[[], Iterable[Comparison]] = tuple,
     later: Callable[[], Comparison | None] = lambda: None,
 ) -> TimePoint:
     """Return what is kept of a study, every lesion under its tracking UID.
 
     A lesion keeps the UID that it had when the study was measured before; else it has that of the lesion before that it
-    is the same as, or of the later one where the study came late; else a new one.
+    is the same as, of one that had vanished and is back, or of the later one where the study came late; else a new one.
 
     Parameters
     ----------
@@ -123,14 +157,19 @@ def point_of(
         The study before it.
     former
         What was kept of it.
+    lost
+        Compares with earlier studies by what has vanished since (:func:`compare_lost`).
     later
-        Compares with the study behind it; asked where lesions are left that nothing is known of.
+        Compares with the study behind it; both are asked where lesions are left that nothing is known of.
     """
     found = {
         region: known_again(of(former.lesions if former else (), region), one) for region, one in now.regions.items()
     }
     found = _inherited(found, before)
-    if any(not one.tracking_uid for lesions in found.values() for one in lesions):
+    if _any_unknown(found):
+        for other in lost():
+            found = _inherited(found, other)
+    if _any_unknown(found):
         found = _inherited(found, later())
     seed = f"{facts.study_instance_uid}/{origin.made_from}"
     lesions = {region: named(one, f"{seed}/{region.value}") for region, one in found.items()}
@@ -150,12 +189,17 @@ def point_of(
         links=_links(before, lesions) if before else (),
         unseen=_unseen(before) if before else (),
         objects=former.objects if former else {},
+        unsent=former.unsent if former else (),
     )
 
 
 def of(lesions: Sequence[Lesion], region: Region) -> tuple[Lesion, ...]:
     """The lesions of one region."""
     return tuple(one for one in lesions if one.region is region)
+
+
+def _any_unknown(found: Mapping[Region, Sequence[Lesion]]) -> bool:
+    return any(not one.tracking_uid for lesions in found.values() for one in lesions)
 
 
 def _inherited(

@@ -107,6 +107,8 @@ class TimePoint(StoredRecord):
         Earlier studies that are not compared with.
     objects
         SOP Instance UIDs of the report and the registration, by kind, and under ``of`` a digest of what they say.
+    unsent
+        Orthanc's ids of those of them whose deliveries are not queued yet.
     """
 
     study: str
@@ -124,6 +126,7 @@ class TimePoint(StoredRecord):
     unseen: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     objects: dict[str, str] = Field(default_factory=dict)
+    unsent: tuple[str, ...] = ()
 
     def product_mm2(self, region: Region) -> float:
         """Sum of the products of diameters of the measurable lesions of a region."""

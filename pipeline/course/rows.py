@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from pipeline.course.records import TimePoint
 from pipeline.database.tables import COURSE
@@ -69,6 +69,17 @@ def write(database: Engine, patient: str, person: str, points: Iterable[TimePoin
             forget(connection, point.study)
             values = {"study": point.study, "patient": patient, "person": person}
             connection.execute(insert(COURSE).values(**values, record=point.model_dump_json()))
+
+
+def sent(database: Engine, study: str, objects: Collection[str]) -> None:
+    """Note that the deliveries of a study's objects are queued."""
+    with writing(database, Tables.COURSE) as connection:
+        found = connection.execute(select(COURSE.c.record).where(COURSE.c.study == study)).scalar()
+        if found is not None:
+            point = TimePoint.model_validate_json(found)
+            left = tuple(one for one in point.unsent if one not in objects)
+            record = point.model_copy(update={"unsent": left}).model_dump_json()
+            connection.execute(update(COURSE).where(COURSE.c.study == study).values(record=record))
 
 
 def forget(connection: Connection, study: str) -> None:

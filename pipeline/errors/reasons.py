@@ -380,6 +380,24 @@ REASONS: dict[str, Reason] = {
         "The structure set was drawn on other images.",
         "Its frame of reference, and the images its contours name, are not those of the reference series.",
     ),
+    # other archives
+    "MODALITY_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "An archive that is to be asked is not configured.",
+        "Its name is none of Orthanc's DicomModalities.",
+    ),
+    "QUERY_FAILED": Reason(
+        Kind.FAILURE,
+        "Another archive did not answer when it was asked for studies.",
+        "The detail names it. Try a C-ECHO from Orthanc; it must allow C-FIND to Orthanc's AE title.",
+        transient=True,
+    ),
+    "RETRIEVE_FAILED": Reason(
+        Kind.FAILURE,
+        "Another archive did not hand out a study.",
+        "The detail has what Orthanc was told. For C-MOVE the archive must know Orthanc's AE title, host and port.",
+        transient=True,
+    ),
     # the course of a patient
     "PRIOR_BY_OTHER_MODEL": Reason(
         Kind.FLAG,

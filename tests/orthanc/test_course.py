@@ -1,5 +1,6 @@
 """A patient's course on real Orthancs: studies of other dates, one corrected, one deleted."""
 
+import contextlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +12,13 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
+from pipeline.archive.client import HttpArchive
+from pipeline.course import rows
+from pipeline.course.candidate import Candidate
+from pipeline.course.follow import Course
+from pipeline.database.engine import database_of
+from pipeline.jobs.queue import JobQueue
+from pipeline.settings import load_settings
 from tests.orthanc.conftest import Pair, copy_study, make_pair, send
 from tests.orthanc.corrections import fetch, grow, send_back
 from tests.patience import wait_for
@@ -88,6 +96,8 @@ def test_the_course_of_a_patient(node: Pair, small_study: Path, tmp_path: Path) 
     assert other["events"] == other["flags"] == []
     check_objects(node, second)
 
+    told_again_after_a_death(node)
+
     # A correction makes it anew, with the tracking UIDs that were given.
     structure_set = next(
         found
@@ -111,6 +121,31 @@ def test_the_course_of_a_patient(node: Pair, small_study: Path, tmp_path: Path) 
         client.delete(f"/studies/{found['ID']}").raise_for_status()
     (left,) = course(node)["studies"]
     assert left["regions"]["WT"]["volume_changes"] == []
+
+
+def told_again_after_a_death(pair: Pair) -> None:
+    """What a worker stored, and died before it told of it, is what the next one sends."""
+    state = pair.node.configuration.state_folder
+    user, password = pair.node.configuration.user, pair.node.configuration.password
+    server = {"OrthancUrl": pair.node.url, "OrthancUser": user, "OrthancPassword": password}
+    settings = load_settings({"StateFolder": str(state), **server})
+    (patient,) = pair.get("/patients")
+    with contextlib.closing(JobQueue(settings.queue_database_url)) as queue:
+        engine = database_of(settings)
+        candidates = []
+        for study in {job.study for job in queue.jobs()}:
+            requests = {job.id: request for job in queue.jobs(study) if (request := queue.request(job.id))}
+            candidates.append(Candidate(study, queue.jobs(study), requests))
+        row = rows.points_of(engine, patient)[-1]
+        assert row.unsent == ()
+        (person,) = {one.person for one in rows.rows_of(engine, patient)}
+        points = rows.points_of(engine, patient)
+        rows.write(engine, patient, person, [*points[:-1], row.model_copy(update={"objects": {}})])
+        made = [Course(HttpArchive(settings), settings, engine, patient).follow(row.study, candidates) for _ in "12"]
+        assert made[0].stored.keys() == {row.study}
+        assert made[0].stored == made[1].stored
+        rows.sent(engine, row.study, made[0].stored[row.study])
+        assert not Course(HttpArchive(settings), settings, engine, patient).follow(row.study, candidates).stored
 
 
 def check_objects(pair: Pair, study: str) -> None:

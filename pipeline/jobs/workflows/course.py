@@ -37,7 +37,7 @@ class CourseOutcome(StoredRecord):
     studies
         Number of studies in the course.
     stored, to_send
-        Orthanc's ids of the objects that were made, by study, and by destination.
+        Orthanc's ids of the objects that are to be sent, by study, and by destination.
     again
         Jobs of earlier studies that the present network does anew.
     """
@@ -140,6 +140,12 @@ def _do_again(child: InChild, followed: Followed) -> Iterable[str]:
             yield prepared.identity
 
 
+@step("course-sent")
+def _note_sent(stored: dict[str, list[str]]) -> None:
+    for study, objects in stored.items():
+        rows.sent(database(), study, objects)
+
+
 @workflow(name=COURSE_WORKFLOW, max_recovery_attempts=5)
 def course(study: str, after: str | None = None) -> CourseOutcome:
     """Look at the course that a study is part of, and send what was made to where the study's results go.
@@ -158,6 +164,8 @@ def course(study: str, after: str | None = None) -> CourseOutcome:
         outcome = _follow(study, found, lent)
     for destination, resources in outcome.to_send.items():
         begin_delivery(DeliveryTry(job=str(DBOS.workflow_id), destination=destination, resources=resources))
+    # Only now: whoever makes the course anew before sends what was made, too.
+    _note_sent(outcome.stored)
     return outcome
 
 

@@ -11,7 +11,7 @@ from benchmarks.displacements import displaced
 from pipeline.course.change import course_of
 from pipeline.course.lesions import lesions_of
 from pipeline.course.matching import match_all
-from pipeline.course.points import Comparison, Measured, Origin, compare, measure, point_of
+from pipeline.course.points import Comparison, Measured, Origin, compare, lost_only, measure, point_of
 from pipeline.course.priors import StudyFacts
 from pipeline.course.records import TimePoint
 from pipeline.course.scans import Scan
@@ -57,6 +57,25 @@ def test_a_course_of_growth_a_new_lesion_and_an_end() -> None:
     grown = course.studies[1].regions[Region.ET].volume_changes[0]
     assert grown.difference == pytest.approx(4 / 3 * np.pi * (1.2**3 + 0.7**3 - 1), rel=0.05)
     assert TimePoint.model_validate_json(points[1].model_dump_json()) == points[1]
+
+
+def test_a_lesion_that_vanished_and_is_back_has_the_identity_that_it_had() -> None:
+    """What grows where the other lesion was, which is still there, is none that is back."""
+    scans = [measured(ONE, OTHER), measured(ONE), measured(ONE, ((-30, 2, 0), 6), ((0, 40, 0), 6))]
+    points: list[TimePoint] = []
+    for month, scan in enumerate(scans, start=1):
+        before = beside(points[-1], scans[month - 2], scan) if points else None
+        lost = [lost_only(beside(points[0], scans[0], scan), points[1])] if month == 3 else []
+        points.append(
+            point_of(facts(month), Origin("a@1", "automatic", str(month)), scan, before, lost=lambda found=lost: found)
+        )
+    assert uids(points[2])[:2] == uids(points[0])
+    assert uids(points[2])[2] not in uids(points[0])
+    (course,) = course_of("p", points).studies[2:]
+    assert [(event.kind, event.after[0]) for event in course.events] == [
+        ("returned", uids(points[0])[1]),
+        ("new", uids(points[2])[2]),
+    ]
 
 
 def test_the_same_again_has_the_same_uids_and_a_correction_keeps_them() -> None:
