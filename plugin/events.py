@@ -14,8 +14,10 @@ from typing import Final
 
 import orthanc
 
+from pipeline.archive.protocol import Archive
 from pipeline.jobs.queue import JobQueue
 from pipeline.settings import Settings
+from plugin.arrivals import Arrivals
 
 _AGAIN_SECONDS: Final = 1.0
 
@@ -36,13 +38,18 @@ class EventIntake:
         The node's settings.
     connect
         Returns the queue, or raises while the worker has not made its tables.
+    archive
+        Where studies arrive.
     """
 
-    def __init__(self, settings: Settings, connect: Callable[[], JobQueue]) -> None:
+    def __init__(self, settings: Settings, connect: Callable[[], JobQueue], archive: Archive) -> None:
         self._settings = settings
         self._connect = connect
         self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._arrivals: Arrivals | None = None
+        if settings.automatic and settings.ready_after_seconds:
+            self._arrivals = Arrivals(archive, settings.ready_after_seconds, self._note_ready)
         self._thread = threading.Thread(target=self._drain, name="glioloop-events", daemon=True)
 
     def start(self) -> None:
@@ -50,23 +57,36 @@ class EventIntake:
         if self._settings.automatic:
             self._events.put(_Event("", "rescan", time.time()))
         self._thread.start()
+        if self._arrivals is not None:
+            self._arrivals.start()
 
     def stop(self) -> None:
         """Stop; events not yet written are left to the next start's rescan."""
         self._stop.set()
+        if self._arrivals is not None:
+            self._arrivals.stop()
         self._events.put(None)
         self._thread.join(_AGAIN_SECONDS * 2)
 
-    def note(self, change: int, level: int, study: str) -> None:
+    def note(self, change: int, level: int, resource: str) -> None:
         """Note one of Orthanc's changes; returns at once."""
         if change == orthanc.ChangeType.DELETED and level == orthanc.ResourceType.STUDY:
-            self._events.put(_Event(study, "deleted", time.time()))
+            self._events.put(_Event(resource, "deleted", time.time()))
         if not self._settings.automatic:
             return
         if change == orthanc.ChangeType.STABLE_STUDY:
-            self._events.put(_Event(study, "stable", time.time()))
+            self._events.put(_Event(resource, "stable", time.time()))
         elif change == orthanc.ChangeType.NEW_STUDY:
-            self._events.put(_Event(study, "forced", time.time()))
+            self._events.put(_Event(resource, "forced", time.time()))
+        elif self._arrivals is None:
+            return
+        elif change == orthanc.ChangeType.NEW_INSTANCE:
+            self._arrivals.note_image()
+        elif change == orthanc.ChangeType.NEW_SERIES:
+            self._arrivals.note_series(resource)
+
+    def _note_ready(self, study: str) -> None:
+        self._events.put(_Event(study, "ready", time.time()))
 
     def _drain(self) -> None:
         while (event := self._events.get()) is not None and not self._stop.is_set():

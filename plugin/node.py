@@ -15,6 +15,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.jobs.queue import JobQueue
 from pipeline.settings import ROOT, SECTION_VARIABLE, Settings, load_settings
 from plugin.events import EventIntake
+from plugin.inside import PluginArchive
 from plugin.supervisor import Supervisor
 
 
@@ -69,7 +70,7 @@ class Node:
             count=self.settings.workers,
             silence_seconds=self.settings.worker_silence_seconds,
         )
-        self.events = EventIntake(self.settings, self.queue)
+        self.events = EventIntake(self.settings, self.queue, PluginArchive())
         self._kept = threading.local()
 
     def queue(self) -> JobQueue:

@@ -1,5 +1,7 @@
 """What Orthanc's REST API answers, as far as it is needed here; everything else in its answers is passed over."""
 
+from datetime import UTC, datetime
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -20,11 +22,14 @@ class SeriesRecord(Answer):
         Orthanc's ids of its instances.
     tags
         Its main DICOM tags, by keyword.
+    status
+        ``Missing`` where fewer instances came than its headers announce; ``Unknown`` where they announce nothing.
     """
 
     id: str = Field(validation_alias="ID")
     instances: tuple[str, ...] = Field(validation_alias="Instances")
     tags: dict[str, str] = Field(validation_alias="MainDicomTags")
+    status: str = Field(validation_alias="Status", default="Unknown")
 
     @property
     def uid(self) -> str:
@@ -44,6 +49,18 @@ class StudyRecord(Answer):
     stable: bool = Field(validation_alias="IsStable")
     tags: dict[str, str] = Field(validation_alias="MainDicomTags")
     patient_tags: dict[str, str] = Field(validation_alias="PatientMainDicomTags", default_factory=dict)
+
+
+class Arrival(Answer):
+    """How far a study has arrived: whether it counts as stable, and the second of the latest arrival."""
+
+    stable: bool = Field(validation_alias="IsStable")
+    last_update: str = Field(validation_alias="LastUpdate")
+
+    @property
+    def latest(self) -> datetime:
+        """When the latest image came, UTC."""
+        return datetime.strptime(self.last_update, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
 
 
 class PatientRecord(Answer):

@@ -87,6 +87,11 @@ REASONS: dict[str, Reason] = {
         "Several studies in the archive have this StudyInstanceUID, of different patients.",
         "Give Orthanc's study id instead; the detail lists those of the studies.",
     ),
+    "SUPERSEDED": Reason(
+        Kind.REFUSAL,
+        "More images of the study arrived while it was at work; it is done anew with all of them.",
+        "Nothing to do: the job that follows has them. A study is begun once it was quiet for `ReadyAfterSeconds`.",
+    ),
     "REQUEST_INVALID": Reason(
         Kind.REFUSAL,
         "The request cannot be understood.",

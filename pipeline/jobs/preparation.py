@@ -110,7 +110,7 @@ def prepare(
     card
         Of the network that the registry resolved.
     origin
-        Who asked: ``stable``, ``grace``, ``rest``, ``rescan`` or ``forced``.
+        Who asked: ``ready``, ``stable``, ``grace``, ``rest``, ``rescan`` or ``forced``.
 
     Raises
     ------
@@ -154,6 +154,26 @@ def prepare(
         fresh_nonce() if options.force else "",
     )
     return Prepared(identity, request, decision)
+
+
+def seems_whole(archive: Archive, study: Study, decision: Decision) -> bool:
+    """Whether nothing in the archive's lists speaks for images that are still to come to the chosen series.
+
+    Of a study that is not stable yet: none of the four sequences lacks, no series has fewer images than its headers
+    announce, and their numbers run from the first in equal steps.
+    """
+    if decision.missing:
+        return False
+    chosen = [one for one in study.series.values() if one.uid in decision.chosen.values()]
+    return all(one.status != "Missing" and _without_gap(archive, one) for one in chosen)
+
+
+def _without_gap(archive: Archive, series: SeriesRecord) -> bool:
+    listed = map(InstanceRecord.model_validate, archive.get(f"/series/{series.id}/instances") or [])
+    numbers = sorted({_listed(one).number for one in listed})
+    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+    # Every second one where two contrasts take turns.
+    return bool(numbers) and 1 <= numbers[0] <= step and numbers == list(range(numbers[0], numbers[-1] + 1, step))
 
 
 def refused(study: Study, error: GlioLoopError, model: str, origin: str) -> tuple[str, JobRequest]:

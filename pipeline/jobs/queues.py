@@ -28,3 +28,6 @@ COURSE_WORKFLOW: Final = "course"
 DEFAULT_PRIORITY: Final = 100
 #: Earlier studies that are delineated again wait for every other one.
 LOW_PRIORITY: Final = 5000
+
+#: What asked for a job that began before its study was stable.
+READY: Final = "ready"

@@ -52,7 +52,7 @@ class JobRequest(BaseModel):
     destinations
         Names of modalities; None means those configured.
     origin
-        ``stable``, ``rest``, ``rescan``, ``forced`` or ``course``: what asked.
+        ``ready``, ``stable``, ``rest``, ``rescan``, ``forced`` or ``course``: what asked.
     asked_by
         Orthanc's user where a person asked.
     may_lack

@@ -37,8 +37,8 @@ from pipeline.errors.records import FlagRecord
 from pipeline.errors.resources import trace_of
 from pipeline.finetune.verdict import Registered
 from pipeline.identify import Decision
-from pipeline.jobs.preparation import Prepared, prepare
-from pipeline.jobs.queues import COURSE_WORKFLOW
+from pipeline.jobs.preparation import Prepared, prepare, seems_whole
+from pipeline.jobs.queues import COURSE_WORKFLOW, READY
 from pipeline.jobs.request import JobRequest, ProcessOptions
 from pipeline.jobs.resources import archive, settings
 from pipeline.names import MRSequence
@@ -95,11 +95,14 @@ class FoundStudy:
         What its job would be.
     error
         Why there is none.
+    whole
+        Of one that is not stable yet: whether nothing speaks for images that are still to come.
     """
 
     study: Study
     prepared: Prepared | None = None
     error: GlioLoopError | None = None
+    whole: bool = True
 
 
 def find_and_identify(_report: Report, study_id: str, origin: str, card: ModelCard | None) -> FoundStudy:
@@ -116,9 +119,11 @@ def find_and_identify(_report: Report, study_id: str, origin: str, card: ModelCa
     to_nobody = study.is_test or origin == COURSE_WORKFLOW
     options = ProcessOptions(destinations=() if to_nobody else None)
     try:
-        return FoundStudy(study, prepare(archive(), settings(), study, options, card, origin))
+        prepared = prepare(archive(), settings(), study, options, card, origin)
+        whole = origin != READY or seems_whole(archive(), study, prepared.decision)
     except GlioLoopError as error:
         return FoundStudy(study, error=error)
+    return FoundStudy(study, prepared, whole=whole)
 
 
 # --- segmentation ---

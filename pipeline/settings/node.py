@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     )
 
     automatic: bool = Field(default=True, description="Process stable studies without being asked.")
+    ready_after_seconds: float = Field(
+        default=10,
+        ge=0,
+        description="A study with all four sequences for which nothing came for so long is begun before it is stable; "
+        "0: never.",
+    )
     grace_seconds: float = Field(
         default=900,
         ge=0,

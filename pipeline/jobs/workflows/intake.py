@@ -17,7 +17,14 @@ from pipeline.errors.resources import coded
 from pipeline.jobs import tasks
 from pipeline.jobs.changes import ChangeCursor
 from pipeline.jobs.preparation import refused
-from pipeline.jobs.queues import CORRECTIONS_QUEUE, CORRECTIONS_WORKFLOW, INTAKE_QUEUE, INTAKE_WORKFLOW, RESCAN_WORKFLOW
+from pipeline.jobs.queues import (
+    CORRECTIONS_QUEUE,
+    CORRECTIONS_WORKFLOW,
+    INTAKE_QUEUE,
+    INTAKE_WORKFLOW,
+    READY,
+    RESCAN_WORKFLOW,
+)
 from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, talking
@@ -87,7 +94,9 @@ def _inspect(study_id: str, origin: str) -> IntakeOutcome:
     with coded("look"), talking().lend() as lent:
         end = _cursor().end()
         outcome = _inspected(InChild(Job(str(DBOS.workflow_id), lent), _STAGE), study_id, origin)
-        return outcome if outcome.outcome is Finding.STILL_ARRIVING else outcome.model_copy(update={"until": end})
+        # A look before the study was stable leaves corrections out, and counts as none.
+        counts = outcome.outcome is not Finding.STILL_ARRIVING and origin != READY
+        return outcome.model_copy(update={"until": end}) if counts else outcome
 
 
 def _inspected(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
@@ -118,6 +127,8 @@ def _inspected(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
     if origin in ("grace", "rescan") and not study.stable:
         return IntakeOutcome(outcome=Finding.STILL_ARRIVING)  # its own stable event follows
     reason = unknown or found.error
+    if origin == READY and (reason is not None or found.prepared is None or not found.whole):
+        return IntakeOutcome(outcome=Finding.STILL_ARRIVING)
     if reason is not None and reason.reason.kind is not Kind.REFUSAL:
         raise reason
     first = origin in ("stable", "rescan")

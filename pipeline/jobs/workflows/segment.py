@@ -36,6 +36,7 @@ from pipeline.jobs.resources import settings
 from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.deliver import begin_delivery
+from pipeline.jobs.workflows.early import await_whole, refused_for_good
 from pipeline.jobs.workflows.resources import audit, installed, queue
 from pipeline.jobs.workflows.steps import last_error, run, step, workflow
 from pipeline.jobs.workflows.turns import turn
@@ -160,6 +161,7 @@ def _segment(job: Job, request: JobRequest) -> JobOutput:
         if error.reason.kind is not Kind.REFUSAL:
             _record_failure(identity, request, error)
             raise
+        error = refused_for_good(request, error)
         output = JobOutput(state=JobState.REFUSED, error=ErrorRecord.of(error), timings_s=timings)
         _tidy(job, output)
         audit().append("ended", identity, "worker", {"study": request.study, "refused": error.code}, once=error.code)
@@ -189,6 +191,7 @@ def _run_stages(job: Job, request: JobRequest, timings: dict[str, float]) -> tup
         return outcome
 
     identified = ended(Stage.IDENTIFY, _identify(job, request))
+    await_whole(request)
     loaded = ended(Stage.LOAD, _load(job, request))
     if loaded.identification is not None:
         request = request.model_copy(update={"decision": loaded.identification})
@@ -200,6 +203,7 @@ def _run_stages(job: Job, request: JobRequest, timings: dict[str, float]) -> tup
     flags = all_flags((identified, loaded, aligned, inferred, restored))
     created = identified.created or datetime.now(UTC)
     written = ended(Stage.WRITE, _write(job, request, created, flags))
+    await_whole(request, (flag.code for flag in flags))
     stored = ended(Stage.STORE, _store(job, request))
     return request, CaseOutcomes(identified, loaded, aligned, inferred, restored, written, stored)
 

@@ -1,0 +1,96 @@
+"""Jobs that began before their study was stable: none tells anything of half a study.
+
+A job asks whether its images are still all there are before it fetches them, and once more before its objects go into
+the archive; where more have come it ends, and the look that those cause makes the study anew. What could have its
+reason in images that are still to come (a refusal, a flag about coverage) waits until the study is stable.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from dbos import DBOS
+
+from pipeline.archive.study import find_study
+from pipeline.errors import GlioLoopError
+from pipeline.errors.resources import coded
+from pipeline.jobs.queues import READY
+from pipeline.jobs.request import JobRequest
+from pipeline.jobs.resources import archive, settings
+from pipeline.jobs.workflows.steps import last_error, step
+from pipeline.records import StoredRecord
+
+#: Flags that half a series could be the reason of.
+_OF_LACKING_IMAGES: Final = frozenset(
+    (
+        "FILES_DAMAGED",
+        "SEQUENCE_INCOMPLETE_COVERAGE",
+        "COARSE_SLICES",
+        "SLICES_ODD",
+        "SECOND_CHOICE",
+        "SERIES_SPLIT",
+        "TUMOUR_AT_EDGE",
+    )
+)
+_POLL_SECONDS: Final = 5.0
+
+
+class Completeness(StoredRecord):
+    """Whether the images of a job's series are those that it was asked to take, and whether the study is stable."""
+
+    unchanged: bool
+    stable: bool
+
+
+@step("completeness", talks_to_orthanc=True)
+def _completeness(request: JobRequest) -> Completeness:
+    with coded("completeness"):
+        try:
+            study = find_study(archive(), request.study)
+        except GlioLoopError as error:
+            if error.code != "STUDY_UNKNOWN":
+                raise
+            return Completeness(unchanged=True, stable=True)  # the stage that misses it tells
+        there = {one.uid: sorted(one.instances) for one in study.series.values()}
+        wanted = request.identification.chosen.values()
+        unchanged = all(there.get(uid, []) == sorted(request.instances[uid]) for uid in wanted)
+        return Completeness(unchanged=unchanged, stable=study.stable)
+
+
+def await_whole(request: JobRequest, flags: Iterable[str] = ()) -> None:
+    """Make sure that a job has all images of its series; one that began when its study was stable has.
+
+    Parameters
+    ----------
+    request
+        Of the job.
+    flags
+        Codes of what was found; where lacking images could be the reason, the study must become stable first.
+
+    Raises
+    ------
+    GlioLoopError
+        SUPERSEDED where more images have come.
+    """
+    if request.origin == READY:
+        _await(request, not _OF_LACKING_IMAGES.isdisjoint(flags))
+
+
+def refused_for_good(request: JobRequest, refusal: GlioLoopError) -> GlioLoopError:
+    """Return what a job is refused for, once its study is stable: the reason, or that more images have come."""
+    if request.origin == READY and refusal.code != "SUPERSEDED":
+        try:
+            with last_error():
+                _await(request, doubtful=True)
+        except GlioLoopError as error:
+            return error if error.code == "SUPERSEDED" else refusal
+    return refusal
+
+
+def _await(request: JobRequest, doubtful: bool) -> None:
+    for _ in range(1 + int(settings().forced_seconds / _POLL_SECONDS)):
+        found = _completeness(request)
+        if not found.unchanged:
+            raise GlioLoopError("SUPERSEDED")
+        if found.stable or not doubtful:
+            return
+        DBOS.sleep(_POLL_SECONDS)
