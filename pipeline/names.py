@@ -51,6 +51,15 @@ ROI_NAMES: dict[Region, str] = {
 }
 
 
+class Language(StrEnum):
+    """Languages that pages are written in."""
+
+    ENGLISH = "en"
+    DUTCH = "nl"
+    FRENCH = "fr"
+    GERMAN = "de"
+
+
 class Provider(StrEnum):
     """What a network runs on, as the configuration names it; every one gives the same contours."""
 

@@ -26,6 +26,7 @@ from pipeline.course.report import course_objects
 from pipeline.course.scans import Result, choose_result, read_scan
 from pipeline.database.installation import installation_id
 from pipeline.errors import GlioLoopError
+from pipeline.names import Language
 from pipeline.objects.provenance import Provenance
 from pipeline.settings import Settings
 
@@ -164,8 +165,9 @@ class Course:
 
         Returns those whose deliveries are not queued, by study: also those of a try that died before it told of them.
         """
-        for place, study in enumerate(course_of(self._patient, points).studies[1:], start=1):
-            digest = _digest(study)
+        studies = course_of(self._patient, points).studies
+        for place in range(1, len(studies)):
+            digest = _digest(studies[: place + 1], self._settings.language)
             if points[place].objects.get("of") == digest:
                 continue
             uids, ids = self._objects(points, place, person, digest)
@@ -186,8 +188,8 @@ class Course:
             created=datetime.now(UTC),
         )
         objects = course_objects(
-            course.studies[place], course, point, now, before, person, self._settings.roi_names, provenance,
-            f"course/{point.study}/{digest}",
+            course.studies[place], course, point, now, before, person,
+            self._settings.roi_names, self._settings.language, provenance, f"course/{point.study}/{digest}",
         )  # fmt: skip
         folder = self._settings.state_folder / "course" / f"{point.study}-objects"
         folder.mkdir(parents=True, exist_ok=True)
@@ -202,5 +204,6 @@ class Course:
         return {kind: str(dataset.SOPInstanceUID) for kind, dataset in objects.items()}, list(ids.values())
 
 
-def _digest(study: StudyCourse) -> str:
-    return hashlib.sha256(json.dumps(study.as_json(), sort_keys=True).encode()).hexdigest()[:32]
+def _digest(studies: Sequence[StudyCourse], language: Language) -> str:
+    told = [language.value, *(one.as_json() for one in studies)]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]

@@ -9,11 +9,15 @@ from scipy import ndimage
 
 from pipeline.align import Alignment
 from pipeline.course.change import Change, PatientCourse, StudyCourse, told
+from pipeline.course.page import course_page
 from pipeline.course.points import Measured
 from pipeline.course.records import TimePoint
-from pipeline.names import Region
+from pipeline.names import Language, Region
 from pipeline.objects.course.content import ReportedChange, ReportedLesion, ReportedRegion
 from pipeline.objects.course.sop import CourseReport, Reported
+from pipeline.objects.page.picture import draw
+from pipeline.objects.page.sop import PageDocument
+from pipeline.objects.preview.sop import PreviewCapture
 from pipeline.objects.provenance import Provenance, UidSource
 from pipeline.objects.registration.sop import PriorRegistration
 
@@ -28,10 +32,13 @@ def course_objects(
     before: Measured,
     person: str,
     names: Mapping[Region, str],
+    language: Language,
     provenance: Provenance,
     uid_seed: str,
 ) -> dict[str, Dataset]:
-    """Make the objects of one study, by kind: ``course``, and ``registration`` where the study before was aligned.
+    """Make the objects of one study, by kind: the report ``course``, its picture and page, and ``registration``.
+
+    The last one where the study before was aligned.
 
     Parameters
     ----------
@@ -43,6 +50,8 @@ def course_objects(
         Pseudonym, which the tracking UIDs of whole regions are made from.
     names
         ROI name of each region.
+    language
+        Of picture and page.
     """
     place = [one.study for one in course.studies].index(study.study)
     first = course.studies[0]
@@ -72,6 +81,14 @@ def course_objects(
             segmentation=now.scan.segmentation, priors=prior, uid_seed=uid_seed,
         )
     }  # fmt: skip
+    page = course_page(study, course, language)
+    made["course-picture"] = PreviewCapture(
+        now.scan.headers, now.scan.volume, draw(page), provenance,
+        kind="course picture", series_number=9007, uid_seed=uid_seed,
+    )  # fmt: skip
+    made["course-pdf"] = PageDocument(
+        now.scan.headers, now.scan.volume, page, "course page", provenance, series_number=9008, uid_seed=uid_seed
+    )
     if point.alignment:
         made["registration"] = PriorRegistration(
             now.scan.headers, now.scan.volume, before.scan.volume, _to_current(point), provenance, uid_seed=uid_seed

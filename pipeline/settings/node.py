@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_pascal
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from pipeline.errors import GlioLoopError
-from pipeline.names import ROI_NAMES, MRSequence, Provider, Region
+from pipeline.names import ROI_NAMES, Language, MRSequence, Provider, Region
 from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, Modality, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
@@ -122,6 +122,7 @@ class Settings(BaseSettings):
     )
 
     objects: tuple[ObjectKind, ...] = Field(default=OBJECT_KINDS, description="Objects made beside the structure set.")
+    language: Language = Field(default=Language.ENGLISH, description="Of pages for people (en, nl, fr, de).")
     roi_names: dict[Region, str] = Field(
         default_factory=lambda: dict(ROI_NAMES), description="ROI name per region; the usual one where not named."
     )

@@ -152,6 +152,9 @@ def check_objects(pair: Pair, study: str) -> None:
     """Report and registration of the second study reached the workstation, and say whose lesions are whose."""
     wait_for(lambda: bool(sources(pair, "REG")), 60, "the registration at the workstation")
     (registration, *_) = sources(pair, "REG")
+    (page, *_) = sources(pair, "DOC")
+    assert page.StudyInstanceUID == study
+    assert page.EncapsulatedDocument.startswith(b"%PDF")
     assert registration.StudyInstanceUID == study
     (report, *_) = [one for one in sources(pair, "SR") if "course" in one.SeriesDescription]
     content = highdicom.sr.ComprehensiveSR.from_dataset(report).content

@@ -28,6 +28,7 @@ class PreviewCapture(SCImage):
         picture: Image.Image,
         provenance: Provenance,
         *,
+        kind: str = "preview",
         series_number: int = 9004,
         uid_seed: str | None = None,
     ) -> None:
@@ -42,6 +43,8 @@ class PreviewCapture(SCImage):
             RGB.
         provenance
             Network, software, installation and time.
+        kind
+            Names the object among those of its job, and in its series' description.
         series_number
             SeriesNumber of the new series.
         uid_seed
@@ -65,12 +68,12 @@ class PreviewCapture(SCImage):
                 transfer_syntax_uid=ExplicitVRLittleEndian,
                 specific_character_set=UNICODE,
                 **patient_and_study(series),
-                **series_of_one("preview", series_number, provenance, uids, f"{MANUFACTURER} preview"),
+                **series_of_one(kind, series_number, provenance, uids, f"{MANUFACTURER} {kind}"),
                 **equipment(provenance),
                 contributing_equipment=[contributing_equipment(provenance)],
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise GlioLoopError("OBJECT_INVALID", f"preview: {place_of(error)}") from error
+            raise GlioLoopError("OBJECT_INVALID", f"{kind}: {place_of(error)}") from error
         self.PatientName = series.first.PatientName  # here, as it is: the base class warns of names without a caret
         self.BodyPartExamined = "BRAIN"  # unpaired: no Laterality is needed
         self.add_new("PatientOrientation", "CS", "")  # three slices in one picture have none of their own

@@ -19,6 +19,7 @@ from highdicom._standard_utils import get_iod_module_map, get_module_attribute_m
 from pydicom import Dataset
 from pydicom.uid import (
     ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
@@ -47,6 +48,7 @@ from tests.unit.objects.standard_tables import dicom_info
 
 PROVENANCE = Provenance("unet@1.2.3", "cd" * 32, created=datetime.datetime(2026, 3, 4, 5, 6, 7), options={"tta": "no"})
 SOP_CLASSES = (
+    EncapsulatedPDFStorage,
     SegmentationStorage,
     ComprehensiveSRStorage,
     SecondaryCaptureImageStorage,
