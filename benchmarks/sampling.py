@@ -12,6 +12,7 @@ import httpx
 
 from pipeline.jobs.queue import JobQueue
 from pipeline.node import OrthancProcess
+from tests.patience import descendants
 
 _COUNTS = ("orthanc_files", "worker_files", "waiting")
 
@@ -44,21 +45,12 @@ class Sample:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process."""
+    """Resident memory of a process, MB; what several share counts for each by its part."""
     try:
-        text = Path(f"/proc/{pid}/status").read_text()
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmRSS")), 0.0)
-
-
-def with_children(pid: int) -> list[int]:
-    """A process and the processes that it started."""
-    try:
-        lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:  # a thread that ended meanwhile
-        return [pid]
-    return [pid, *(int(child) for one in lists for child in one.split())]
+    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:")), 0.0)
 
 
 def open_files(pid: int) -> int:
@@ -110,7 +102,8 @@ class Sampler(threading.Thread):
             self.unanswered += 1
             return None
         answer_ms = 1000 * (time.monotonic() - asked)
-        worker = with_children(next((one["pid"] for one in health["workers"] if one["pid"]), 0))
+        pid = next((one["pid"] for one in health["workers"] if one["pid"]), 0)
+        worker = [pid, *descendants(pid)] if pid else []
         return Sample(
             round(asked - start, 1),
             round(resident_mb(self._node.pid), 1),

@@ -48,7 +48,7 @@ class FairClock:
 
 def _schedules(root: int) -> Iterator[tuple[str, tuple[int, int]]]:
     """Nanoseconds run and waited, by thread, of every process below ``root``; it is not one of them."""
-    for process in _descendants(root):
+    for process in descendants(root):
         for thread in Path(f"/proc/{process}/task").glob("*"):
             try:
                 run, wait, _ = (thread / "schedstat").read_text().split()
@@ -57,7 +57,8 @@ def _schedules(root: int) -> Iterator[tuple[str, tuple[int, int]]]:
             yield str(thread), (int(run), int(wait))
 
 
-def _descendants(root: int) -> list[int]:
+def descendants(root: int) -> list[int]:
+    """Processes below another, which is none of them."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -24,16 +24,24 @@ class Children:
         How many there are, at work and ready, without being asked for.
     kept_megabytes
         One that has more than this in memory is ended when its job ends, and not lent again; 0 for each.
+    told
+        Given what a first task returned, once its child is used.
     """
 
-    def __init__(self, first: Callable[[], Task], ahead: int, kept_megabytes: float = 0.0) -> None:
+    def __init__(
+        self,
+        first: Callable[[], Task],
+        ahead: int,
+        kept_megabytes: float = 0.0,
+        told: Callable[[Any], None] = lambda _value: None,
+    ) -> None:
         self._first = first
+        self._told = told
         self._ahead = ahead
         self._kept_megabytes = kept_megabytes
         self._lock = Lock()
         self._ready: list[Future[Child]] = []
         self._at_work = 0
-        # One thread that stays: the kernel ends a child with the thread that started it.
         self._starter = ThreadPoolExecutor(1, "children")
         self.start_ahead(0)
 
@@ -44,7 +52,7 @@ class Children:
                 self._ready.append(self._start())
 
     def _start(self) -> Future[Child]:
-        return self._starter.submit(lambda: Child(self._first()))
+        return self._starter.submit(lambda: Child(self._first(), told=self._told))
 
     @contextmanager
     def lend(self) -> Iterator["Lent"]:

@@ -1,12 +1,13 @@
 """The inside of a child: one task after the other, until the worker closes the pipe or ends."""
 
+import multiprocessing
 import os
 import resource
 from multiprocessing.connection import Connection
 
 import structlog
 
-from pipeline.child.parent import end_with_parent
+from pipeline.child.parent import end_with_parent, name_process
 from pipeline.child.task import STARVED_STATUS, Done, Progress, Task
 from pipeline.errors import GlioLoopError
 from pipeline.errors.resources import exhausted, memory_lacks, place_of, trace_of
@@ -58,14 +59,17 @@ def _limit_memory(gigabytes: float) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
-def main(pipe: int) -> None:
+def main(pipe: Connection) -> None:
     """Set the process up and serve."""
     end_with_parent()
+    process = multiprocessing.current_process()
+    process.daemon = False  # a fine-tuning has processes of its own
+    name_process(process.name)
     settings = load_settings()
     configure_logging(settings)
     _limit_memory(settings.worker_memory_gigabytes)
     try:
-        serve(Connection(pipe))
+        serve(pipe)
     except MemoryError:
         os._exit(STARVED_STATUS)
     except ConnectionError:

@@ -25,6 +25,8 @@ Run = Callable[[Array], Array]
 #: Voxels along each axis of what providers are compared on, and runs of each of which the quickest counts.
 _TRIAL_VOXELS: Final = 32
 _TRIALS: Final = 2
+#: Of networks, by their files' SHA-256, what was the fastest for an earlier process of this worker.
+_known: dict[str, Provider] = {}
 #: Operations of OpenVINO that hold networks of their own.
 _CONTROL_FLOW: Final = frozenset({"Loop", "TensorIterator", "If"})
 
@@ -169,19 +171,35 @@ def load_network(model: InstalledModel, file: NetworkFile, provider: Provider = 
     path = model.path(file)
     brain = model.card.brain
     grid = model.card.grid if brain is None or file != brain.file else brain.grid
-    return _load(path, file.sha256, candidates(provider), _trial_shape(grid))
+    possible = candidates(provider)
+    known = _known.get(file.sha256)
+    return _load(path, file.sha256, (known,) if known in possible else possible, _trial_shape(grid))
 
 
-def load_networks(model: InstalledModel, provider: Provider = Provider.AUTO) -> None:
+def load_networks(
+    model: InstalledModel, provider: Provider = Provider.AUTO, known: Mapping[str, Provider] | None = None
+) -> dict[str, Provider]:
     """Load every network of a model, so that none is waited for later.
+
+    Parameters
+    ----------
+    model, provider
+        What shall run on what.
+    known
+        What an earlier call returned, in another process: nothing is measured again.
+
+    Returns
+    -------
+    dict
+        By the SHA-256 of a network's file, what it runs on.
 
     Raises
     ------
     GlioLoopError
         MODEL_DAMAGED.
     """
-    for file in model.card.files:
-        load_network(model, file, provider)
+    _known.update(known or {})
+    return {file.sha256: load_network(model, file, provider).provider for file in model.card.files}
 
 
 def _trial_shape(grid: InputGrid) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ from pipeline.jobs.preparation import Prepared, prepare, seems_whole
 from pipeline.jobs.queues import COURSE_WORKFLOW, READY
 from pipeline.jobs.request import JobRequest, ProcessOptions
 from pipeline.jobs.resources import archive, settings
-from pipeline.names import MRSequence
+from pipeline.names import MRSequence, Provider
 from pipeline.registry import InstalledModel, ModelCard
 
 if TYPE_CHECKING:
@@ -53,24 +53,19 @@ log = structlog.get_logger()
 
 
 def nothing(_report: Report) -> None:
-    """Have only this module imported."""
+    """Need nothing."""
 
 
-def warm(_report: Report, model: InstalledModel | None) -> None:
-    """Import what computes and load the networks, so that no job waits for it."""
-    from pipeline.case import stages  # noqa: F401
-    from pipeline.dashboard import pictures  # noqa: F401
+def warm(_report: Report, model: InstalledModel | None, known: Mapping[str, Provider]) -> Mapping[str, Provider]:
+    """Load the networks, so that no job waits for it; tell the next child what they run on."""
     from pipeline.inference.provider import fallback
     from pipeline.inference.session import load_networks
-    from pipeline.objects.source import copied_attributes
 
-    copied_attributes()  # reads a table of all of DICOM's modules
     wanted = settings().provider
     reason = fallback(wanted)
     if reason:
         log.warning("networks run on something else than was meant", reason=reason)
-    if model is not None:
-        load_networks(model, wanted)
+    return known if model is None else load_networks(model, wanted, known)
 
 
 def workspace(identity: str) -> "Workspace":

@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from pipeline.audit import AuditTrail
+from pipeline.child.child import import_ahead
 from pipeline.child.parent import end_with_parent
 from pipeline.database.engine import database_of, require_readable, require_whole
 from pipeline.errors import GlioLoopError
@@ -50,8 +51,8 @@ def run() -> None:
     _handle_signals(stop)
     settings.state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     require_whole(settings)
+    import_ahead("pipeline.jobs.imports")
     launch(settings)
-    # After what registers them: their children are started from here on.
     from pipeline.jobs.workflows.children import computing  # noqa: PLC0415
     from pipeline.jobs.workflows.steps import at_work  # noqa: PLC0415
 

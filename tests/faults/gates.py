@@ -12,10 +12,12 @@ import runpy
 import sys
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+from pipeline.child import serve
 from pipeline.child.task import Task
 
 FOLDER_VARIABLE: Final = "FAULT_GATES"
@@ -88,10 +90,8 @@ def _pass(stage: str, moment: str) -> None:
             time.sleep(_LOOK_SECONDS)
 
 
-def _gated_child(pipe: int) -> None:
+def gated_child(pipe: Connection) -> None:
     """Run the product's child with gates where stages are entered and left."""
-    from pipeline.child import serve  # noqa: PLC0415
-
     perform = serve.perform
 
     def gated(task: Task, pipe: Connection) -> object:
@@ -107,15 +107,10 @@ def _gated_child(pipe: int) -> None:
 
 def _worker() -> None:
     """Run the product's worker, whose children get gates."""
-    from pipeline.child import child  # noqa: PLC0415
-
-    child.COMMAND[:] = [sys.executable, "-m", "tests.faults.gates"]
+    serve.main = import_module("tests.faults.gates").gated_child  # this module, by the name that a child finds it by
     sys.argv = ["pipeline.worker"]
     runpy.run_module("pipeline.worker", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        _gated_child(int(sys.argv[1]))
-    else:
-        _worker()
+    _worker()

@@ -27,7 +27,7 @@ from tests.faults import network
 from tests.faults.gates import FOLDER_VARIABLE, Gates, interpreter
 from tests.faults.prober import Prober
 from tests.orthanc.conftest import GRACE, STABLE_AGE, Pair, send
-from tests.patience import PATIENCE, wait_for
+from tests.patience import PATIENCE, descendants, wait_for
 
 ENDED: Final = ("done", "failed", "refused", "cancelled")
 #: Plugin 4.0 answers nothing while Python inside Orthanc holds the lock; a machine busy on every core adds to that.
@@ -195,12 +195,11 @@ class Site:
         return found[0]
 
     def learner_pid(self) -> int:
-        """Process id of the learning process, which is the worker's child."""
+        """Process id of the learning process, a descendant of the worker."""
         found: list[int] = []
 
         def there() -> bool:
-            children = Path(f"/proc/{self.worker_pid()}/task").glob("*/children")
-            found[:] = [int(pid) for path in children for pid in path.read_text().split() if _learns(int(pid))]
+            found[:] = [pid for pid in descendants(self.worker_pid()) if _learns(pid)]
             return bool(found)
 
         wait_for(there, _SIGHT_SECONDS, "the learning process")
@@ -369,6 +368,6 @@ def _runs(pid: int) -> bool:
 
 def _learns(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0learn\0")
+        return Path(f"/proc/{pid}/comm").read_text() == "glioloop-learn\n"
     except OSError:
         return False

@@ -17,6 +17,7 @@ from pipeline.errors.resources import coded
 from pipeline.jobs import tasks
 from pipeline.jobs.resources import settings
 from pipeline.jobs.workflows.resources import queue, registry
+from pipeline.names import Provider
 
 log = structlog.get_logger()
 
@@ -34,15 +35,16 @@ _Value = TypeVar("_Value")
 @cache
 def computing() -> Children:
     """The children that compute, one for each job: as many stand ready as jobs run at once."""
+    known: dict[str, Provider] = {}
 
     def first() -> Task:
         try:
             model = registry().get(settings().model or None)
         except GlioLoopError:  # told where a job asks for it
             model = None
-        return Task("", "start", tasks.warm, (model,))
+        return Task("", "start", tasks.warm, (model, dict(known)))
 
-    return Children(first, settings().concurrency)
+    return Children(first, settings().concurrency, told=known.update)
 
 
 @cache

@@ -146,3 +146,24 @@ with Children(lambda: Task("", "start", work.nothing, ()), 0).lend() as lent:
         pid = int(worker.stdout.readline())
         worker.kill()
         wait_for(lambda: _gone(pid), 30, "the child's end")
+
+
+def test_one_that_imports_for_all_is_replaced() -> None:
+    """The process that forks the children is one that the kernel may kill, too."""
+    with Children(_first, 0).lend() as lent:
+        child = _run(lent, work.pid)
+        server = _run(lent, work.parent)
+        os.kill(server, signal.SIGKILL)
+        wait_for(lambda: _gone(child), 30, "the child's end")
+        assert _run(lent, work.parent) != server
+
+
+def test_what_the_first_task_returned_is_told() -> None:
+    told: list[int] = []
+    with Children(lambda: Task("", "start", work.pid, ()), 0, told=told.append).lend() as lent:
+        assert _run(lent, work.pid) == told[0]
+
+
+def test_its_name_tells_what_it_starts_with() -> None:
+    with Children(_first, 0).lend() as lent:
+        assert Path(f"/proc/{_run(lent, work.pid)}/comm").read_text() == "glioloop-start\n"

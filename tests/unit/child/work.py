@@ -20,6 +20,10 @@ def pid(report: Report) -> int:
     return os.getpid()
 
 
+def parent(_report: Report) -> int:
+    return os.getppid()
+
+
 def hang(_report: Report) -> None:
     time.sleep(3600)
 
