@@ -95,8 +95,7 @@ class Judge:
         except GlioLoopError as error:
             if error.reason.kind is not Kind.REFUSAL:
                 raise
-            # The images that the contours were drawn on are gone or were changed since.
-            return Outcome(Verdict.FOREIGN, detail=f"{error.code} {error.detail}".strip())
+            return Outcome(Verdict.IMAGES_LACKING, detail=f"{error.code} {error.detail}".strip())
         names = RegionNames(self.settings.roi_names, self.settings.feedback)
         return _understood(lambda: import_object(path, processed, known, names, store, work))
 

@@ -146,6 +146,12 @@ class CorrectionStore:
         with self.database.connect() as connection:
             return bool(rows.all_gone(connection, GONE.c.fingerprint == fingerprint, GONE.c.why == "deleted"))
 
+    def withdrawn(self, identities: Iterable[str]) -> list[str]:
+        """Which of some cases were deleted on purpose."""
+        with self.database.connect() as connection:
+            which = GONE.c.id.in_(list(identities)), GONE.c.why == "deleted"
+            return [one.id for one in rows.all_gone(connection, *which)]
+
     def gone(self) -> list[rows.Gone]:
         """What was dropped or deleted, oldest first."""
         with self.database.connect() as connection:

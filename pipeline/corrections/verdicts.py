@@ -19,6 +19,7 @@ class Verdict(StrEnum):
     FOREIGN = "foreign"
     UNREADABLE = "unreadable"
     NO_REGION = "no_region"
+    IMAGES_LACKING = "images_lacking"
     AMBIGUOUS = "ambiguous"
 
 
@@ -33,6 +34,7 @@ MEANING: dict[Verdict, str] = {
     Verdict.FOREIGN: "It belongs to another patient, study or frame of reference, or to images not processed here.",
     Verdict.UNREADABLE: "It is damaged and cannot be read; the detail names the attribute.",
     Verdict.NO_REGION: "None of its regions has a name that is known here; see the setting RoiMap.",
+    Verdict.IMAGES_LACKING: "The images it was drawn on are gone or changed; looked at again when the study changes.",
     Verdict.AMBIGUOUS: "It has several versions of a region, and nothing tells which one counts.",
 }
 

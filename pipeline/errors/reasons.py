@@ -430,6 +430,11 @@ REASONS: dict[str, Reason] = {
         "A stored correction is damaged and cannot be used.",
         "A file of the case does not match its digest; delete the case, and send the correction again.",
     ),
+    "CORRECTION_WITHDRAWN": Reason(
+        Kind.REFUSAL,
+        "A correction was deleted while a network learnt from it; that network is not kept.",
+        "Ask for a fine-tuning again: it learns from the corrections that are left.",
+    ),
     "NOTHING_TO_LEARN": Reason(
         Kind.REFUSAL,
         "There are no corrections to learn from.",

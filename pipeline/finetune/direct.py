@@ -89,8 +89,10 @@ def register(plan: FinetunePlan, promote: bool) -> Registered:
     Raises
     ------
     GlioLoopError
-        MODEL_INVALID where another network is installed under the candidate's version: the verdict is not about that.
+        MODEL_INVALID where another network is installed under the candidate's version: the verdict is not about that;
+        CORRECTION_WITHDRAWN.
     """
+    plan.require_cases()
     card = ModelCard.model_validate_json((plan.candidate_folder / CARD).read_text())
     decision = Judgement.model_validate_json((plan.folder / "decision.json").read_text())
     registry = plan.registry()

@@ -79,6 +79,18 @@ class FinetunePlan(BaseModel):
         """The store that holds the cases."""
         return CorrectionStore(self.feedback_folder, self.database())
 
+    def require_cases(self) -> None:
+        """Refuse to go on with what was taken back: nothing that was deleted on purpose is learnt or judged by.
+
+        Raises
+        ------
+        GlioLoopError
+            CORRECTION_WITHDRAWN.
+        """
+        withdrawn = self.store().withdrawn([*self.learn, *self.held_back])
+        if withdrawn:
+            raise GlioLoopError("CORRECTION_WITHDRAWN", ", ".join(withdrawn))
+
     def parent_model(self) -> InstalledModel:
         """The network that it starts from."""
         return self.registry().get(self.parent)

@@ -42,9 +42,17 @@ def step_back(_report: Report, folder: Path) -> None:
 
 
 def work(report: Report, folder: Path, phase: Phase) -> Worked:
-    """Do a phase, in pieces; between two of them it may stop, and goes on there when it is called again."""
+    """Do a phase, in pieces; between two of them it may stop, and goes on there when it is called again.
+
+    Raises
+    ------
+    GlioLoopError
+        CORRECTION_WITHDRAWN, and what else the phase ends with.
+    """
+    plan = _plan(folder)
+    plan.require_cases()
     try:
-        _function(phase)(_plan(folder), report)
+        _function(phase)(plan, report)
         finished = True
     except StopAskedError:
         finished = False

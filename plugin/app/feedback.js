@@ -191,6 +191,7 @@ const VERDICTS = {
   deleted: "was deleted on purpose",
   rejected: "rejected, and nothing corrected",
   foreign: "drawn on other images, or of another patient",
+  images_lacking: "its images are gone or changed; looked at again when the study changes",
   unreadable: "damaged",
   no_region: "no ROI whose name means a region",
   ambiguous: "several versions of a region, and nothing tells which one counts",

@@ -13,11 +13,11 @@ import pytest
 from pydicom import Dataset
 from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
-from pydicom.uid import generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, generate_uid
 
 from tests.orthanc.conftest import Pair, make_pair, send
 from tests.orthanc.corrections import coarse_scan, from_workstation, grow, send_back
-from tests.patience import wait_while_moving
+from tests.patience import wait_for, wait_while_moving
 from tests.unit.corrections.phantom import write_threshold_model
 
 
@@ -32,7 +32,8 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 
 def test_corrections_of_all_kinds(pair: Pair, sample_study: Path, tmp_path: Path) -> None:
-    study = send(pair, coarse_scan(sample_study, tmp_path / "patient", 1, "LOOP-1"))
+    scan = coarse_scan(sample_study, tmp_path / "patient", 1, "LOOP-1")
+    study = send(pair, scan)
     job = pair.wait_job("done", "failed", "refused")
     assert job["state"] == "done", job["error"]
     _, ours = from_workstation(pair)
@@ -49,6 +50,40 @@ def test_corrections_of_all_kinds(pair: Pair, sample_study: Path, tmp_path: Path
     _check_learnt(pair, found)
     _check_refused(found)
     _check_two_patients(pair, study, str(job["study"]))
+    _check_transports(pair, objects["copy"], found["copy"]["case"])
+    _check_images_that_come_back(pair, ours, scan)
+
+
+def _check_transports(pair: Pair, dataset: Dataset, case: str) -> None:
+    """Sent again over HTTP in another transfer syntax: the file is another one, the correction the same."""
+    again = _read_again(dataset)
+    again.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    content = BytesIO()
+    again.save_as(content, enforce_file_format=True)
+    with pair.node.client() as client:
+        sent = client.post("/instances", content=content.getvalue())
+        sent.raise_for_status()
+    instance = sent.json()["ID"]
+    look = lambda: _looked_at(pair)[instance]  # noqa: E731
+    wait_for(lambda: look()["verdict"] == "known", 120, "the second transport's verdict")
+    assert look()["case"] == case
+
+
+def _check_images_that_come_back(pair: Pair, ours: Dataset, scan: Path) -> None:
+    """Of images that were deleted: nothing is learnt, nothing lost; it is learnt when they are back."""
+    with pair.node.client() as client:
+        series = [one["ID"] for one in pair.get("/series?expand") if one["MainDicomTags"]["Modality"] == "MR"]
+        client.delete(f"/series/{series[0]}").raise_for_status()
+    late = _saved_anew(ours)
+    grow(late, "GTV_WT", 3.0)
+    instance = send_back(pair, late)
+    assert _verdicts(pair, {instance})[instance]["verdict"] == "images_lacking"
+    send(pair, scan)
+    wait_for(lambda: _looked_at(pair)[instance]["verdict"] == "corrected", 120, "the images' return to be noticed")
+
+
+def _looked_at(pair: Pair) -> dict[str, dict[str, Any]]:
+    return {one["instance"]: one for one in pair.get("/glioloop/feedback")["looked_at"]}
 
 
 def _check_learnt(pair: Pair, found: dict[str, dict[str, Any]]) -> None:
@@ -109,7 +144,7 @@ def _verdicts(pair: Pair, instances: set[str]) -> dict[str, dict[str, Any]]:
     seen: dict[str, dict[str, Any]] = {}
 
     def look() -> bool:
-        seen.update({one["instance"]: one for one in pair.get("/glioloop/feedback")["looked_at"]})
+        seen.update(_looked_at(pair))
         return instances <= seen.keys()
 
     wait_while_moving(look, lambda: len(seen), 120, f"a verdict on each of {len(instances)} objects")
@@ -150,12 +185,17 @@ def _corrections(ours: Dataset) -> dict[str, Dataset]:
     return made
 
 
-def _saved_anew(dataset: Dataset) -> Dataset:
-    """A copy read from bytes, which leaves a hundred thousand coordinates as they are, with UIDs of its own."""
+def _read_again(dataset: Dataset) -> Dataset:
+    """A copy read from bytes, which leaves a hundred thousand coordinates as they are."""
     content = BytesIO()
     dataset.save_as(content, enforce_file_format=True)
     content.seek(0)
-    anew = pydicom.dcmread(content)
+    return pydicom.dcmread(content)
+
+
+def _saved_anew(dataset: Dataset) -> Dataset:
+    """A copy with UIDs of its own."""
+    anew = _read_again(dataset)
     anew.SOPInstanceUID = anew.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     anew.SeriesInstanceUID = generate_uid()
     anew.ApprovalStatus = "APPROVED"

@@ -62,10 +62,10 @@ def store() -> CorrectionStore:
 
 @step("feedback-look", talks_to_orthanc=True)
 def _unreviewed(study: str) -> list[tuple[str, str]]:
-    """Objects of a processed study that were not looked at yet."""
+    """Objects of a processed study that were not looked at yet, or whose images may be back."""
     if not any(job.result for job in queue().jobs(study)):
         return []
-    seen = store().verdicts()
+    seen = {key for key, one in store().verdicts().items() if one.verdict is not Verdict.IMAGES_LACKING}
     series = archive().get(f"/studies/{study}/series") or []
     found = []
     for one in series:

@@ -14,9 +14,10 @@ from pipeline.errors import GlioLoopError
 from pipeline.finetune.candidate import judge
 from pipeline.finetune.direct import plan_of, register, run_phases
 from pipeline.finetune.learn import LEARNT, learn
-from pipeline.finetune.phases import SAMPLES, tidy
+from pipeline.finetune.phases import SAMPLES, Phase, tidy
 from pipeline.finetune.plan import FinetunePlan
 from pipeline.finetune.prepare import prepare
+from pipeline.finetune.work import work
 from pipeline.names import Region, silent
 from pipeline.registry import Registry
 from pipeline.settings import Settings
@@ -115,6 +116,13 @@ def test_a_systematic_correction_is_learnt_and_passes(site: Path) -> None:
     decision = json.loads((plan.folder / "decision.json").read_text())
     assert not decision["passed"]
     assert "Worse on the reference set" in decision["reason"]
+
+    # Taken back by who made it, at any moment of the run: no phase goes on, and nothing is installed.
+    plan.store().delete(plan.learn[0])
+    for go_on in (lambda: work(lambda _fraction: None, plan.folder, Phase.LEARN), lambda: register(plan, promote=True)):
+        with pytest.raises(GlioLoopError) as withdrawn:
+            go_on()
+        assert (withdrawn.value.code, withdrawn.value.detail) == ("CORRECTION_WITHDRAWN", plan.learn[0])
 
 
 def test_shuffled_masks_do_not_pass(site: Path) -> None:
