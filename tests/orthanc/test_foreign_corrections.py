@@ -64,9 +64,7 @@ def _check_transports(pair: Pair, dataset: Dataset, case: str) -> None:
         sent = client.post("/instances", content=content.getvalue())
         sent.raise_for_status()
     instance = sent.json()["ID"]
-    look = lambda: _looked_at(pair)[instance]  # noqa: E731
-    wait_for(lambda: look()["verdict"] == "known", 120, "the second transport's verdict")
-    assert look()["case"] == case
+    _wait_verdict(pair, instance, "known", case)
 
 
 def _check_images_that_come_back(pair: Pair, ours: Dataset, scan: Path) -> None:
@@ -77,13 +75,17 @@ def _check_images_that_come_back(pair: Pair, ours: Dataset, scan: Path) -> None:
     late = _saved_anew(ours)
     grow(late, "GTV_WT", 3.0)
     instance = send_back(pair, late)
-    assert _verdicts(pair, {instance})[instance]["verdict"] == "images_lacking"
+    _wait_verdict(pair, instance, "images_lacking", None)
     send(pair, scan)
-    wait_for(lambda: _looked_at(pair)[instance]["verdict"] == "corrected", 120, "the images' return to be noticed")
+    _wait_verdict(pair, instance, "corrected")
 
 
-def _looked_at(pair: Pair) -> dict[str, dict[str, Any]]:
-    return {one["instance"]: one for one in pair.get("/glioloop/feedback")["looked_at"]}
+def _wait_verdict(pair: Pair, instance: str, verdict: str, case: str | None = "") -> None:
+    def there() -> bool:
+        found = [one for one in pair.get("/glioloop/feedback")["looked_at"] if one["instance"] == instance]
+        return any(one["verdict"] == verdict and case in ("", one["case"]) for one in found)
+
+    wait_for(there, 120, f"the verdict {verdict}")
 
 
 def _check_learnt(pair: Pair, found: dict[str, dict[str, Any]]) -> None:
@@ -144,7 +146,7 @@ def _verdicts(pair: Pair, instances: set[str]) -> dict[str, dict[str, Any]]:
     seen: dict[str, dict[str, Any]] = {}
 
     def look() -> bool:
-        seen.update(_looked_at(pair))
+        seen.update({one["instance"]: one for one in pair.get("/glioloop/feedback")["looked_at"]})
         return instances <= seen.keys()
 
     wait_while_moving(look, lambda: len(seen), 120, f"a verdict on each of {len(instances)} objects")
