@@ -22,7 +22,7 @@ from pipeline.database.transactions import Tables, writing
 
 EVENTS: Final = (
     "asked", "received", "decided", "segmented", "stored", "forwarded", "ended", "corrected", "promoted", "repaired",
-    "removed", "checked", "followed",
+    "removed", "checked", "followed", "fetched",
 )  # fmt: skip
 FIRST: Final = NO_DIGEST
 _LINES_AT_ONCE: Final = 1000

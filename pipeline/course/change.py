@@ -250,5 +250,7 @@ def _flags(point: TimePoint, earlier: Sequence[TimePoint]) -> Iterator[Flag]:
     others = sorted(automatic - {point.model}) if point.source == "automatic" else []
     if others:
         yield Flag("PRIOR_BY_OTHER_MODEL", ", ".join(others))
+    if point.not_fetched:
+        yield Flag("PRIOR_NOT_FETCHED", "; ".join(point.not_fetched))
     for one in point.left_out:
         yield Flag("PRIOR_LEFT_OUT", f"{one.study}: {one.why}")

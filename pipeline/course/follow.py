@@ -16,7 +16,8 @@ from pipeline.archive.client import HttpArchive
 from pipeline.archive.store import store as upload
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.store import CorrectionStore
-from pipeline.course import rows
+from pipeline.course import rows, searches
+from pipeline.course.archives import PriorSearch
 from pipeline.course.candidate import Candidate, Followed
 from pipeline.course.change import StudyCourse, course_of
 from pipeline.course.points import Measured, Origin, compare, compare_lost, measure, point_of
@@ -65,13 +66,19 @@ class Course:
             What Orthanc's answers raise, and what is wrong with the anchor itself.
         """
         group = self._group(anchor, candidates)
-        if not group.studies or (len(group.studies) == 1 and not group.left_out):
+        told = searches.search_of(self._database, group.studies[-1].study) if group.studies else PriorSearch()
+        if not group.studies or (len(group.studies) == 1 and not group.left_out and not told.is_told):
             return Followed(studies=len(group.studies))  # nothing to compare, and nothing to tell
         person = Pseudonyms.of_installation(self._database).person_of(group.patient_id, *group.traits)
         points, left_out = self._points(anchor, group)
         if not points:
             return Followed()
-        points[-1] = points[-1].model_copy(update={"left_out": (*group.left_out, *left_out)})
+        points[-1] = points[-1].model_copy(
+            update={
+                "left_out": (*group.left_out, *left_out, *told.left_out),
+                "not_fetched": tuple(f"{modality}: {why}" for modality, why in told.failed.items()),
+            }
+        )
         stored = self._write_objects(points, person)
         rows.write(self._database, self._patient, person, points)
         model = points[-1].model

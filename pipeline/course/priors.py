@@ -9,7 +9,7 @@ from pipeline.course.records import LeftOut
 from pipeline.settings import Priors
 
 #: What must agree where both studies have it.
-_TRAITS = ("IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+TRAITS = ("IssuerOfPatientID", "PatientBirthDate", "PatientSex")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def facts_from(study: str, tags: Mapping[str, object]) -> StudyFacts:
         study_instance_uid=text("StudyInstanceUID"),
         patient_id=text("PatientID"),
         at=_moment(text("StudyDate"), text("StudyTime")) or _moment(text("AcquisitionDate"), text("AcquisitionTime")),
-        traits=tuple(text(keyword).upper() for keyword in _TRAITS),
+        traits=tuple(text(keyword).upper() for keyword in TRAITS),
     )
 
 

@@ -105,6 +105,8 @@ class TimePoint(StoredRecord):
         Tracking UIDs of lesions before that lie where this study shows nothing.
     left_out
         Earlier studies that are not compared with.
+    not_fetched
+        Other archives that did not tell of earlier studies, or did not hand them out, and why.
     objects
         SOP Instance UIDs of the report and the registration, by kind, and under ``of`` a digest of what they say.
     unsent
@@ -125,6 +127,7 @@ class TimePoint(StoredRecord):
     links: tuple[Link, ...] = ()
     unseen: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    not_fetched: tuple[str, ...] = ()
     objects: dict[str, str] = Field(default_factory=dict)
     unsent: tuple[str, ...] = ()
 

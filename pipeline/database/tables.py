@@ -103,6 +103,12 @@ COURSE: Final = Table(
     Column("person", String(16)),
     Column("record", Text),
 )
+#: What searches for priors in other archives have come to, by Orthanc's id of the study that they are of.
+SEARCHES: Final = Table(
+    "glioloop_prior_searches", _METADATA, Column("study", String(64), primary_key=True), Column("record", Text)
+)
+#: Studies that were fetched as priors.
+FETCHED: Final = Table("glioloop_fetched", _METADATA, Column("study", String(64), primary_key=True))
 #: What belongs to the installation: its name, the key of its pseudonyms.
 INSTALLATION: Final = Table(
     "glioloop_installation", _METADATA, Column("name", String(32), primary_key=True), Column("value", String(255))
@@ -159,6 +165,10 @@ MIGRATIONS: Final = (
         "CREATE TABLE glioloop_course (study VARCHAR(64) PRIMARY KEY, patient VARCHAR(64) NOT NULL,"
         " person VARCHAR(16) NOT NULL, record TEXT NOT NULL)",
         "CREATE INDEX glioloop_course_patient ON glioloop_course (patient)",
+    ),
+    (
+        "CREATE TABLE glioloop_prior_searches (study VARCHAR(64) PRIMARY KEY, record TEXT NOT NULL)",
+        "CREATE TABLE glioloop_fetched (study VARCHAR(64) PRIMARY KEY)",
     ),
 )
 

@@ -419,6 +419,11 @@ REASONS: dict[str, Reason] = {
         "An earlier study of this patient number is not compared with.",
         "The detail names the study and why: birth date or sex differ, no date, or its contours or images are gone.",
     ),
+    "PRIOR_NOT_FETCHED": Reason(
+        Kind.FLAG,
+        "Another archive could not be asked for earlier studies; the comparison may lack some.",
+        "The detail names the archive of `Priors` and what it failed at; it is asked again as often as a destination.",
+    ),
     # corrections and learning from them
     "FEEDBACK_UNKNOWN": Reason(
         Kind.REFUSAL,

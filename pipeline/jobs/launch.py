@@ -20,6 +20,7 @@ from pipeline.jobs.queues import (
     DELIVERY_QUEUE,
     INTAKE_QUEUE,
     JOBS_QUEUE,
+    PRIORS_QUEUE,
     TRAINING_QUEUE,
     WORKFLOWS_VERSION,
 )
@@ -106,6 +107,8 @@ def launch(settings: Settings) -> DBOS:
         on_conflict="always_update",
     )
     DBOS.register_queue(CORRECTIONS_QUEUE, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
+    # One at a time: what the site's archive is asked for is no load that anybody notices.
+    DBOS.register_queue(PRIORS_QUEUE, global_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
     # One at a time on the whole node: it makes way for every clinical job, wherever that runs.
     DBOS.register_queue(TRAINING_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update")
     schedule_retention(executor())

@@ -25,6 +25,7 @@ from pipeline.jobs.queues import (
     INTAKE_QUEUE,
     INTAKE_WORKFLOW,
     JOBS_QUEUE,
+    PRIORS_WORKFLOW,
     RESCAN_WORKFLOW,
     RETENTION_WORKFLOW,
     SEGMENT_WORKFLOW,
@@ -37,7 +38,14 @@ from pipeline.names import ENDED_DELIVERIES, DeliveryState
 
 #: Exit status of a worker whose queue is no whole database (EX_DATAERR).
 DAMAGED_STATUS: Final = 65
-_LOOKS: Final = (INTAKE_WORKFLOW, RESCAN_WORKFLOW, CORRECTIONS_WORKFLOW, COURSE_WORKFLOW, RETENTION_WORKFLOW)
+_LOOKS: Final = (
+    INTAKE_WORKFLOW,
+    RESCAN_WORKFLOW,
+    CORRECTIONS_WORKFLOW,
+    COURSE_WORKFLOW,
+    PRIORS_WORKFLOW,
+    RETENTION_WORKFLOW,
+)
 #: Rows that one statement deletes.
 _AT_ONCE: Final = 200
 

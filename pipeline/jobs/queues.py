@@ -12,7 +12,8 @@ DELIVERY_QUEUE: Final = "glioloop-delivery"
 CORRECTIONS_QUEUE: Final = "glioloop-feedback"
 TRAINING_QUEUE: Final = "glioloop-training"
 CHECK_QUEUE: Final = "glioloop-check"
-QUEUES: Final = (JOBS_QUEUE, INTAKE_QUEUE, DELIVERY_QUEUE, CORRECTIONS_QUEUE, TRAINING_QUEUE, CHECK_QUEUE)
+PRIORS_QUEUE: Final = "glioloop-priors"
+QUEUES: Final = (JOBS_QUEUE, INTAKE_QUEUE, DELIVERY_QUEUE, CORRECTIONS_QUEUE, TRAINING_QUEUE, CHECK_QUEUE, PRIORS_QUEUE)
 
 SEGMENT_WORKFLOW: Final = "segment"
 INTAKE_WORKFLOW: Final = "intake"
@@ -23,6 +24,7 @@ FINETUNE_WORKFLOW: Final = "finetune"
 CHECK_WORKFLOW: Final = "check"
 RETENTION_WORKFLOW: Final = "retention"
 COURSE_WORKFLOW: Final = "course"
+PRIORS_WORKFLOW: Final = "priors"
 
 #: Clinical jobs run before fine-tuning; DBOS takes the lowest number first.
 DEFAULT_PRIORITY: Final = 100

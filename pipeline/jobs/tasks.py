@@ -31,6 +31,7 @@ from pipeline.case.outcomes import (
 )
 from pipeline.child.task import Report
 from pipeline.corrections.verdicts import Outcome
+from pipeline.course.archives import PriorSearch, RemoteStudy
 from pipeline.course.candidate import Candidate, Followed
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import FlagRecord
@@ -279,6 +280,20 @@ def follow(_report: Report, patient: str, anchor: str, candidates: list[Candidat
     from pipeline.database.engine import database_of
 
     return Course(archive(), settings(), database_of(settings()), patient).follow(anchor, candidates)
+
+
+def search_priors(_report: Report, study: str) -> PriorSearch:
+    """Ask other archives for a study's priors."""
+    from pipeline.course.archives import search
+
+    return search(archive(), settings(), study)
+
+
+def fetch_prior(_report: Report, study: str, wanted: RemoteStudy) -> str:
+    """Fetch one of them: see :func:`pipeline.course.archives.fetch`."""
+    from pipeline.course.archives import fetch
+
+    return fetch(archive(), settings(), study, wanted)
 
 
 # --- learning ---

@@ -12,6 +12,10 @@ OBJECT_KINDS: Final[tuple[ObjectKind, ...]] = get_args(ObjectKind)
 ForwardKind = Literal[ObjectKind, "course", "reference", "inputs"]
 
 
+#: A name in Orthanc's ``DicomModalities``; it becomes a part of a path.
+MODALITY: Final = r"^[A-Za-z0-9_.-]+$"
+
+
 class Destination(BaseModel):
     """One place results go to; its kinds are below.
 
@@ -41,7 +45,7 @@ class Modality(Destination):
         Name in Orthanc's ``DicomModalities``.
     """
 
-    modality: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    modality: str = Field(min_length=1, max_length=64, pattern=MODALITY)
 
     @property
     def name(self) -> str:

@@ -1,5 +1,5 @@
 """The durable workflows; importing this package makes them known to DBOS."""
 
-from pipeline.jobs.workflows import check, corrections, course, deliver, finetune, intake, retention, segment
+from pipeline.jobs.workflows import check, corrections, course, deliver, finetune, intake, priors, retention, segment
 
-__all__ = ["check", "corrections", "course", "deliver", "finetune", "intake", "retention", "segment"]
+__all__ = ["check", "corrections", "course", "deliver", "finetune", "intake", "priors", "retention", "segment"]

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.archive.orthanc import PatientRecord
 from pipeline.child.children import Lent
-from pipeline.course import rows
+from pipeline.course import rows, searches
 from pipeline.course.candidate import Candidate, Followed
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
@@ -55,15 +55,15 @@ class CourseStudies(StoredRecord):
     studies: tuple[str, ...] = ()
 
 
-def enqueue_course(study: str) -> None:
-    """Have the course that a study is part of looked at once the workflow that calls this has ended."""
+def enqueue_course(study: str, behind: bool = True) -> None:
+    """Have the course that a study is part of looked at: by default once the workflow that calls this has ended."""
     if settings().priors.most:
         options = EnqueueOptions(
             workflow_name=COURSE_WORKFLOW,
             queue_name=CORRECTIONS_QUEUE,
             workflow_id=f"course-{study}-{DBOS.workflow_id}",
         )
-        DBOS.enqueue_workflow_with_options(options, study, DBOS.workflow_id)
+        DBOS.enqueue_workflow_with_options(options, study, DBOS.workflow_id if behind else None)
 
 
 def _patient_of(study: str) -> str | None:
@@ -72,6 +72,7 @@ def _patient_of(study: str) -> str | None:
     if record is not None:
         return str(record["ParentPatient"])
     patient = rows.patient_of(database(), study)
+    searches.forget(database(), study)
     with writing(database(), Tables.COURSE) as connection:
         rows.forget(connection, study)
     return patient
@@ -96,7 +97,8 @@ def _studies(study: str) -> CourseStudies:
         return CourseStudies()
     found = PatientRecord.model_validate(record)
     studies = [one for one in found.studies if any(job.has_objects for job in queue().jobs(one))]
-    if found.patient_id == TEST_PATIENT_ID or len(studies) < 2:
+    told = any(searches.search_of(database(), one).is_told for one in studies)
+    if found.patient_id == TEST_PATIENT_ID or (len(studies) < 2 and not told):
         return CourseStudies()
     return CourseStudies(patient=found.id, studies=tuple(studies))
 

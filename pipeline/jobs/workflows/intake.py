@@ -11,6 +11,7 @@ import structlog
 from dbos import DBOS, EnqueueOptions, SetWorkflowID
 
 from pipeline.archive.study import find_study
+from pipeline.course import searches
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
@@ -20,15 +21,18 @@ from pipeline.jobs.preparation import refused
 from pipeline.jobs.queues import (
     CORRECTIONS_QUEUE,
     CORRECTIONS_WORKFLOW,
+    COURSE_WORKFLOW,
+    DEFAULT_PRIORITY,
     INTAKE_QUEUE,
     INTAKE_WORKFLOW,
+    LOW_PRIORITY,
     READY,
     RESCAN_WORKFLOW,
 )
 from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, talking
-from pipeline.jobs.workflows.resources import audit, queue, registry
+from pipeline.jobs.workflows.resources import audit, database, queue, registry
 from pipeline.jobs.workflows.steps import last_error, step, workflow
 from pipeline.names import MRSequence
 from pipeline.records import StoredRecord
@@ -92,6 +96,8 @@ class Changed(StoredRecord):
 def _inspect(study_id: str, origin: str) -> IntakeOutcome:
     """Look at a study and queue what follows: a job, a second look after the grace time, or nothing."""
     with coded("look"), talking().lend() as lent:
+        if origin == READY and searches.is_prior(database(), study_id):
+            return IntakeOutcome(outcome=Finding.STILL_ARRIVING)  # nobody waits for it
         end = _cursor().end()
         outcome = _inspected(InChild(Job(str(DBOS.workflow_id), lent), _STAGE), study_id, origin)
         # A look before the study was stable leaves corrections out, and counts as none.
@@ -100,6 +106,7 @@ def _inspect(study_id: str, origin: str) -> IntakeOutcome:
 
 
 def _inspected(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
+    prior = searches.is_prior(database(), study_id)
     card = unknown = None
     try:
         # A registry that is being put right is waited for like a sequence that lacks.
@@ -107,7 +114,7 @@ def _inspected(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
     except GlioLoopError as error:
         unknown = error
     try:
-        found = child(tasks.find_and_identify, study_id, origin, card)
+        found = child(tasks.find_and_identify, study_id, COURSE_WORKFLOW if prior else origin, card)
     except GlioLoopError as error:
         if error.code != "STUDY_UNKNOWN":
             raise
@@ -142,16 +149,16 @@ def _inspected(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
         missing = found.prepared.decision.missing
         if missing and first and not queue().same_input(request):
             return IntakeOutcome(outcome=Finding.INCOMPLETE, missing=missing)
-    outcome = _queue_once(identity, request)
+    outcome = _queue_once(identity, request, LOW_PRIORITY if prior else DEFAULT_PRIORITY)
     return outcome.model_copy(update={"test": True}) if study.is_test else outcome
 
 
-def _queue_once(identity: str, request: JobRequest) -> IntakeOutcome:
+def _queue_once(identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY) -> IntakeOutcome:
     """Queue a job unless there is one of the same images: by another network, by an earlier version, or waiting."""
     known = queue().same_input(request)
     if known is not None:
         return IntakeOutcome(outcome=Finding.KNOWN, job=known)
-    queue().enqueue_job(identity, request)
+    queue().enqueue_job(identity, request, priority)
     return IntakeOutcome(outcome=Finding.QUEUED, job=identity)
 
 

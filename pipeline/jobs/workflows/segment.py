@@ -37,6 +37,7 @@ from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.deliver import begin_delivery
 from pipeline.jobs.workflows.early import await_whole, refused_for_good
+from pipeline.jobs.workflows.priors import enqueue_priors
 from pipeline.jobs.workflows.resources import audit, installed, queue
 from pipeline.jobs.workflows.steps import last_error, run, step, workflow
 from pipeline.jobs.workflows.turns import turn
@@ -192,6 +193,7 @@ def _run_stages(job: Job, request: JobRequest, timings: dict[str, float]) -> tup
 
     identified = ended(Stage.IDENTIFY, _identify(job, request))
     await_whole(request)
+    enqueue_priors(request)
     loaded = ended(Stage.LOAD, _load(job, request))
     if loaded.identification is not None:
         request = request.model_copy(update={"decision": loaded.identification})
