@@ -31,7 +31,7 @@ def stored_values(decoded: Stored, dataset: Dataset) -> Stored:
     Parameters
     ----------
     decoded
-        Words as a decoder gave them, any shape; floats pass as they are.
+        Words as a decoder gave them, any shape and order of bytes; floats pass as they are.
     dataset
         Says how many bits of a word hold the value, where they end and whether there is a sign.
 
@@ -46,6 +46,7 @@ def stored_values(decoded: Stored, dataset: Dataset) -> Stored:
     """
     if decoded.dtype.kind not in "iu":
         return decoded
+    decoded = decoded.astype(decoded.dtype.newbyteorder("="), copy=False)
     width = 8 * decoded.dtype.itemsize
     bits = min(int(dataset.get("BitsStored") or width), width)
     words = decoded.view(np.dtype(f"u{decoded.dtype.itemsize}"))

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import compress
 from pydicom.tag import Tag
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from pipeline.errors import GlioLoopError
 from pipeline.volume import SourceVolume, read_volume
@@ -151,6 +151,10 @@ def packed(dataset: Dataset, syntax: str) -> Dataset:
         words = np.frombuffer(dataset.PixelData, "<u2").reshape(ROWS, COLUMNS)
         dataset.PixelData = encapsulate([bytes(encode_array(words))])
         dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    elif syntax == ExplicitVRBigEndian:
+        dataset["PixelData"].VR = "OW"
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+        dataset.file_meta.TransferSyntaxUID = UID(syntax)
     elif syntax != ExplicitVRLittleEndian:
         dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 15, 0
         compress(dataset, UID(syntax), generate_instance_uid=False)
@@ -159,7 +163,9 @@ def packed(dataset: Dataset, syntax: str) -> Dataset:
     return dataset
 
 
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless]
+)
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("shift", [0, 4])
 def test_only_the_stored_bits_are_the_value(tmp_path: Path, syntax: str, signed: bool, shift: int) -> None:
