@@ -7,4 +7,4 @@ Later stages know earlier stages' types, never the other way round.
 __version__ = "0.1.0"
 
 #: Changes whenever the same input with the same model could give another result.
-PIPELINE_VERSION = "4"
+PIPELINE_VERSION = "5"

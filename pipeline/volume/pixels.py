@@ -112,6 +112,8 @@ def _whole(path: Path, frame: Frame) -> Dataset:
         raise GlioLoopError("PIXELS_INVALID", f"Instance {frame.sop_instance_uid} is a colour image.")
     # what decoders and the inversion below go by
     interpretation = str(dataset.get("PhotometricInterpretation") or "").strip(" \0").upper()
+    if interpretation.startswith("PALETTE"):
+        raise GlioLoopError("PIXELS_INVALID", f"Instance {frame.sop_instance_uid} is a colour image.")
     dataset.PhotometricInterpretation = interpretation or "MONOCHROME2"
     try:
         require_declared_size(dataset)

@@ -269,6 +269,11 @@ def colour(datasets: list[Dataset]) -> None:
     datasets[1].SamplesPerPixel, datasets[1].PhotometricInterpretation = 3, "RGB"
 
 
+def palette(datasets: list[Dataset]) -> None:
+    for dataset in datasets:  # numbers of colours, in any order
+        dataset.PhotometricInterpretation = "PALETTE COLOR"
+
+
 def constant(datasets: list[Dataset]) -> None:
     for dataset in datasets:
         dataset.PixelData = bytes(ROWS * COLUMNS * 2)
@@ -297,6 +302,7 @@ def without_pixels(datasets: list[Dataset]) -> None:
         (one_place, "NOT_A_VOLUME"),
         (few, "NOT_A_VOLUME"),
         (colour, "PIXELS_INVALID"),
+        (palette, "PIXELS_INVALID"),
         (constant, "PIXELS_INVALID"),
         (short_pixels, "FILE_UNREADABLE"),
         (without_pixels, "FILE_UNREADABLE"),
