@@ -10,6 +10,8 @@ from pipeline.settings import ROOT
 PYTHON_PLUGIN = "libOrthancPython.so"
 DICOMWEB_PLUGIN = "libOrthancDicomWeb.so"
 SERVE_FOLDERS_PLUGIN = "libServeFolders.so"
+EXPLORER_2_PLUGIN = "libOrthancExplorer2.so"
+POSTGRESQL_PLUGIN = "libOrthancPostgreSQLIndex.so"
 
 #: Plugins that the launcher unpacked for this node alone, beside a system-wide Orthanc it left as it was.
 _OWN_PLUGINS = ROOT / ".state" / "orthanc-plugins" / "usr" / "share" / "orthanc" / "plugins"

@@ -9,6 +9,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -176,3 +177,7 @@ def _configure(build: Path) -> None:
         part = target.with_suffix(".part")
         shutil.copyfile(_CONFIGURATION, part)
         part.replace(target)
+
+
+if __name__ == "__main__":  # for docker-compose.yml, which mounts it
+    print(prepare_ohif(Path(sys.argv[1]).resolve()))
