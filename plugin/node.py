@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.database.engine import database_of, made_by_worker
+from pipeline.database.folders import SharedFolders
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.queue import JobQueue
 from pipeline.settings import ROOT, SECTION_VARIABLE, Settings, load_settings
@@ -54,6 +55,7 @@ class Node:
         if not self.settings.database_url:
             # Whoever connects first makes the file, with the rights of Orthanc's own umask.
             (self.settings.state_folder / "queue.sqlite").touch(mode=0o600)
+        self.folders = SharedFolders.of(self.settings, self.database)
         self._lock = threading.Lock()
         self._queue: JobQueue | None = None
         self.supervisor = Supervisor(

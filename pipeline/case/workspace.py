@@ -16,11 +16,13 @@ import SimpleITK as sitk
 
 from pipeline.align import Alignment
 from pipeline.errors import GlioLoopError
-from pipeline.names import MRSequence, Region
+from pipeline.names import MRSequence, Region, Stage
 from pipeline.volume.records import SliceSource, SourceVolume
 
 #: Name of the reference series in its own resolution.
 _REFERENCE = "reference"
+#: Begins the name of an empty file for each stage that has left its files.
+_DONE = "done-"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,21 @@ class Workspace:
             self.source(old).rename(self.source(old).with_suffix(".moving"))
         for sequence, old in changed.items():
             self.source(old).with_suffix(".moving").rename(self.source(sequence))
+
+    def note_stage(self, stage: Stage) -> None:
+        """Note that a stage has left its files here."""
+        self.write_bytes(f"{_DONE}{stage.value}", b"")
+
+    def has_stage(self, stage: Stage) -> bool:
+        """Whether a stage has left its files here: they may lie on another host's disk."""
+        return (self.path / f"{_DONE}{stage.value}").exists()
+
+    @property
+    def remains(self) -> list[Path]:
+        """Files that stay when the working files of an ended job are dropped, but the job's log."""
+        dropped = ("*.mha", "source/*/*", f"{_DONE}*", "log.jsonl")
+        files = (path for path in self.path.rglob("*") if path.is_file())
+        return [one for one in files if not any(one.relative_to(self.path).match(pattern) for pattern in dropped)]
 
     @property
     def objects(self) -> Path:
@@ -198,7 +215,7 @@ class Workspace:
     def tidy(self) -> None:
         """Drop the working files of an ended job; its objects, preview and records stay."""
         self.drop_sources()
-        for path in self.path.glob("*.mha"):
+        for path in (*self.path.glob("*.mha"), *self.path.glob(f"{_DONE}*")):
             path.unlink()
 
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from pipeline.corrections.regions import RegionNames
 from pipeline.corrections.store import CorrectionStore
 from pipeline.corrections.verdicts import Outcome, Verdict
 from pipeline.database.engine import database_of
+from pipeline.database.folders import SharedFolders
 from pipeline.errors import GlioLoopError, Kind
 from pipeline.errors.resources import raise_if_exhausted, trace_of
 from pipeline.identify import Decision
@@ -100,7 +102,8 @@ class Judge:
         return _understood(lambda: import_object(path, processed, known, names, store, work))
 
     def _folder(self, job: JobView) -> Workspace:
-        return Workspace(self.settings.jobs_folder / job.id)
+        database = partial(database_of, self.settings)
+        return Workspace(SharedFolders.of(self.settings, database).file(f"jobs/{job.id}", "result.json").parent)
 
     def _processed(self, path: Path, work: Path) -> ProcessedStudy | None:
         record = self.archive.get(f"/studies/{self.study}")

@@ -28,6 +28,7 @@ from pipeline.corrections import rows
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CASE_ID, CaseRecord, Role
 from pipeline.corrections.verdicts import ObjectVerdict, Verdict
+from pipeline.database.folders import SharedFolders
 from pipeline.database.tables import CASES, GONE, ROLES
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
@@ -38,6 +39,8 @@ from pipeline.settings.corrections import CorrectionPolicy
 _COPYING: Final = "copying-"
 #: How long a process may take to copy a case's files before what it left is taken for that of one that died.
 _COPYING_SECONDS: Final = 86_400.0
+#: Where the store lies in the state folder.
+_PLACE: Final = "feedback/"
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,14 @@ class CorrectionStore:
         """Folder of a case."""
         return self.cases_folder / identity
 
+    @property
+    def _shared(self) -> SharedFolders:
+        return SharedFolders(self.folder, self.database.dialect.name != "sqlite", lambda: self.database, _PLACE)
+
+    def brought(self, identity: str) -> Path:
+        """Folder of a case, brought here where another host keeps it."""
+        return self._shared.folder(f"cases/{identity}")
+
     def check(self, record: CaseRecord) -> Path:
         """Return the folder of a case whose files are what its record says.
 
@@ -119,7 +130,7 @@ class CorrectionStore:
         GlioLoopError
             FEEDBACK_DAMAGED.
         """
-        folder = self.path(record.id)
+        folder = self.brought(record.id)
         for name, digest in record.files.items():
             try:
                 with (folder / name).open("rb") as file:
@@ -215,6 +226,7 @@ class CorrectionStore:
             part = copied.rename(self.cases_folder / f".{identity}.part")
             sync_folder(self.cases_folder)
             rows.write_case(connection, whole, size)
+            self._shared.give_within(connection, f"cases/{identity}", part)
             doomed = self._prune(connection, keep=identity)
         with suppress(FileNotFoundError):  # done by another process, which found the row
             part.rename(self.path(identity))
@@ -274,6 +286,7 @@ class CorrectionStore:
     def _remove(self, connection: Connection, record: CaseRecord, why: str) -> Path:
         """Take a case out, once the transaction ends; its folder is cleared after that, and put back otherwise."""
         rows.move_to_gone(connection, record, why)
+        self._shared.forget_within(connection, f"cases/{record.id}")
         doomed = self.cases_folder / f".{record.id}.gone"
         with suppress(FileNotFoundError):  # on another host's disk
             self.path(record.id).rename(doomed)

@@ -189,7 +189,7 @@ def corrected_masks(store: CorrectionStore, case: CaseRecord, grid: sitk.Image) 
     GlioLoopError
         CASE_LOST.
     """
-    path = store.path(case.id) / f"{case.id}_{SEGMENTATION}.nii.gz"
+    path = store.brought(case.id) / f"{case.id}_{SEGMENTATION}.nii.gz"
     if not path.is_file():
         raise GlioLoopError("CASE_LOST", f"the files of correction {case.id}")
     labels = sitk.ReadImage(str(path))

@@ -7,7 +7,7 @@ import hashlib
 from typing import Final
 
 import sqlalchemy
-from sqlalchemy import BigInteger, Column, Engine, MetaData, String, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Engine, LargeBinary, MetaData, String, Table, Text, insert, select
 
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
@@ -122,6 +122,14 @@ TAKEN_OVER: Final = Table(
     Column("at", String(40)),
     Column("what", Text),
 )
+#: Workers of hosts that share the database, and how often each has given a sign of life.
+WORKERS: Final = Table(
+    "glioloop_workers", _METADATA, Column("executor", String(255), primary_key=True), Column("beat", BigInteger)
+)
+#: Folders that hosts which share nothing else need of each other, packed, by their place in the state folder.
+FOLDERS: Final = Table(
+    "glioloop_folders", _METADATA, Column("name", String(255), primary_key=True), Column("content", LargeBinary)
+)
 #: The row of :data:`AUDIT_HEAD`, and what it holds before the first line.
 TRAIL: Final = "node"
 NO_DIGEST: Final = "0" * 64
@@ -169,6 +177,11 @@ MIGRATIONS: Final = (
     (
         "CREATE TABLE glioloop_prior_searches (study VARCHAR(64) PRIMARY KEY, record TEXT NOT NULL)",
         "CREATE TABLE glioloop_fetched (study VARCHAR(64) PRIMARY KEY)",
+    ),
+    (
+        "CREATE TABLE glioloop_workers (executor VARCHAR(255) PRIMARY KEY, beat BIGINT NOT NULL)",
+        # SQLite takes any name of a type.
+        "CREATE TABLE glioloop_folders (name VARCHAR(255) PRIMARY KEY, content BYTEA NOT NULL)",
     ),
 )
 

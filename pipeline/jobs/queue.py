@@ -9,6 +9,7 @@ from typing import Final
 
 import sqlalchemy
 from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
+from dbos._utils import INTERNAL_QUEUE_NAME
 
 from pipeline.case.identity import study_prefix
 from pipeline.case.job import Delivery, JobView
@@ -239,6 +240,20 @@ class JobQueue:
             load_output=False,
         )
         return [status.workflow_id for status in found]
+
+    def executors_at_work(self) -> list[str]:
+        """Names of the workers of this version for which workflows count as at work."""
+        table = self._client._sys_db.tables.workflow_status
+        running = (table.c.status == "PENDING", table.c.application_version == WORKFLOWS_VERSION)
+        query = sqlalchemy.select(table.c.executor_id).where(*running).distinct()
+        with self.engine.connect() as connection:
+            return [str(name) for name in connection.execute(query).scalars() if name]
+
+    def take_over(self, executor: str) -> list[str]:
+        """Put back into their queues what a worker that is no more was at work on; returns the ids."""
+        database = self._client._sys_db
+        found = self.at_work(executor)
+        return [one for one in found if database.reenqueue_for_recovery(one, [executor], INTERNAL_QUEUE_NAME)]
 
     def backlog(self) -> dict[str, Backlog]:
         """How far each queue is behind, by its name."""

@@ -4,7 +4,7 @@ The worker imports this module to name the functions, and never runs them: what 
 so that the worker stays small.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,8 @@ from pipeline.child.task import Report
 from pipeline.corrections.verdicts import Outcome
 from pipeline.course.archives import PriorSearch, RemoteStudy
 from pipeline.course.candidate import Candidate, Followed
+from pipeline.database.engine import database_of
+from pipeline.database.folders import SharedFolders
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import FlagRecord
 from pipeline.errors.resources import trace_of
@@ -42,7 +44,7 @@ from pipeline.jobs.preparation import Prepared, prepare, seems_whole
 from pipeline.jobs.queues import COURSE_WORKFLOW, READY
 from pipeline.jobs.request import JobRequest, ProcessOptions
 from pipeline.jobs.resources import archive, settings
-from pipeline.names import MRSequence, Provider
+from pipeline.names import MRSequence, Provider, Stage
 from pipeline.registry import InstalledModel, ModelCard
 
 if TYPE_CHECKING:
@@ -153,7 +155,9 @@ def load(report: Report, identity: str, request: JobRequest, reference: MRSequen
         _refuse_too_large(decision, uid, most)
         fetch_series(archive(), request.instances[uid], case.source(sequence), most, fetched)
 
-    return stages.load_stage(case, decision, most, lambda done: report(0.5 + 0.5 * done), reference, fetch)
+    loaded = stages.load_stage(case, decision, most, lambda done: report(0.5 + 0.5 * done), reference, fetch)
+    case.note_stage(Stage.LOAD)
+    return loaded
 
 
 def _refuse_too_large(decision: Decision, uid: str, most_bytes: int) -> None:
@@ -171,22 +175,30 @@ def align(_report: Report, identity: str, request: JobRequest, reference: MRSequ
     """Align every sequence to the reference."""
     from pipeline.case import stages
 
-    return stages.align_stage(workspace(identity), reference, request.identification.named)
+    case = workspace(identity)
+    aligned = stages.align_stage(case, reference, request.identification.named)
+    case.note_stage(Stage.ALIGN)
+    return aligned
 
 
 def infer(report: Report, identity: str, model: InstalledModel, reference: MRSequence) -> Inferred:
     """Run the networks."""
     from pipeline.case import stages
 
-    optional = optional_sequences(settings(), model.card)
-    return stages.infer_stage(workspace(identity), reference, model, report, optional, settings().provider)
+    case, optional = workspace(identity), optional_sequences(settings(), model.card)
+    inferred = stages.infer_stage(case, reference, model, report, optional, settings().provider)
+    case.note_stage(Stage.INFER)
+    return inferred
 
 
 def restore(_report: Report, identity: str, model: InstalledModel, reference: MRSequence) -> RestoredVolumes:
     """Bring the result to the reference's slices."""
     from pipeline.case import stages
 
-    return stages.restore_stage(workspace(identity), reference, model.card)
+    case = workspace(identity)
+    restored = stages.restore_stage(case, reference, model.card)
+    case.note_stage(Stage.RESTORE)
+    return restored
 
 
 def write(
@@ -232,7 +244,54 @@ def write(
         write_pictures(case, reference, settings().roi_names)
     except Exception as error:  # contours go out also where this fails
         log.error("slices not drawn", job=identity, where=trace_of(error))
+    case.note_stage(Stage.WRITE)
     return written, {sequence: case.instances(sequence) for sequence in request.identification.chosen}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that the files of a job's stages are made from.
+
+    Attributes
+    ----------
+    request, settled
+        As it was asked, and with the decision as the images settled it.
+    reference
+        Sequence whose slices carry the contours.
+    flags, created, predecessors
+        As :func:`write` takes them; for what follows on it.
+    """
+
+    request: JobRequest
+    settled: JobRequest
+    reference: MRSequence
+    flags: tuple[FlagRecord, ...] = ()
+    created: datetime | None = None
+    predecessors: tuple[str, ...] = ()
+
+
+def make_again(report: Report, identity: str, before: Stage, recipe: Recipe, model: InstalledModel) -> None:
+    """Make the files of the stages before one where they are not here: the host that made them is no more.
+
+    Results repeat to the last bit, so that what is recorded of those stages stays true.
+    """
+    case, reference, settled = workspace(identity), recipe.reference, recipe.settled
+    created = recipe.created or datetime.now(UTC)
+    stages: dict[Stage, Callable[[], object]] = {
+        Stage.LOAD: lambda: load(report, identity, recipe.request, reference),
+        Stage.ALIGN: lambda: align(report, identity, settled, reference),
+        Stage.INFER: lambda: infer(report, identity, model, reference),
+        Stage.RESTORE: lambda: restore(report, identity, model, reference),
+        Stage.WRITE: lambda: write(
+            report, identity, settled, model, reference, recipe.flags, created, list(recipe.predecessors)
+        ),
+    }
+    for stage, work in stages.items():
+        if stage is before:
+            return
+        if not case.has_stage(stage):
+            log.warning("made again: its files are on another disk", job=identity, stage=stage.value)
+            work()
 
 
 def store(_report: Report, identity: str, study: str) -> Stored:
@@ -249,6 +308,7 @@ def tidy(_report: Report, identity: str, output: JobOutput) -> None:
     case.write_json("result", (output.result or JobOutput(error=output.error)).as_json())
     if not settings().keep_job_files:
         case.tidy()
+    SharedFolders.of(settings(), lambda: database_of(settings())).give(f"jobs/{identity}", case.remains)
 
 
 # --- delivery ---
@@ -277,7 +337,6 @@ def judge(
 def follow(_report: Report, patient: str, anchor: str, candidates: list[Candidate]) -> Followed:
     """Make the course that a study is part of: see :class:`pipeline.course.follow.Course`."""
     from pipeline.course.follow import Course
-    from pipeline.database.engine import database_of
 
     return Course(archive(), settings(), database_of(settings()), patient).follow(anchor, candidates)
 

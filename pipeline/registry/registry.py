@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from sqlalchemy import Engine, delete, func, insert, select
 
 from pipeline.audit import AuditTrail
+from pipeline.database.folders import SharedFolders
 from pipeline.database.tables import PROMOTIONS
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
@@ -83,11 +84,14 @@ class Registry:
     def __init__(self, root: Path, state: Path, database: Engine) -> None:
         self._root = root
         self._own = state / "models"
+        self._shared = SharedFolders(state, database.dialect.name != "sqlite", lambda: database)
         self._database = database
         self._audit = AuditTrail(database)
 
     def installed(self) -> list[InstalledModel]:
-        """Every installed network whose card can be read, sorted by name and version."""
+        """Every installed network whose card can be read, sorted by name and version; other hosts' own, too."""
+        for name in self._shared.names("models/"):
+            self._shared.folder(name)
         found: dict[str, InstalledModel] = {}
         for folder in (self._root, self._own):
             for path in sorted(folder.glob(f"*/*/{CARD}")):
@@ -176,6 +180,7 @@ class Registry:
             shutil.copyfile(path, part / file.name)
         shutil.copyfile(folder / CARD, part / CARD)
         part.rename(target)
+        self._shared.give(f"models/{model.card.name}/{model.card.version}")
         return _read(target)
 
     def _shipped(self) -> list[str]:

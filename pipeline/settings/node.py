@@ -72,7 +72,10 @@ class Settings(BaseSettings):
         description="A stage at work for longer is ended by a kill, tried once more, then failed.",
     )
     worker_silence_seconds: float = Field(
-        default=120, ge=10, description="A worker that gives no sign of life for so long is killed and started again."
+        default=120,
+        ge=10,
+        description="A worker that gives no sign of life for so long is killed and started again; "
+        "hosts that share the queue take its jobs over.",
     )
     worker_memory_gigabytes: float = Field(
         default=0, ge=0, description="Most memory of the process that computes a job; 0: what the machine has."
@@ -200,6 +203,11 @@ class Settings(BaseSettings):
     def queue_database_url(self) -> str:
         """Where DBOS keeps its tables."""
         return self.database_url or f"sqlite:///{self.state_folder / 'queue.sqlite'}"
+
+    @property
+    def shares_database(self) -> bool:
+        """Whether other hosts, with disks of their own, may use the same database."""
+        return not self.queue_database_url.startswith("sqlite")
 
 
 def load_settings(section: Mapping[str, object] | None = None) -> Settings:

@@ -23,6 +23,7 @@ from pipeline.files.logs import configure_logging
 from pipeline.jobs.launch import executor, launch
 from pipeline.jobs.queue import DAMAGED_STATUS, JobQueue
 from pipeline.settings import Settings, load_settings
+from pipeline.worker.colleagues import Colleagues
 from pipeline.worker.desertion import Desertion
 
 _DATABASE_CHECK_SECONDS = 5.0
@@ -57,7 +58,9 @@ def run() -> None:
     from pipeline.jobs.workflows.steps import at_work  # noqa: PLC0415
 
     computing()
-    desertion = Desertion(JobQueue(settings.queue_database_url), executor(), at_work)
+    queue = JobQueue(settings.queue_database_url)
+    desertion = Desertion(queue, executor(), at_work)
+    colleagues = Colleagues(queue, executor(), settings.worker_silence_seconds) if settings.shares_database else None
     log = structlog.get_logger()
     log.info("worker ready", pid=os.getpid(), audit_head=AuditTrail(database_of(settings)).head())
     looked = time.monotonic()
@@ -70,6 +73,11 @@ def run() -> None:
             if deserted:
                 log.error("ended for jobs that nobody is at work on", jobs=sorted(deserted))
                 break
+            if colleagues is not None and not colleagues.look():
+                log.error("ended since others took this worker for vanished")
+                break
+    if colleagues is not None:
+        colleagues.leave()
     log.info("worker ends", pid=os.getpid())
 
 

@@ -60,7 +60,7 @@ class CorrectionRoutes(Handlers):
         """Answer what was drawn, in pixels of the reference series' slices."""
         store = self.corrections()
         case = store.case(request.groups[0])
-        path = store.path(case.id) / f"{case.id}_contours.json"
+        path = store.brought(case.id) / f"{case.id}_contours.json"
         if not path.is_file():
             raise GlioLoopError("FEEDBACK_UNKNOWN", "no contours to show")
         return 200, Content(path.read_bytes(), "application/json")

@@ -98,7 +98,7 @@ class NodeRoutes(Handlers):
 
     def preview(self, request: Request) -> tuple[int, bytes]:
         """Picture of a job's result."""
-        path = self._node.settings.jobs_folder / request.groups[0] / "objects" / "preview.png"
+        path = self._node.folders.file(f"jobs/{request.groups[0]}", "objects/preview.png")
         if not path.is_file():
             raise GlioLoopError("JOB_UNKNOWN", "no preview")
         return 200, path.read_bytes()

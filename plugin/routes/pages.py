@@ -76,7 +76,7 @@ class Pages(Handlers):
         return self._result(job, f"{name}.jpg", "image/jpeg")
 
     def _result(self, job: str, name: str, kind: str) -> tuple[int, Content]:
-        path = self._node.settings.jobs_folder / job / "browse" / name
+        path = self._node.folders.file(f"jobs/{job}", f"browse/{name}")
         if not path.is_file():
             raise GlioLoopError("JOB_UNKNOWN", f"no {name}")
         return 200, Content(path.read_bytes(), kind, _RESULT_HEADERS)

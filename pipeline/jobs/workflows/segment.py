@@ -6,6 +6,7 @@ work when the worker died runs again: files are rewritten whole, UIDs derive fro
 and uploads of an object that is there already change nothing.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -27,12 +28,13 @@ from pipeline.case.outcomes import (
     all_flags,
 )
 from pipeline.errors import GlioLoopError, Kind
-from pipeline.errors.records import ErrorRecord, FlagRecord
+from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
 from pipeline.jobs import tasks
 from pipeline.jobs.queues import SEGMENT_WORKFLOW
 from pipeline.jobs.request import DeliveryTry, JobRequest
 from pipeline.jobs.resources import settings
+from pipeline.jobs.tasks import Recipe
 from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.deliver import begin_delivery
@@ -75,34 +77,47 @@ def _load(job: Job, request: JobRequest) -> Loaded:
     return run(job, Stage.LOAD, lambda child: child(tasks.load, job.identity, request, _reference(request)))
 
 
-@step(Stage.ALIGN)
-def _align(job: Job, request: JobRequest) -> Aligned:
-    return run(job, Stage.ALIGN, lambda child: child(tasks.align, job.identity, request, _reference(request)))
+def _require_files(child: InChild, job: Job, before: Stage, recipe: Recipe) -> None:
+    """Have the files of the stages before one here, whichever host did them."""
+    child(tasks.make_again, job.identity, before, recipe, installed(recipe.request.model))
 
 
-@step(Stage.INFER)
-def _infer(job: Job, request: JobRequest) -> Inferred:
+@step(Stage.ALIGN, talks_to_orthanc=True)
+def _align(job: Job, recipe: Recipe) -> Aligned:
+    def work(child: InChild) -> Aligned:
+        _require_files(child, job, Stage.ALIGN, recipe)
+        return child(tasks.align, job.identity, recipe.settled, recipe.reference)
+
+    return run(job, Stage.ALIGN, work)
+
+
+@step(Stage.INFER, talks_to_orthanc=True)
+def _infer(job: Job, recipe: Recipe) -> Inferred:
     def work(child: InChild) -> Inferred:
-        return child(tasks.infer, job.identity, installed(request.model), _reference(request))
+        _require_files(child, job, Stage.INFER, recipe)
+        return child(tasks.infer, job.identity, installed(recipe.request.model), recipe.reference)
 
     return run(job, Stage.INFER, work)
 
 
-@step(Stage.RESTORE)
-def _restore(job: Job, request: JobRequest) -> RestoredVolumes:
+@step(Stage.RESTORE, talks_to_orthanc=True)
+def _restore(job: Job, recipe: Recipe) -> RestoredVolumes:
     def work(child: InChild) -> RestoredVolumes:
-        return child(tasks.restore, job.identity, installed(request.model), _reference(request))
+        _require_files(child, job, Stage.RESTORE, recipe)
+        return child(tasks.restore, job.identity, installed(recipe.request.model), recipe.reference)
 
     return run(job, Stage.RESTORE, work)
 
 
 @step(Stage.WRITE, talks_to_orthanc=True)
-def _write(job: Job, request: JobRequest, created: datetime, flags: tuple[FlagRecord, ...]) -> Written:
+def _write(job: Job, recipe: Recipe) -> Written:
     def work(child: InChild) -> Written:
+        request, created = recipe.settled, recipe.created or datetime.now(UTC)
         model = installed(request.model)
         replaced = _predecessors(job.identity, request.study)
+        _require_files(child, job, Stage.WRITE, recipe)
         written, slices = child(
-            tasks.write, job.identity, request, model, _reference(request), flags, created, replaced
+            tasks.write, job.identity, request, model, recipe.reference, recipe.flags, created, replaced
         )
         # Which images, by which network, became which objects.
         inputs = {
@@ -130,8 +145,11 @@ def _predecessors(identity: str, study: str) -> list[str]:
 
 
 @step(Stage.STORE, talks_to_orthanc=True)
-def _store(job: Job, request: JobRequest) -> Stored:
+def _store(job: Job, recipe: Recipe) -> Stored:
     def work(child: InChild) -> Stored:
+        request = recipe.settled
+        replaced = tuple(_predecessors(job.identity, request.study))
+        _require_files(child, job, Stage.STORE, replace(recipe, predecessors=replaced))
         stored = child(tasks.store, job.identity, request.study)
         facts = {"study": request.study, "objects": stored.stored}
         audit().append("stored", job.identity, "worker", facts, once="objects")
@@ -195,19 +213,21 @@ def _run_stages(job: Job, request: JobRequest, timings: dict[str, float]) -> tup
     await_whole(request)
     enqueue_priors(request)
     loaded = ended(Stage.LOAD, _load(job, request))
+    settled = request
     if loaded.identification is not None:
-        request = request.model_copy(update={"decision": loaded.identification})
-    aligned = ended(Stage.ALIGN, _align(job, request))
+        settled = request.model_copy(update={"decision": loaded.identification})
+    recipe = Recipe(request, settled, _reference(request))
+    aligned = ended(Stage.ALIGN, _align(job, recipe))
     with turn(job):
-        inferred = ended(Stage.INFER, _infer(job, request))
-        restored = ended(Stage.RESTORE, _restore(job, request))
+        inferred = ended(Stage.INFER, _infer(job, recipe))
+        restored = ended(Stage.RESTORE, _restore(job, recipe))
     computing().start_ahead()  # for the job behind this one
     flags = all_flags((identified, loaded, aligned, inferred, restored))
-    created = identified.created or datetime.now(UTC)
-    written = ended(Stage.WRITE, _write(job, request, created, flags))
-    await_whole(request, (flag.code for flag in flags))
-    stored = ended(Stage.STORE, _store(job, request))
-    return request, CaseOutcomes(identified, loaded, aligned, inferred, restored, written, stored)
+    recipe = replace(recipe, flags=flags, created=identified.created or datetime.now(UTC))
+    written = ended(Stage.WRITE, _write(job, recipe))
+    await_whole(settled, (flag.code for flag in flags))
+    stored = ended(Stage.STORE, _store(job, recipe))
+    return settled, CaseOutcomes(identified, loaded, aligned, inferred, restored, written, stored)
 
 
 def _record_failure(identity: str, request: JobRequest, error: GlioLoopError) -> None:
