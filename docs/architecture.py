@@ -22,7 +22,7 @@ STAGES = (
     ("pipeline/restore/native.py", "restore"),
     ("pipeline/objects/build.py", "build_objects"),
     ("pipeline/archive/store.py", "store"),
-    ("pipeline/archive/forward.py", "forward_once"),
+    ("pipeline/archive/forward.py", "begin_sending"),
 )
 
 

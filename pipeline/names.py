@@ -90,15 +90,23 @@ class DeliveryState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     WAITING = "waiting"
+    #: Sent, and the destination has not committed to keep it yet; late: nor in the time that it is given.
+    COMMITTING = "committing"
+    LATE = "late"
     DONE = "done"
     FAILED = "failed"
+    #: Sent, and the destination never committed to keep it.
+    UNCOMMITTED = "uncommitted"
     CANCELLED = "cancelled"
 
 
 #: States of a delivery that has ended.
 ENDED_DELIVERIES: frozenset[DeliveryState] = frozenset(
-    {DeliveryState.DONE, DeliveryState.FAILED, DeliveryState.CANCELLED}
+    {DeliveryState.DONE, DeliveryState.FAILED, DeliveryState.UNCOMMITTED, DeliveryState.CANCELLED}
 )
+
+#: Those that ended without success, and not because a person wanted it.
+BROKEN_DELIVERIES: frozenset[DeliveryState] = frozenset({DeliveryState.FAILED, DeliveryState.UNCOMMITTED})
 
 
 class Stage(StrEnum):

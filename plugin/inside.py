@@ -25,7 +25,9 @@ class PluginArchive:
 
     def get(self, path: str) -> Any:
         """See :class:`pipeline.archive.protocol.Archive`."""
-        return _answer(f"GET {path}", lambda: orthanc.RestApiGet(path))
+        # Those of other plugins have to be asked for by name.
+        ask = orthanc.RestApiGetAfterPlugins if path.startswith("/dicom-web/") else orthanc.RestApiGet
+        return _answer(f"GET {path}", lambda: ask(path))
 
     def post(self, path: str, body: str | bytes) -> Any:
         """See :class:`pipeline.archive.protocol.Archive`."""

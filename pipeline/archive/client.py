@@ -5,13 +5,14 @@ import json
 import shutil
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
+from pydantic import JsonValue
 
 from pipeline.errors import GlioLoopError
 from pipeline.settings import Settings
@@ -103,8 +104,12 @@ class HttpArchive:
         """
         self._request("DELETE", path)
 
-    def download(self, path: str, target: Path, most_bytes: int | None = None) -> bool:
+    def download(
+        self, path: str, target: Path, most_bytes: int | None = None, body: Mapping[str, JsonValue] | None = None
+    ) -> bool:
         """Write the answer of ``GET path`` to a file, streamed; False where there is no such resource.
+
+        With a body it is ``POST path``.
 
         Raises
         ------
@@ -112,7 +117,7 @@ class HttpArchive:
             As :meth:`get`; INPUT_TOO_LARGE for more than ``most_bytes``.
         """
         try:
-            with self._client.stream("GET", path) as response:
+            with self._client.stream("GET" if body is None else "POST", path, json=body) as response:
                 if not _is_there(response):
                     return False
                 with target.open("wb") as file:

@@ -24,6 +24,10 @@ class Delivery(StoredRecord):
         What the last one ended with.
     next_in_seconds, next_try
         How long the next one is put off, and until when (UTC, ISO 8601).
+    committed
+        Whether the destination has committed to keep it; None where it is not asked to.
+    replaced_by
+        The destination that got it instead.
     """
 
     state: DeliveryState
@@ -33,6 +37,34 @@ class Delivery(StoredRecord):
     error: ErrorRecord | None = None
     next_in_seconds: float | None = None
     next_try: str | None = None
+    committed: bool | None = None
+    replaced_by: str | None = None
+
+
+class DeliveryEvent(StoredRecord):
+    """One try of a delivery, or one look for the destination's commitment.
+
+    Attributes
+    ----------
+    number
+        Of all of this delivery, from 1.
+    began, ended
+        UTC, ISO 8601; ended is None while it is waited for or at work.
+    """
+
+    number: int
+    state: DeliveryState
+    began: str | None = None
+    ended: str | None = None
+    error: ErrorRecord | None = None
+
+
+class DeliveryHistory(Record):
+    """The delivery of a job's results to one destination: how far it is, and what came before."""
+
+    destination: str
+    delivery: Delivery
+    events: tuple[DeliveryEvent, ...]
 
 
 class JobView(Record):

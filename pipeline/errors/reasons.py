@@ -486,10 +486,17 @@ REASONS: dict[str, Reason] = {
         "The result is stored but could not be sent to the workstation.",
         "The destination did not accept it after every retry; check the modality and retry the job.",
     ),
+    "COMMITMENT_MISSING": Reason(
+        Kind.FAILURE,
+        "The result was sent, but the destination has not confirmed that it keeps it.",
+        "See whether the destination answers storage commitment to this node's AE title, and that it is let in here; "
+        "retry the job to ask again, or take `Commitment` from the destination.",
+    ),
     "DESTINATION_UNKNOWN": Reason(
         Kind.REFUSAL,
         "A destination named for the result is not configured.",
-        "Destinations are names in Orthanc's DicomModalities.",
+        "Destinations are names in `Destinations`, or in Orthanc's DicomModalities; those in turn name a modality, a "
+        "DICOMweb server, an Orthanc peer, or a folder.",
     ),
     "STUDY_GONE": Reason(
         Kind.REFUSAL,

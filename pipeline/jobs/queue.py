@@ -12,9 +12,10 @@ from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
 from dbos._utils import INTERNAL_QUEUE_NAME
 
 from pipeline.case.identity import study_prefix
-from pipeline.case.job import Delivery, JobView
+from pipeline.case.job import JobView
 from pipeline.database.tables import ANSWERED, migrate, require_migrated
 from pipeline.jobs.backlog import Backlog, backlog_by_queue
+from pipeline.jobs.deliveries import Deliveries, adopt_deliveries
 from pipeline.jobs.queues import (
     APPLICATION,
     CORRECTIONS_QUEUE,
@@ -22,7 +23,6 @@ from pipeline.jobs.queues import (
     COURSE_WORKFLOW,
     DEFAULT_PRIORITY,
     DELIVER_WORKFLOW,
-    DELIVERY_QUEUE,
     INTAKE_QUEUE,
     INTAKE_WORKFLOW,
     JOBS_QUEUE,
@@ -32,10 +32,10 @@ from pipeline.jobs.queues import (
     SEGMENT_WORKFLOW,
     WORKFLOWS_VERSION,
 )
-from pipeline.jobs.request import DeliveryTry, JobRequest, Undecided, delivery_id
+from pipeline.jobs.request import JobRequest, Undecided, delivery_id
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.jobs.view import JobAttributes, job_view
-from pipeline.names import ENDED_DELIVERIES, DeliveryState
+from pipeline.names import BROKEN_DELIVERIES, ENDED_DELIVERIES, DeliveryState
 
 #: Exit status of a worker whose queue is no whole database (EX_DATAERR).
 DAMAGED_STATUS: Final = 65
@@ -81,7 +81,7 @@ class JobQueue:
         """Make every table, and bring those of an earlier version up to this one; for the worker, before it begins."""
         self._client._sys_db.run_migrations()
         migrate(self.engine)
-        self._adopt_deliveries()
+        adopt_deliveries(self._client)
 
     def require_tables(self) -> None:
         """Raise unless a worker has made every table: it makes them one after the other when it starts first."""
@@ -200,6 +200,11 @@ class JobQueue:
         """DBOS's own client, for what is not a segmentation."""
         return self._client
 
+    @property
+    def deliveries(self) -> Deliveries:
+        """The deliveries of jobs."""
+        return Deliveries(self._client)
+
     def enqueue_corrections(self, study: str, event: str) -> None:
         """Have a study looked at for corrections."""
         self._client.enqueue(
@@ -289,15 +294,9 @@ class JobQueue:
         """Begin the deliveries of a job anew that failed or were cancelled; tell whether there were any."""
         identity, noted = status.workflow_id, JobAttributes.of(status).deliveries
         deliveries = self._views([status])[0].deliveries
-        broken = [n for n, one in deliveries.items() if one.state in (DeliveryState.FAILED, DeliveryState.CANCELLED)]
+        broken = [name for name, one in deliveries.items() if one.state in _BROKEN and not one.replaced_by]
         for name in broken:
-            number = noted[name].number
-            (last,) = self._client.list_workflows(workflow_ids=[delivery_id(identity, name, number)])
-            before = DeliveryTry.read(*(last.input or {"args": []})["args"])
-            again = DeliveryTry(job=identity, destination=name, resources=before.resources, number=number + 1)
-            state = Delivery(state=DeliveryState.QUEUED, number=again.number, attempts=0)
-            self.report(identity, **{again.key: state.as_json()})
-            self._client.enqueue(again.options(), again.model_dump(mode="json"))
+            self.deliveries.again(identity, name, noted[name].number, deliveries[name].state)
         return bool(broken)
 
     # --- retention ---
@@ -348,19 +347,6 @@ class JobQueue:
             self._client.delete_workflows(old[start : start + _AT_ONCE])
         return len(old)
 
-    def _adopt_deliveries(self) -> None:
-        """Put what an earlier version queued for a destination into that destination's part of the queue."""
-        table = self._client._sys_db.tables.workflow_status
-        orphans = (table.c.queue_name == DELIVERY_QUEUE, table.c.queue_partition_key.is_(None))
-        with self.engine.begin() as connection:
-            for (identity,) in connection.execute(sqlalchemy.select(table.c.workflow_uuid).where(*orphans)).fetchall():
-                destination = str(identity).partition(".")[2]
-                connection.execute(
-                    sqlalchemy.update(table)
-                    .where(table.c.workflow_uuid == identity)
-                    .values(queue_partition_key=destination)
-                )
-
 
 def _request_of(status: WorkflowStatus) -> JobRequest | None:
     if not status.input:
@@ -370,3 +356,4 @@ def _request_of(status: WorkflowStatus) -> JobRequest | None:
 
 
 _UNENDED: Final = ("ENQUEUED", "DELAYED", "PENDING")
+_BROKEN: Final = BROKEN_DELIVERIES | {DeliveryState.CANCELLED}

@@ -113,6 +113,12 @@ class DeliveryTry(BaseModel):
         Of the tries since a person asked last, from 1.
     seconds
         What the tries before took.
+    sent
+        When everything was sent, seconds since 1970: what is left is the destination's commitment to keep it.
+    transaction
+        Of the storage commitment; empty where it has to be asked for.
+    looks
+        How often the commitment was looked for.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -123,6 +129,9 @@ class DeliveryTry(BaseModel):
     number: int = 1
     attempt: int = 1
     seconds: float = 0.0
+    sent: float | None = None
+    transaction: str = ""
+    looks: int = 0
 
     @classmethod
     def read(cls, request: object, *earlier_form: object) -> "DeliveryTry":
@@ -139,7 +148,15 @@ class DeliveryTry(BaseModel):
 
     def following(self, seconds: float) -> "DeliveryTry":
         """The next try, after this many seconds of sending in all."""
-        return self.model_copy(update={"number": self.number + 1, "attempt": self.attempt + 1, "seconds": seconds})
+        begun: dict[str, object] = {"sent": None, "transaction": "", "looks": 0}
+        counted = {"number": self.number + 1, "attempt": self.attempt + 1, "seconds": seconds}
+        return self.model_copy(update=counted | begun)
+
+    def looking(self, sent: float, seconds: float, transaction: str = "") -> "DeliveryTry":
+        """The next look for the destination's commitment to what was sent."""
+        looks = 0 if self.sent is None else self.looks + 1
+        update = {"number": self.number + 1, "seconds": seconds, "sent": sent, "transaction": transaction}
+        return self.model_copy(update=update | {"looks": looks})
 
     def options(self, delay_seconds: float = 0) -> "EnqueueOptions":
         """How it is queued: once, and behind its own destination only."""
@@ -147,7 +164,8 @@ class DeliveryTry(BaseModel):
             "workflow_name": DELIVER_WORKFLOW,
             "queue_name": DELIVERY_QUEUE,
             "workflow_id": delivery_id(self.job, self.destination, self.number),
-            "queue_partition_key": self.destination,
+            # A destination that never answers when it is asked to commit holds up nothing that is sent to it.
+            "queue_partition_key": self.destination if self.sent is None else f"{self.destination} commitment",
         }
         if delay_seconds:
             options["delay_seconds"] = delay_seconds

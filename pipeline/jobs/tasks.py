@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pipeline.archive.client import fetch_series
-from pipeline.archive.forward import check_destinations, forward_once
+from pipeline.archive.forward import begin_sending, check_destinations
 from pipeline.archive.store import store as upload
 from pipeline.archive.study import Study, find_study
 from pipeline.case.job import JobView
@@ -314,9 +314,9 @@ def tidy(_report: Report, identity: str, output: JobOutput) -> None:
 # --- delivery ---
 
 
-def forward(_report: Report, destination: str, resources: list[str], most_seconds: float) -> None:
-    """Send once."""
-    forward_once(archive(), settings().destination(destination), resources, most_seconds)
+def forward(_report: Report, destination: str, resources: list[str], most_seconds: float) -> str | None:
+    """Begin one try: see :func:`pipeline.archive.forward.begin_sending`."""
+    return begin_sending(archive(), settings().destination(destination), resources, most_seconds)
 
 
 # --- corrections ---

@@ -13,7 +13,7 @@ from pipeline.errors import GlioLoopError, Kind
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import place_of
 from pipeline.jobs.request import delivery_id
-from pipeline.names import DeliveryState, JobState, Stage
+from pipeline.names import BROKEN_DELIVERIES, DeliveryState, JobState, Stage
 from pipeline.records import StoredRecord
 
 #: States by DBOS's status; a workflow that ended well says its own.
@@ -113,11 +113,12 @@ def _with_deliveries(
     state: JobState, error: ErrorRecord | None, deliveries: Mapping[str, Delivery]
 ) -> tuple[JobState, ErrorRecord | None]:
     """A job that is segmented is done when its deliveries are."""
-    states = {one.state for one in deliveries.values()}
+    # What another destination got instead is that one's to deliver.
+    states = {one.state for one in deliveries.values() if one.replaced_by not in deliveries}
     if state is not JobState.DONE or not states:
         return state, error
-    if DeliveryState.FAILED in states:
-        error = next(one.error for one in deliveries.values() if one.state is DeliveryState.FAILED)
+    if states & BROKEN_DELIVERIES:
+        error = next(one.error for one in deliveries.values() if one.state in states & BROKEN_DELIVERIES)
         refused = error is not None and error.kind == Kind.REFUSAL.value
         return JobState.REFUSED if refused else JobState.FAILED, error
     if DeliveryState.CANCELLED in states:

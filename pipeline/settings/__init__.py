@@ -1,7 +1,18 @@
 """The node's configuration, one model a section of orthanc.json."""
 
 from pipeline.settings.corrections import CorrectionPolicy
-from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, Destination, ForwardKind, Modality, ObjectKind
+from pipeline.settings.destinations import (
+    FORWARD_KINDS,
+    OBJECT_KINDS,
+    AnyDestination,
+    Destination,
+    DicomWeb,
+    Folder,
+    ForwardKind,
+    Modality,
+    ObjectKind,
+    Peer,
+)
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules, Plane, Preference
 from pipeline.settings.node import ROOT, SECTION_VARIABLE, Settings, load_settings
@@ -9,17 +20,21 @@ from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
 
 __all__ = [
+    "FORWARD_KINDS",
     "OBJECT_KINDS",
     "ROOT",
     "SECTION_VARIABLE",
     "AnyDestination",
     "CorrectionPolicy",
     "Destination",
+    "DicomWeb",
     "FinetunePolicy",
+    "Folder",
     "ForwardKind",
     "IdentificationRules",
     "Modality",
     "ObjectKind",
+    "Peer",
     "Plane",
     "Preference",
     "Priors",

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pipeline.errors import GlioLoopError
 from pipeline.names import ROI_NAMES, Language, MRSequence, Provider, Region
 from pipeline.settings.corrections import CorrectionPolicy
-from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, Modality, ObjectKind
+from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, ConfiguredDestination, Modality, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules
 from pipeline.settings.priors import Priors
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     roi_names: dict[Region, str] = Field(
         default_factory=lambda: dict(ROI_NAMES), description="ROI name per region; the usual one where not named."
     )
-    destinations: tuple[AnyDestination, ...] = Field(default=(), description="Where results are forwarded.")
+    destinations: tuple[ConfiguredDestination, ...] = Field(default=(), description="Where results are forwarded.")
     forward_retry_seconds: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(60, 120, 300, 1800, 3600), description="Waits between tries of forwarding."
     )
@@ -150,6 +150,15 @@ class Settings(BaseSettings):
     @classmethod
     def _with_usual_names(cls, value: dict[Region, str]) -> dict[Region, str]:
         return {**ROI_NAMES, **value}
+
+    @field_validator("destinations")
+    @classmethod
+    def _known_alternates(cls, value: tuple[AnyDestination, ...]) -> tuple[AnyDestination, ...]:
+        names = {one.name for one in value}
+        for one in value:
+            if one.alternate is not None and (one.alternate not in names or one.alternate == one.name):
+                raise ValueError(f"the alternate of {one.name} is no other destination: {one.alternate}")
+        return value
 
     @field_validator("may_lack")
     @classmethod
@@ -190,8 +199,9 @@ class Settings(BaseSettings):
         return {one.name: one for one in self.destinations}.get(name) or Modality.model_construct(modality=name)
 
     def destinations_of(self, names: Sequence[str] | None) -> list[AnyDestination]:
-        """Return the destinations of these names, each once; None means those configured."""
-        wanted = [one.name for one in self.destinations] if names is None else names
+        """Return the destinations of these names, each once; None means those configured, but not the alternates."""
+        spare = {one.alternate for one in self.destinations}
+        wanted = [one.name for one in self.destinations if one.name not in spare] if names is None else names
         return [self.destination(name) for name in dict.fromkeys(wanted)]
 
     @property

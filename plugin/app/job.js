@@ -38,7 +38,7 @@ export class JobPage {
     // What the pointer or the keyboard is on stays where it is unless the state has changed.
     if (this.state !== job.state) fill(this.head, ...this.headOf(job));
     fill(this.main, job.error ? card("Reason", errorBox(job.error)) : null, stages(job), job.result ? card("Quality flags", flagList(job.result.flags)) : null);
-    fill(this.side, about(job), deliveries(job), alignment(job));
+    fill(this.side, about(job), deliveries(job, () => this.refresh()), alignment(job));
   }
 
   headOf(job) {
@@ -108,6 +108,9 @@ function about(job) {
   ));
 }
 
+/** As in pipeline/jobs/deliveries.py. */
+const DELIVERY_AGAIN = new Set(["waiting", "committing", "late", "failed", "uncommitted", "cancelled"]);
+const DELIVERY_OPEN = new Set(["queued", "running", "waiting", "committing", "late"]);
 const LEVELS = { warning: "refused", error: "failed", info: "done" };
 
 /** The workers' lines about this job; what is not known here by name follows as it was written. */
@@ -122,11 +125,28 @@ function logCard(lines) {
     h("table", { class: "log", "aria-label": "Log" }, h("thead", {}, h("tr", {}, ["Time", "What", "Took", "Detail"].map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, rows))));
 }
 
-function deliveries(job) {
+function deliveries(job, refresh) {
   const entries = Object.entries(job.deliveries ?? {});
   if (!entries.length) return null;
-  const state = (one) => [one.state, one.attempts > 1 ? `after ${one.attempts} tries` : "", one.next_in_seconds ? `next try in ${duration(one.next_in_seconds)}` : ""].filter(Boolean).join(", ");
-  return card("Delivery", plainTable("Delivery", ["Destination", "State", "Time"], entries.map(([name, one]) => [name, state(one), duration(one.seconds)])));
+  const state = (one) => [one.state, one.attempts > 1 ? `after ${one.attempts} tries` : "", one.committed ? "and committed" : "", one.next_in_seconds ? `next ${one.committed === false ? "look" : "try"} in ${duration(one.next_in_seconds)}` : "", one.replaced_by ? `sent to ${one.replaced_by} instead` : ""].filter(Boolean).join(", ");
+  const command = async (name, what) => { await post(`/glioloop/jobs/${job.id}/deliveries/${name}/${what}`); await refresh(); };
+  const buttons = (name, one) => h("span", { class: "actions" },
+    DELIVERY_AGAIN.has(one.state) ? action("Send again", () => command(name, "retry"), { "aria-label": `Send again to ${name}` }) : null,
+    DELIVERY_OPEN.has(one.state) ? action("Stop", () => command(name, "cancel"), { class: "danger", "aria-label": `Stop sending to ${name}` }) : null);
+  const told = (one) => one.error ? h("span", { class: "small break" }, one.error.detail || one.error.message) : "";
+  return card("Delivery", plainTable("Delivery", ["Destination", "State", "Time", "Last error", ""], entries.map(([name, one]) => [name, state(one), duration(one.seconds), told(one), buttons(name, one)])), history(job));
+}
+
+/** Every try of every delivery, asked for when it is opened. */
+function history(job) {
+  const list = h("div");
+  const more = h("details", {}, h("summary", {}, "Every try"), list);
+  more.addEventListener("toggle", async () => {
+    if (!more.open) return;
+    const found = await get(`/glioloop/jobs/${job.id}/deliveries`);
+    fill(list, plainTable("Every try", ["Destination", "Ended", "State", "Error"], found.flatMap(({ destination, events }) => events.map((one) => [destination, moment(one.ended), one.state, one.error?.detail ?? ""]))));
+  });
+  return more;
 }
 
 function alignment(job) {

@@ -2,7 +2,7 @@
 
 import { get, getAnyway } from "./api.js";
 import { card, facts, fill, h } from "./dom.js";
-import { duration } from "./format.js";
+import { duration, moment } from "./format.js";
 import { plainTable, statePill } from "./parts.js";
 
 /** The page of the node's health. */
@@ -13,11 +13,11 @@ export class NodePage {
   }
 
   async refresh() {
-    const [health, system, statistics, modalities] = await Promise.all([getAnyway("/glioloop/health"), get("/system"), get("/statistics"), get("/modalities?expand")]);
-    const shown = JSON.stringify([health, system, statistics, modalities]);
+    const [health, system, statistics, modalities, routed] = await Promise.all([getAnyway("/glioloop/health"), get("/system"), get("/statistics"), get("/modalities?expand"), getAnyway("/glioloop/destinations")]);
+    const shown = JSON.stringify([health, system, statistics, modalities, routed]);
     if (shown !== this.shown) {
       this.shown = shown;
-      fill(this.content, h("div", { class: "columns even" }, queue(health), archive(system, statistics)), workers(health), destinations(modalities));
+      fill(this.content, h("div", { class: "columns even" }, queue(health), archive(system, statistics)), workers(health), destinations(routed.destinations), known(modalities));
     }
     return 3000;
   }
@@ -58,7 +58,13 @@ function statePillOf(state, label) {
   return pill;
 }
 
-function destinations(modalities) {
+function destinations(listed) {
+  const rows = (listed ?? []).map(({ name, kind, send, alternate, standing }) => [
+    name, kind + (alternate ? `, else ${alternate}` : ""), send.join(", "), String(standing.waiting), String(standing.running), String(standing.failed), moment(standing.latest), standing.error?.detail ?? ""]);
+  return card("Destinations", rows.length ? plainTable("Destinations", ["Name", "Kind", "Gets", "Waiting", "At work", "Failed", "Latest delivery", "Last error"], rows) : h("p", { class: "muted" }, "Results stay here."));
+}
+
+function known(modalities) {
   const rows = Object.entries(modalities ?? {}).map(([name, one]) => [name, one.AET ?? one[0] ?? "", `${one.Host ?? one[1] ?? ""}:${one.Port ?? one[2] ?? ""}`]);
   return card("DICOM modalities", rows.length ? plainTable("DICOM modalities", ["Name", "AE title", "Address"], rows) : h("p", { class: "muted" }, "None configured."));
 }

@@ -12,6 +12,7 @@ from pipeline.corrections.rows import Gone
 from pipeline.corrections.verdicts import ObjectVerdict
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.checks import CheckState
+from pipeline.jobs.deliveries import DestinationStanding
 from pipeline.jobs.request import Undecided
 from pipeline.records import Record, StoredRecord
 from pipeline.registry import ModelCard
@@ -87,6 +88,28 @@ class Health(StoredRecord):
     waiting: int | None
     check: CheckState | None = None
     error: ErrorRecord | None = None
+
+
+class ListedDestination(Record):
+    """A destination: a configured one, or one that something was sent to.
+
+    Attributes
+    ----------
+    kind
+        ``modality``, ``dicomweb``, ``peer`` or ``folder``; empty where it is not configured.
+    """
+
+    name: str
+    kind: str = ""
+    send: tuple[str, ...] = ()
+    alternate: str | None = None
+    standing: DestinationStanding
+
+
+class DestinationList(Record):
+    """Where results go."""
+
+    destinations: tuple[ListedDestination, ...]
 
 
 class AskedCheck(Record):

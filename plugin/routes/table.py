@@ -81,6 +81,14 @@ CORRECTION_ROUTES: Final = (
 #: Answered by :class:`plugin.routes.courses.CourseRoutes`.
 COURSE_ROUTES: Final = (Route("GET", "/glioloop/patients/{patient}/course", "course"),)
 
+#: Answered by :class:`plugin.routes.deliveries.DeliveryRoutes`.
+DELIVERY_ROUTES: Final = (
+    Route("GET", "/glioloop/destinations", "destinations"),
+    Route("GET", "/glioloop/jobs/{job}/deliveries", "deliveries"),
+    Route("POST", "/glioloop/jobs/{job}/deliveries/{name}/retry", "retry"),
+    Route("POST", "/glioloop/jobs/{job}/deliveries/{name}/cancel", "cancel"),
+)
+
 #: Answered by :class:`plugin.routes.pages.Pages`, beside the dashboard's own files.
 PAGE_ROUTES: Final = (
     Route("GET", "/glioloop/openapi.json", "openapi"),
@@ -88,7 +96,7 @@ PAGE_ROUTES: Final = (
     Route("GET", "/glioloop/jobs/{job}/slices/{sequence}.jpg", "slices"),
 )
 
-ROUTES: Final = (*NODE_ROUTES, *CORRECTION_ROUTES, *COURSE_ROUTES, *PAGE_ROUTES)
+ROUTES: Final = (*NODE_ROUTES, *CORRECTION_ROUTES, *COURSE_ROUTES, *DELIVERY_ROUTES, *PAGE_ROUTES)
 
 
 def pattern_of(path: str) -> str:

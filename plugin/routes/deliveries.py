@@ -1,0 +1,65 @@
+"""Routes of destinations and of the deliveries to them."""
+
+from pipeline.case.job import DeliveryHistory, JobView
+from pipeline.errors import GlioLoopError
+from pipeline.jobs.deliveries import AGAIN, DestinationStanding
+from pipeline.names import ENDED_DELIVERIES
+from plugin.routes.documents import DestinationList, ListedDestination
+from plugin.routes.handlers import Handlers
+from plugin.routes.request import Request
+from plugin.routes.table import DELIVERY_ROUTES
+
+
+class DeliveryRoutes(Handlers):
+    """Handlers of destinations, and of a job's delivery to one of them."""
+
+    routes = DELIVERY_ROUTES
+
+    def destinations(self, _request: Request) -> tuple[int, DestinationList]:
+        """The configured destinations, and others that something was sent to, each with how it does."""
+        standings = self.queue().deliveries.standings()
+        listed = [
+            ListedDestination(
+                name=one.name,
+                kind=type(one).__name__.lower(),
+                send=one.send,
+                alternate=one.alternate,
+                standing=standings.get(one.name, DestinationStanding()),
+            )
+            for one in self._node.settings.destinations
+        ]
+        named = {one.name for one in listed}
+        others = [ListedDestination(name=name, standing=standings[name]) for name in sorted(standings.keys() - named)]
+        return 200, DestinationList(destinations=(*listed, *others))
+
+    def deliveries(self, request: Request) -> tuple[int, tuple[DeliveryHistory, ...]]:
+        """Each delivery of a job with its history."""
+        return 200, self.queue().deliveries.history(self._job(request.groups[0]))
+
+    def retry(self, request: Request) -> tuple[int, tuple[DeliveryHistory, ...]]:
+        """Begin one delivery anew, also while it waits for its next try."""
+        identity, name = request.groups
+        delivery = self._job(identity).deliveries.get(name)
+        if delivery is None:
+            raise GlioLoopError("JOB_UNKNOWN", f"nothing goes to {name}")
+        if delivery.state not in AGAIN:
+            raise GlioLoopError("JOB_STATE", delivery.state)
+        self.queue().deliveries.again(identity, name, delivery.number, delivery.state)
+        return 202, self.queue().deliveries.history(self._job(identity))
+
+    def cancel(self, request: Request) -> tuple[int, tuple[DeliveryHistory, ...]]:
+        """Stop one delivery; the others go on."""
+        identity, name = request.groups
+        delivery = self._job(identity).deliveries.get(name)
+        if delivery is None:
+            raise GlioLoopError("JOB_UNKNOWN", f"nothing goes to {name}")
+        if delivery.state in ENDED_DELIVERIES:
+            raise GlioLoopError("JOB_STATE", delivery.state)
+        self.queue().deliveries.cancel(identity, name)
+        return 200, self.queue().deliveries.history(self._job(identity))
+
+    def _job(self, identity: str) -> JobView:
+        job = self.queue().job(identity)
+        if job is None:
+            raise GlioLoopError("JOB_UNKNOWN", identity)
+        return job
