@@ -91,6 +91,12 @@ class JobRequest(BaseModel):
         return self.decision
 
     @property
+    def first_images(self) -> list[str]:
+        """Orthanc's ids of one image of each series that was taken."""
+        uids = self.identification.chosen.values()
+        return [self.instances[uid][0] for uid in uids if self.instances.get(uid)]
+
+    @property
     def question(self) -> str:
         """Hash of what is asked, whatever answers it; of requests of earlier versions, too."""
         return self.content or content_of(one for series in self.instances.values() for one in series)

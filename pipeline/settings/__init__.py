@@ -18,6 +18,7 @@ from pipeline.settings.identification import IdentificationRules, Plane, Prefere
 from pipeline.settings.node import ROOT, SECTION_VARIABLE, Settings, load_settings
 from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
+from pipeline.settings.rules import Condition, Rule, RuleEvent
 
 __all__ = [
     "FORWARD_KINDS",
@@ -25,6 +26,7 @@ __all__ = [
     "ROOT",
     "SECTION_VARIABLE",
     "AnyDestination",
+    "Condition",
     "CorrectionPolicy",
     "Destination",
     "DicomWeb",
@@ -39,6 +41,8 @@ __all__ = [
     "Preference",
     "Priors",
     "Retention",
+    "Rule",
+    "RuleEvent",
     "Settings",
     "load_settings",
 ]

@@ -22,6 +22,7 @@ from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules
 from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
+from pipeline.settings.rules import Rule, check_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -130,6 +131,7 @@ class Settings(BaseSettings):
         default_factory=lambda: dict(ROI_NAMES), description="ROI name per region; the usual one where not named."
     )
     destinations: tuple[ConfiguredDestination, ...] = Field(default=(), description="Where results are forwarded.")
+    rules: tuple[Rule, ...] = Field(default=(), description="Which results go to which destination.")
     forward_retry_seconds: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(60, 120, 300, 1800, 3600), description="Waits between tries of forwarding."
     )
@@ -158,6 +160,12 @@ class Settings(BaseSettings):
         for one in value:
             if one.alternate is not None and (one.alternate not in names or one.alternate == one.name):
                 raise ValueError(f"the alternate of {one.name} is no other destination: {one.alternate}")
+        return value
+
+    @field_validator("rules")
+    @classmethod
+    def _known_destinations(cls, value: tuple[Rule, ...], info: ValidationInfo) -> tuple[Rule, ...]:
+        check_rules(value, [one.name for one in info.data.get("destinations", ())])
         return value
 
     @field_validator("may_lack")

@@ -1,10 +1,13 @@
 """Routes of destinations and of the deliveries to them."""
 
+from pipeline.archive.study import find_study
 from pipeline.case.job import DeliveryHistory, JobView
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.deliveries import AGAIN, DestinationStanding
+from pipeline.jobs.preparation import decide
+from pipeline.jobs.routing import Explanation, explained
 from pipeline.names import ENDED_DELIVERIES
-from plugin.routes.documents import DestinationList, ListedDestination
+from plugin.routes.documents import DestinationList, ListedDestination, NoOptions
 from plugin.routes.handlers import Handlers
 from plugin.routes.request import Request
 from plugin.routes.table import DELIVERY_ROUTES
@@ -31,6 +34,20 @@ class DeliveryRoutes(Handlers):
         named = {one.name for one in listed}
         others = [ListedDestination(name=name, standing=standings[name]) for name in sorted(standings.keys() - named)]
         return 200, DestinationList(destinations=(*listed, *others))
+
+    def explain(self, request: Request) -> tuple[int, Explanation]:
+        """Which rules match for a study and why, and where its results go; nothing is sent."""
+        request.options(NoOptions)
+        study = find_study(self._archive, request.groups[0])
+        jobs = [job for job in self.queue().jobs(study.orthanc_id) if job.result is not None]
+        job = jobs[0] if jobs else None
+        asked = self.queue().request(job.id) if job else None
+        if asked is not None:
+            images = asked.first_images
+        else:
+            chosen = set(decide(self._archive, study, self._node.settings, {}).chosen.values())
+            images = [one.instances[0] for one in study.series.values() if one.uid in chosen and one.instances]
+        return 200, explained(self._archive, self._node.settings, study.orthanc_id, images, job, asked)
 
     def deliveries(self, request: Request) -> tuple[int, tuple[DeliveryHistory, ...]]:
         """Each delivery of a job with its history."""

@@ -112,6 +112,10 @@ class DestinationList(Record):
     destinations: tuple[ListedDestination, ...]
 
 
+class NoOptions(Record):
+    """Body of a command that takes no options."""
+
+
 class AskedCheck(Record):
     """Id of a check that was asked for."""
 

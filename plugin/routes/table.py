@@ -84,6 +84,7 @@ COURSE_ROUTES: Final = (Route("GET", "/glioloop/patients/{patient}/course", "cou
 #: Answered by :class:`plugin.routes.deliveries.DeliveryRoutes`.
 DELIVERY_ROUTES: Final = (
     Route("GET", "/glioloop/destinations", "destinations"),
+    Route("POST", "/glioloop/studies/{study}/explain", "explain"),
     Route("GET", "/glioloop/jobs/{job}/deliveries", "deliveries"),
     Route("POST", "/glioloop/jobs/{job}/deliveries/{name}/retry", "retry"),
     Route("POST", "/glioloop/jobs/{job}/deliveries/{name}/cancel", "cancel"),

@@ -20,6 +20,7 @@ from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.resources import audit, database, queue
+from pipeline.jobs.workflows.routes import send_approved
 from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import JobState
 from pipeline.records import StoredRecord
@@ -117,6 +118,17 @@ def _schedule() -> str | None:
     return runs.enqueue(f"scheduled-{datetime.now(UTC):%Y%m%dT%H%M%S}")
 
 
+@step("feedback-route", talks_to_orthanc=True)
+def _route_approved(instance: str, case: str) -> None:
+    """Have a correction that is trusted sent where the rules say so."""
+    try:
+        record = store().case(case)
+    except GlioLoopError:  # deleted meanwhile
+        return
+    if record.trusted:
+        send_approved(record.job, instance, record.source_kind)
+
+
 @workflow(name=CORRECTIONS_WORKFLOW, max_recovery_attempts=5)
 def review(study: str) -> ReviewedStudy:
     """Look at what lies in a study beside its images."""
@@ -130,6 +142,10 @@ def review(study: str) -> ReviewedStudy:
                 # The node's trouble, not the object's: it is looked at again at the next event, and none waits for it.
                 failures.append(error)
     kept = [one for one in outcomes.values() if one.verdict in (Verdict.CORRECTED, Verdict.ACCEPTED)]
+    if any(rule.on == "approved" for rule in settings().rules):
+        for instance, one in outcomes.items():
+            if one in kept and one.case is not None:
+                _route_approved(instance, one.case)
     if kept:
         enqueue_course(study)
     scheduled = _schedule() if kept and settings().finetune.after_corrections else None

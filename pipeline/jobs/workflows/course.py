@@ -22,6 +22,7 @@ from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.deliver import begin_delivery
 from pipeline.jobs.workflows.resources import audit, database, queue, registry
+from pipeline.jobs.workflows.routes import routes_of
 from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import TEST_PATIENT_ID
 from pipeline.records import StoredRecord
@@ -176,7 +177,12 @@ def _to_send(followed: Followed) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for study, resources in followed.stored.items():
         request = queue().request(followed.jobs[study])
-        for destination in settings().destinations_of(request.destinations if request else None):
-            if "course" in destination.send:
-                found.setdefault(destination.name, []).extend(resources)
+        view = queue().job(followed.jobs[study]) if settings().rules else None
+        if request is not None and request.destinations is None and view is not None and view.result is not None:
+            goes_to = [one.destination for one in routes_of(request, view.result) if "course" in one.send]
+        else:
+            named = settings().destinations_of(request.destinations if request else None)
+            goes_to = [one.name for one in named if "course" in one.send]
+        for name in goes_to:
+            found.setdefault(name, []).extend(resources)
     return found

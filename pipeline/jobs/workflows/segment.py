@@ -6,6 +6,7 @@ work when the worker died runs again: files are rewritten whole, UIDs derive fro
 and uploads of an object that is there already change nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -14,6 +15,7 @@ import structlog
 from dbos import DBOS
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.archive.routing import Routed
 from pipeline.case.outcomes import (
     Aligned,
     CaseOutcomes,
@@ -22,6 +24,7 @@ from pipeline.case.outcomes import (
     JobOutput,
     Loaded,
     RestoredVolumes,
+    SegmentationResult,
     StageOutcome,
     Stored,
     Written,
@@ -41,10 +44,11 @@ from pipeline.jobs.workflows.deliver import begin_delivery
 from pipeline.jobs.workflows.early import await_whole, refused_for_good
 from pipeline.jobs.workflows.priors import enqueue_priors
 from pipeline.jobs.workflows.resources import audit, installed, queue
+from pipeline.jobs.workflows.routes import routes_by_rules
 from pipeline.jobs.workflows.steps import last_error, run, step, workflow
 from pipeline.jobs.workflows.turns import turn
 from pipeline.names import JobState, MRSequence, Stage
-from pipeline.settings import AnyDestination
+from pipeline.settings import ForwardKind
 
 log = structlog.get_logger()
 
@@ -188,9 +192,11 @@ def _segment(job: Job, request: JobRequest) -> JobOutput:
     result = outcomes.result(request.model, _reference(request))
     output = JobOutput(state=JobState.DONE, result=result, timings_s=timings)
     _tidy(job, output)
-    for destination in settings().destinations_of(request.destinations):
-        resources = _resources(destination, result.stored, request)
-        begin_delivery(DeliveryTry(job=identity, destination=destination.name, resources=resources))
+    for one in _routes(request, result):
+        resources = _resources(one.send, result.stored, request)
+        # A rule may ask for what this study has not; a destination of no rule is told even so.
+        if resources or not one.because:
+            begin_delivery(DeliveryTry(job=identity, destination=one.destination, resources=resources))
     enqueue_course(request.study)
     return output
 
@@ -244,12 +250,20 @@ def _reference(request: JobRequest) -> MRSequence:
     return request.reference or settings().reference
 
 
-def _resources(destination: AnyDestination, stored: dict[str, str], request: JobRequest) -> list[str]:
+def _routes(request: JobRequest, result: SegmentationResult) -> tuple[Routed, ...]:
+    """Where the results go; whoever asked for the job may have named it."""
+    if request.destinations is not None or not settings().rules:
+        named = settings().destinations_of(request.destinations)
+        return tuple(Routed(destination=one.name, send=one.send) for one in named)
+    return routes_by_rules(request, result)
+
+
+def _resources(send: Sequence[ForwardKind], stored: dict[str, str], request: JobRequest) -> list[str]:
     chosen = request.identification.chosen
-    resources = [stored[kind] for kind in destination.send if kind in stored]
-    if "inputs" in destination.send:
+    resources = [stored[kind] for kind in send if kind in stored]
+    if "inputs" in send:
         images = list(chosen.values())
-    elif "reference" in destination.send:
+    elif "reference" in send:
         images = [chosen[_reference(request)]]
     else:
         images = []
