@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.audit import app as audit
+from pipeline.cli.backup import backup, restore
 from pipeline.cli.bench import bench
 from pipeline.cli.check import check
 from pipeline.cli.console import AsJson, answer, explain, live_progress, unforeseen
@@ -37,6 +38,8 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(serve)
 app.command()(check)
+app.command()(backup)
+app.command()(restore)
 app.command()(evaluate)
 app.command()(train)
 app.command()(export)

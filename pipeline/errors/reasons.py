@@ -533,6 +533,11 @@ REASONS: dict[str, Reason] = {
         "They were being replaced at every try, or their files are missing from Orthanc's storage; retry the job.",
         transient=True,
     ),
+    "BACKUP_UNUSABLE": Reason(
+        Kind.FAILURE,
+        "The backup cannot be brought back.",
+        "The detail says whether the file is damaged or the state folder is not empty; nothing was changed.",
+    ),
     "CONFIGURATION_INVALID": Reason(
         Kind.FAILURE,
         "The node is not configured correctly.",

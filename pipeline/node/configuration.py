@@ -138,9 +138,14 @@ def read_commented_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def settings_of(base: Path) -> Settings:
+    """Return the settings that a configuration file has; the environment wins."""
+    return load_settings(read_commented_json(base).get("GlioLoop", {}))
+
+
 def state_folder_of(base: Path) -> Path:
     """Return the state folder that a configuration file (or the environment, which wins) names."""
-    return load_settings(read_commented_json(base).get("GlioLoop", {})).state_folder
+    return settings_of(base).state_folder
 
 
 def write_configuration(

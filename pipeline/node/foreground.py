@@ -47,7 +47,7 @@ def run_until_interrupted(
 
     previous = {number: signal.signal(number, end) for number in _ENDING_SIGNALS}
     try:
-        with _only_one(state_folder):
+        with only_one(state_folder):
             configuration = write_configuration(state_folder, base=base, http_port=http_port, dicom_port=dicom_port)
             with OrthancProcess(configuration) as node:
                 announce(
@@ -70,7 +70,7 @@ def run_until_interrupted(
 
 
 @contextmanager
-def _only_one(state_folder: Path) -> Iterator[None]:
+def only_one(state_folder: Path) -> Iterator[None]:
     """Hold the state folder: two archives on one index would damage it."""
     with (state_folder / "serve.lock").open("w") as lock:
         try:

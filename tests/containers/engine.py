@@ -82,11 +82,14 @@ class Containers:
         Of secrets and of podman's configuration.
     variables
         For docker-compose.yml.
+    file
+        Another in the place of docker-compose.yml.
     """
 
     project: str
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
+    file: Path = ROOT / "docker-compose.yml"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -98,9 +101,8 @@ class Containers:
         return self._run(["podman", *arguments], check)
 
     def compose(self, *arguments: str) -> str:
-        """Run podman-compose on docker-compose.yml; return what it says."""
-        file = str(ROOT / "docker-compose.yml")
-        return self._run(["podman-compose", "-p", self.project, "-f", file, *arguments], check=True)
+        """Run podman-compose; return what it says."""
+        return self._run(["podman-compose", "-p", self.project, "-f", str(self.file), *arguments], check=True)
 
     def _run(self, command: list[str], check: bool) -> str:
         done = subprocess.run(command, capture_output=True, text=True, env=self.environment, cwd=ROOT, check=False)
@@ -143,10 +145,11 @@ class Containers:
 
 
 @contextmanager
-def containers(project: str, viewer: Path | None) -> Iterator[Containers]:
+def containers(project: str, viewer: Path | None, file: Path | None = None) -> Iterator[Containers]:
     """Build the images and run the containers while the context lasts; nothing of a run stays but the images."""
     with tempfile.TemporaryDirectory(prefix=f"{project}-") as folder:
         made = Containers(project, Path(folder))
+        made.file = file or made.file
         _configure(made, viewer)
         _build(made)
         made.compose("up", "-d", "--no-build")

@@ -6,10 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
+import pytest
 
 from pipeline.audit import AuditTrail
 from pipeline.database.engine import database_in
 from pipeline.node import OrthancProcess
+from pipeline.node.backup import back_up, restore
+from pipeline.settings import load_settings
 from tests.orthanc.conftest import STABLE_AGE, Pair, make_pair, send
 from tests.patience import FairClock, wait_for
 from tests.unit.database.former import FACTS, unpack
@@ -166,3 +169,26 @@ def test_a_node_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
         trail = AuditTrail(database_in(pair.node.configuration.state_folder))
         assert trail.verify() == []
         assert next(one.digest for one in trail.entries() if one.number == FACTS["audit_lines"]) == FACTS["audit_head"]
+
+
+def test_a_backup_of_the_running_node_starts_in_an_empty_folder(
+    pair: Pair, small_study: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Jobs, records and what the pages show are there again; images are Orthanc's own to bring back."""
+    send(pair, small_study)
+    job = pair.wait_job("done", "refused", "failed")
+    folder = tmp_path_factory.mktemp("elsewhere")
+    state = pair.node.configuration.state_folder
+    made = back_up(load_settings({"StateFolder": str(state)}), folder / "backup.zip")
+    assert made.database
+    assert not made.archive
+    restore(folder / "backup.zip", folder / "node")
+    again = make_pair(folder)
+    with again.node:
+        again.wait_ready()
+        assert [one["id"] for one in again.get("/glioloop/jobs")] == [job["id"]]
+        with again.node.client() as client:
+            for path in ("preview.png", "contours"):
+                client.get(f"/glioloop/jobs/{job['id']}/{path}").raise_for_status()
+        trail = AuditTrail(database_in(again.node.configuration.state_folder))
+        assert not trail.verify()
