@@ -29,6 +29,7 @@ _OF_LACKING_IMAGES: Final = frozenset(
         "SECOND_CHOICE",
         "SERIES_SPLIT",
         "TUMOUR_AT_EDGE",
+        "NO_TUMOUR_FOUND",
     )
 )
 _POLL_SECONDS: Final = 5.0
