@@ -1,6 +1,8 @@
 """What Orthanc has no sender for: objects in another transfer syntax to a modality, and into a folder."""
 
+import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -56,9 +58,9 @@ def write_folder(archive: HttpArchive, destination: Folder, resources: list[str]
         with _files(archive, destination, resources) as files:
             for source in files:
                 header = pydicom.dcmread(source, specific_tags=["StudyInstanceUID"], stop_before_pixels=True)
-                study = root / str(header.StudyInstanceUID)
+                study = root / file_name_of(str(header.StudyInstanceUID))
                 study.mkdir(exist_ok=True)
-                target = study / f"{header.file_meta.MediaStorageSOPInstanceUID}.dcm"
+                target = study / f"{file_name_of(str(header.file_meta.MediaStorageSOPInstanceUID))}.dcm"
                 partial = target.with_suffix(f".{os.getpid()}.part")
                 shutil.copyfile(source, partial)
                 digest_and_sync(partial)
@@ -66,6 +68,13 @@ def write_folder(archive: HttpArchive, destination: Folder, resources: list[str]
                 sync_folder(study)
     except OSError as error:
         raise GlioLoopError("FORWARD_FAILED", f"{root}: {error.strerror or type(error).__name__}") from error
+
+
+def file_name_of(uid: str) -> str:
+    """Return a UID as the name of a file; of what is none, such as a path that leads elsewhere, its digest."""
+    return (
+        uid if re.fullmatch(r"[0-9]+([.][0-9]+)*", uid) and len(uid) <= 64 else hashlib.sha256(uid.encode()).hexdigest()
+    )
 
 
 def send_transcoded(archive: HttpArchive, destination: Modality, resources: list[str], deadline: float) -> None:
