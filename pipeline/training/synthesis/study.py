@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +23,33 @@ from pipeline.training.synthesis.anatomy import (
     deform_head,
     push_grid,
 )
-from pipeline.training.synthesis.heads import load_head
+from pipeline.training.synthesis.heads import Head, load_head
 from pipeline.training.synthesis.noise import Array
 from pipeline.training.synthesis.tissues import Tissue
 
 EXTENT_MM = (168, 224, 180)
 LABELS = {Region.WT: 2, Region.TC: 1, Region.ET: 4}
+#: How far oedema reaches around foci that are followed over time.
+_OEDEMA_MM = 8.0
 PEAK = 900
 """Stored value of a signal three times that of brain."""
+
+
+@dataclass(frozen=True)
+class Focus:
+    """A focus of a tumour.
+
+    Attributes
+    ----------
+    centre
+        Shares (z, y, x) of the brain's extent (towards superior, posterior, left).
+    radius_mm, kind
+        As of :class:`pipeline.training.synthesis.tumour.Core`.
+    """
+
+    centre: tuple[float, float, float]
+    radius_mm: float
+    kind: tumour.TumourKind
 
 
 @dataclass(frozen=True)
@@ -109,18 +129,35 @@ def _signals(patient: acquisition.Patient, plan: SeriesPlan) -> npt.NDArray[np.f
     return np.asarray(values / values[[Tissue.WHITE, Tissue.CORTEX]].mean())
 
 
+def _place(head: Head, share: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Voxel (z, y, x) by its shares of the brain's extent."""
+    where = np.argwhere(head.brain > 127)
+    z, y, x = (float(a + (b - a) * one) for a, b, one in zip(where.min(0), where.max(0), share, strict=True))
+    return z, y, x
+
+
 def _anatomy(path: Path, rng: np.random.Generator, centre_share: tuple[float, float, float]) -> tuple[Anatomy, Array]:
     """The head with its tumour at 1 mm, and the regions WT, TC, ET as (3, z, y, x)."""
     head = load_head(path, 1, whole=True, extent_mm=EXTENT_MM)
-    where = np.argwhere(head.brain > 127)
-    low, high = where.min(0), where.max(0)
-    z, y, x = (float(a + (b - a) * share) for a, b, share in zip(low, high, centre_share, strict=True))
-    core = tumour.Core((z, y, x), 15.0, tumour.TumourKind.RING)
+    core = tumour.Core(_place(head, centre_share), 15.0, tumour.TumourKind.RING)
     positions = coordinates(head.brain.shape)
     anatomy = deform_head(head, push_grid(positions, positions, Push(core.centre, core.radius_mm, 5.0), 1.0))
     add_normal_structures(rng, anatomy)
     growth = tumour.grow(rng, [core], anatomy)
     return anatomy, tumour.implant(growth, anatomy, 0.9).astype(np.float32)
+
+
+def _with_foci(path: Path, rng: np.random.Generator, seed: int, foci: Mapping[int, Focus]) -> tuple[Anatomy, Array]:
+    """The head with several foci, without mass effect; each has its shape by its number, whatever is beside it."""
+    head = load_head(path, 1, whole=True, extent_mm=EXTENT_MM)
+    anatomy = deform_head(head, coordinates(head.brain.shape))
+    add_normal_structures(rng, anatomy)
+    regions = np.zeros((3, *head.brain.shape), dtype=bool)
+    for number, focus in sorted(foci.items()):
+        core = tumour.Core(_place(head, focus.centre), focus.radius_mm, focus.kind)
+        growth = tumour.grow(np.random.default_rng([seed, number]), [core], anatomy, _OEDEMA_MM)
+        regions |= tumour.implant(growth, anatomy, 0.9)
+    return anatomy, regions.astype(np.float32)
 
 
 def _as_image(array: npt.NDArray[np.generic]) -> sitk.Image:
@@ -223,8 +260,28 @@ def _add_pixels(ds: pydicom.Dataset, image: sitk.Image, k: int) -> None:
     ds.compress(JPEGLSLossless, encoding_plugin="pyjpegls", generate_instance_uid=False)
 
 
+def _lying(rng: np.random.Generator) -> sitk.Euler3DTransform:
+    position = sitk.Euler3DTransform()
+    position.SetRotation(*rng.uniform(-0.12, 0.12, 3))
+    position.SetTranslation(rng.uniform(-6, 6, 3).tolist())
+    return position
+
+
+def place_in_scan(head: Path, seed: int, scan: int, centre: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Where a place, by its shares of the brain's extent, lies in a scan of :func:`write_study`: LPS, mm."""
+    brain = load_head(head, 1, whole=True, extent_mm=EXTENT_MM)
+    z, y, x = (at - (size - 1) / 2 for at, size in zip(_place(brain, centre), brain.brain.shape, strict=True))
+    lps = _lying(np.random.default_rng([seed, scan])).GetInverse().TransformPoint((x, y, z))
+    return float(lps[0]), float(lps[1]), float(lps[2])
+
+
 def write_study(
-    head: Path, out: Path, seed: int = 7, centre: tuple[float, float, float] = (0.62, 0.42, 0.72), scan: int = 0
+    head: Path,
+    out: Path,
+    seed: int = 7,
+    centre: tuple[float, float, float] = (0.62, 0.42, 0.72),
+    scan: int = 0,
+    foci: Mapping[int, Focus] | None = None,
 ) -> dict[str, object]:
     """Render a study with a ring-enhancing tumour and write it as DICOM.
 
@@ -241,13 +298,15 @@ def write_study(
         Place of the tumour as shares (z, y, x) of the brain's extent (towards superior, posterior, left).
     scan
         From 1: which scan of the same head it is, each with its own noise and coil, the head lying otherwise.
+    foci
+        In place of that tumour, by numbers that stand for the same focus in every scan.
 
     Returns
     -------
     What truth.json holds.
     """
     rng = np.random.default_rng(seed)
-    anatomy, regions = _anatomy(head, rng, centre)
+    anatomy, regions = _anatomy(head, rng, centre) if foci is None else _with_foci(head, rng, seed, foci)
     patient = acquisition.draw_patient(rng)
     table = {s: _signals(patient, plan) for s, plan in PLANS.items()}
     rendered = acquisition.render(rng, anatomy.fractions, table, 1.0)
@@ -255,8 +314,7 @@ def write_study(
     position = sitk.Euler3DTransform()
     if scan:
         rng = np.random.default_rng([seed, scan])
-        position.SetRotation(*rng.uniform(-0.12, 0.12, 3))
-        position.SetTranslation(rng.uniform(-6, 6, 3).tolist())
+        position = _lying(rng)
     for k, sequence in enumerate(MRSequence):
         clean = _as_image(rendered[k])
         lying = sitk.Resample(clean, position, sitk.sitkLinear, 0.0) if scan else clean

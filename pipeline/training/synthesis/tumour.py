@@ -214,7 +214,7 @@ def _arrival(core: Array, speed: Array, limit: float, spacing_mm: float, rng: np
     return out
 
 
-def grow(rng: np.random.Generator, cores: list[Core], anatomy: Anatomy) -> Growth:
+def grow(rng: np.random.Generator, cores: list[Core], anatomy: Anatomy, reach_mm: float | None = None) -> Growth:
     """Grow a tumour from its foci in an anatomy.
 
     Oedema spreads fast in white matter, slowly in grey and not through CSF, at a speed modulated by smooth
@@ -228,6 +228,8 @@ def grow(rng: np.random.Generator, cores: list[Core], anatomy: Anatomy) -> Growt
         Foci.
     anatomy
         Tissue shares, not changed here.
+    reach_mm
+        How far oedema spreads; None draws it, and whether there is any.
 
     Returns
     -------
@@ -256,8 +258,9 @@ def grow(rng: np.random.Generator, cores: list[Core], anatomy: Anatomy) -> Growt
     grey = tissue - white
     low_grade = cores[0].kind is TumourKind.LOW_GRADE
     reach = float(np.clip(rng.lognormal(np.log(6.0 if low_grade else 13.0), 0.6), 1.0, 40.0))
-    if rng.random() < (0.3 if low_grade else 0.06):
+    if rng.random() < (0.3 if low_grade else 0.06) and reach_mm is None:
         return growth
+    reach = reach if reach_mm is None else reach_mm
     speed = white + rng.uniform(0.1, 0.5) * grey + 0.02
     speed = speed * np.exp(rng.uniform(0.2, 0.7) * fractal_noise(rng, shape, rng.uniform(8, 24) / spacing, 3))
     times = _arrival(growth.core, speed.astype(np.float32), reach, spacing, rng)
