@@ -18,6 +18,7 @@ from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.store import CorrectionStore
 from pipeline.course import rows, searches
 from pipeline.course.archives import PriorSearch
+from pipeline.course.beside import write_beside
 from pipeline.course.candidate import Candidate, Followed
 from pipeline.course.change import StudyCourse, course_of
 from pipeline.course.points import Measured, Origin, compare, compare_lost, measure, point_of
@@ -194,6 +195,7 @@ class Course:
             instance=installation_id(self._database),
             created=datetime.now(UTC),
         )
+        write_beside(self._settings.state_folder, point, now.scan, before.scan, self._settings.roi_names)
         objects = course_objects(
             course.studies[place], course, point, now, before, person,
             self._settings.roi_names, self._settings.language, provenance, f"course/{point.study}/{digest}",

@@ -1,5 +1,6 @@
 // The course of a patient: a curve of the volumes, and from study to study what has changed.
 
+import { Beside } from "./beside.js";
 import { get } from "./api.js";
 import { card, fill, h, s } from "./dom.js";
 import { RESULT_REGIONS, REGION_LABELS, REVIEW_LABELS, millilitres } from "./format.js";
@@ -42,6 +43,7 @@ export class CoursePage {
     const regions = RESULT_REGIONS.filter((region) => course.studies.some((study) => study.regions[region]));
     fill(this.body, card("Volumes", h("div", { class: "plot-box" }, curve(course.studies, regions)), legend(regions)),
       card("Studies", scrolled("Studies", studyTable(course, regions))),
+      course.studies.slice(1).some((study) => study.aligned) ? card("Side by side", new Beside(course.studies).element) : null,
       card("Lesions", scrolled("Lesions", lesionTable(course))),
       newest.flags.length ? card("Quality flags", flagList(newest.flags)) : null);
   }

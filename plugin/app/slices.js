@@ -13,12 +13,13 @@ const TURNS = [[AUTOMATIC, CORRECTED], [AUTOMATIC], [CORRECTED]];
 
 /** Slices of one job's result. */
 export class SliceBrowser {
-  /** content: the job's contours; corrected: those of a correction on the same slices, or null. */
+  /** content: the job's contours, or those of two studies, each its `own`; corrected: those of a correction on the same slices, or null. */
   constructor(job, content, corrected) {
     this.job = job;
     this.content = content;
     // Results of earlier versions do not say; they had all four.
     this.sequences = content.sequences ?? SEQUENCES;
+    this.labels = content.labels ?? SEQUENCE_LABELS;
     this.corrected = corrected && onContent(corrected, content);
     this.sources = new Set([AUTOMATIC, CORRECTED]);
     this.sheets = new Map();
@@ -48,7 +49,7 @@ export class SliceBrowser {
       h("div", { class: "toolbar" }, this.viewPicker(), this.roiSwitches(), this.sourceSwitches(), this.zoomButton()),
       this.panes,
       h("div", { class: "slider-row" }, h("div", { class: "slider" }, this.strip, this.slider), this.place),
-      h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, 1–4 for a sequence, 5 for all, C for the contours, ", this.corrected ? "X for automatic and corrected in turn, " : "", "Z to zoom. For orientation only, not for diagnosis."));
+      h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, ", this.content.own ? "1 and 2 for a study, 3 for both, C" : "1–4 for a sequence, 5 for all, C", " for the contours, ", this.corrected ? "X for automatic and corrected in turn, " : "", "Z to zoom. For orientation only, not for diagnosis."));
     this.panes.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.resize = new ResizeObserver(() => this.draw());
     this.resize.observe(this.panes);
@@ -56,7 +57,7 @@ export class SliceBrowser {
   }
 
   viewPicker() {
-    this.views = segments("view", "Sequence", [...this.sequences.map((name) => [name, SEQUENCE_LABELS[name]]), [FOUR, this.sequences.length === 4 ? "All four" : "All"]], this.view, (value) => this.setView(value));
+    this.views = segments("view", "Sequence", [...this.sequences.map((name) => [name, this.labels[name]]), [FOUR, { 4: "All four", 2: "Both" }[this.sequences.length] ?? "All"]], this.view, (value) => this.setView(value));
     return this.views;
   }
 
@@ -139,9 +140,9 @@ export class SliceBrowser {
   key(event) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 5, PageUp: -5 };
-    const views = [...SEQUENCES, FOUR];
+    const views = this.content.own ? [...this.sequences, FOUR] : [...SEQUENCES, FOUR];
     if (event.key in steps && event.target.type !== "radio") this.go(this.k + steps[event.key]);
-    else if (/^[1-5]$/.test(event.key)) this.setView(views[Number(event.key) - 1]);
+    else if (/^[1-5]$/.test(event.key) && views[Number(event.key) - 1]) this.setView(views[Number(event.key) - 1]);
     else if (event.key === "c") {
       const hide = this.hidden.size < this.content.rois.length;
       this.content.rois.forEach((_, number) => this.toggle(number, hide));
@@ -157,7 +158,7 @@ export class SliceBrowser {
     const shown = this.view === FOUR ? this.sequences : [this.view];
     this.canvases = shown.map((name) => [name, h("canvas", { role: "img", tabindex: 0, "data-sequence": name })]);
     this.panes.replaceChildren(...this.canvases.map(([name, canvas]) =>
-      h("figure", {}, canvas, h("figcaption", {}, SEQUENCE_LABELS[name] + (name === this.content.reference ? " · reference" : "")))));
+      h("figure", {}, canvas, h("figcaption", {}, this.labels[name] + (name === this.content.reference ? " · reference" : "")))));
     for (const name of shown) this.load(name);
     this.draw();
   }
@@ -166,7 +167,7 @@ export class SliceBrowser {
     if (this.sheets.has(name)) return;
     const image = new Image();
     this.sheets.set(name, image);
-    image.src = `${root}/glioloop/jobs/${this.job.id}/slices/${name}.jpg`;
+    image.src = this.content.source?.(name) ?? `${root}/glioloop/jobs/${this.job.id}/slices/${name}.jpg`;
     try {
       await image.decode();
     } catch {
@@ -189,8 +190,8 @@ export class SliceBrowser {
     const names = [...new Set(here.map((one) => this.content.rois[one.roi].name))];
     text(this.place, `${this.k + 1} / ${count}`);
     for (const [name, canvas] of this.canvases) {
-      canvas.setAttribute("aria-label", `${SEQUENCE_LABELS[name]}, slice ${this.k + 1} of ${count}, ${names.length ? `contours of ${names.join(", ")}` : "no contours"}`);
-      this.drawPane(name, canvas, here);
+      canvas.setAttribute("aria-label", `${this.labels[name]}, slice ${this.k + 1} of ${count}, ${names.length ? `contours of ${names.join(", ")}` : "no contours"}`);
+      this.drawPane(name, canvas, this.content.own ? this.content.own[name][this.k] ?? [] : here);
     }
     this.drawProfile();
   }

@@ -38,6 +38,9 @@ _STATUS: Final = {
 }
 _UNPROCESSABLE: Final = 422
 
+#: A job's result is never rewritten with other content under the same id.
+RESULT_HEADERS: Final = {"Cache-Control": "private, max-age=3600"}
+
 _MOST_RECORDED: Final = 2048
 _trail: Callable[[], AuditTrail] | None = None
 

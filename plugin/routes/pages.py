@@ -7,7 +7,7 @@ import orthanc
 
 from pipeline.errors import GlioLoopError
 from plugin.node import Node
-from plugin.routes.answers import Content, answered_by
+from plugin.routes.answers import RESULT_HEADERS, Content, answered_by
 from plugin.routes.handlers import Handlers
 from plugin.routes.request import Request
 from plugin.routes.table import PAGE_ROUTES
@@ -28,9 +28,6 @@ _HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
 }
-
-#: A job's result is never rewritten with other content under the same id.
-_RESULT_HEADERS: Final = {"Cache-Control": "private, max-age=3600"}
 
 _OPENAPI: Final = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 
@@ -79,4 +76,4 @@ class Pages(Handlers):
         path = self._node.folders.file(f"jobs/{job}", f"browse/{name}")
         if not path.is_file():
             raise GlioLoopError("JOB_UNKNOWN", f"no {name}")
-        return 200, Content(path.read_bytes(), kind, _RESULT_HEADERS)
+        return 200, Content(path.read_bytes(), kind, RESULT_HEADERS)

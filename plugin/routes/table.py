@@ -21,6 +21,7 @@ PARAMETERS: Final[dict[str, str]] = {
     "name": r"[A-Za-z0-9_.\-]{1,64}",
     "version": r"[A-Za-z0-9_.\-]{1,64}",
     "sequence": "|".join(MRSequence),
+    "which": "now|before",
 }
 
 
@@ -79,7 +80,11 @@ CORRECTION_ROUTES: Final = (
 )
 
 #: Answered by :class:`plugin.routes.courses.CourseRoutes`.
-COURSE_ROUTES: Final = (Route("GET", "/glioloop/patients/{patient}/course", "course"),)
+COURSE_ROUTES: Final = (
+    Route("GET", "/glioloop/patients/{patient}/course", "course"),
+    Route("GET", "/glioloop/studies/{study}/beside", "beside"),
+    Route("GET", "/glioloop/studies/{study}/beside/{which}.jpg", "beside_picture"),
+)
 
 #: Answered by :class:`plugin.routes.deliveries.DeliveryRoutes`.
 DELIVERY_ROUTES: Final = (

@@ -12,14 +12,20 @@ import pytest
 from pydicom.uid import generate_uid
 from selenium.webdriver.common.keys import Keys
 
+from pipeline.align import Alignment
+from pipeline.course.beside import write_beside
 from pipeline.course.records import Lesion, Link, Side, TimePoint
 from pipeline.course.rows import write
+from pipeline.course.scans import Scan
 from pipeline.database.engine import database_in
-from pipeline.names import Region
+from pipeline.names import ROI_NAMES, Region
+from pipeline.objects.regions import REGION_STYLES
 from pipeline.settings import ROOT
+from pipeline.volume import read_volume
 from tests.browser.conftest import UNREACHABLE, Browser, Site
 from tests.browser.pixels import expected_points, reference_slices, share_in_colour, structure_set
 from tests.orthanc.conftest import copy_study, send
+from tests.unit.course.shapes import balls
 
 MARKUP = "<img src=x onerror=window.broken=1>"
 #: A person name can hold no equals sign: that parts its groups.
@@ -218,7 +224,15 @@ def test_the_course_of_a_patient_in_curve_and_tables(
             "volumes_ml": {Region.WT: 30.2, Region.TC: 14.0, Region.ET: 9.0}, "lesions": (grown,),
         }
     )  # fmt: skip
-    write(database_in(site.pair.node.configuration.state_folder), patient, "p", [first, second])
+    state = site.pair.node.configuration.state_folder
+    volume = read_volume(sorted((sample_study / "t1c").glob("*.dcm")))
+    centre = (10.0, 20.0, 5.0)
+    small, large = (
+        Scan(volume, (), {Region.ET: balls(volume.image, (centre, radius))}, None) for radius in (12.0, 25.0)
+    )
+    second = second.model_copy(update={"alignment": Alignment.of_itself().as_json()})
+    write_beside(state, second, now=large, before=small, names=ROI_NAMES)
+    write(database_in(state), patient, "p", [first, second])
     browser.open(f"{site.app}#/studies/{job['study']}")
     browser.until(lambda: any(one.text == "Course" for one in browser.all("a.button")), what="the button")
     browser.open(f"{site.app}#/patients/{patient}")
@@ -227,6 +241,24 @@ def test_the_course_of_a_patient_in_curve_and_tables(
     tables = [table.text for table in browser.all("table")]
     assert any("+5.00 ml (+125 %)" in text and "below what repeats" in text for text in tables), tables
     assert any("…98765" in text and "28 × 15 mm" in text for text in tables)
+
+    # Side by side, on one slice, each with its own contours.
+    canvases = [browser.find(f"canvas[data-sequence={name}]") for name in ("before", "now")]
+    browser.until(lambda: all(np.asarray(browser.canvas(one)).std() > 20 for one in canvases), what="both pictures")
+    slices, colour = volume.image.GetSize()[2], REGION_STYLES[Region.ET].colour
+    shown = [np.asarray(browser.canvas(one)) for one in canvases]
+    widths = [np.ptp(np.nonzero((np.abs(one.astype(int) - colour) < 60).all(axis=2))[1]) for one in shown]
+    assert widths[1] / widths[0] == pytest.approx(25 / 12, rel=0.15)
+    labels = [str(one.get_attribute("aria-label")) for one in canvases]
+    assert labels[0].startswith("2026-01-05, slice ") and labels[1].startswith("2026-04-06, slice ")
+    before = browser.find(".slice-number").text
+    browser.find(".browser input[type=range]").send_keys(Keys.ARROW_DOWN)
+    assert browser.find(".slice-number").text != before
+    moved = [str(one.get_attribute("aria-label")) for one in canvases]
+    assert {one.split("slice ")[1].split(" of")[0] for one in moved} != {one.split("slice ")[1] for one in labels}
+    assert all(f" of {slices}" in one for one in moved)
     assert browser.errors() == []
     if os.environ.get("GLIOLOOP_SCREENSHOTS"):
+        browser.size(1280, 1960)
+        browser.until(lambda: np.asarray(browser.canvas(canvases[0])).std() > 20, what="the picture")
         browser.picture().convert("RGB").save(ROOT / "docs" / "course.png")

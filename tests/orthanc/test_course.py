@@ -95,6 +95,7 @@ def test_the_course_of_a_patient(node: Pair, small_study: Path, tmp_path: Path) 
     assert uids[0] == uids[1]
     assert other["events"] == other["flags"] == []
     check_objects(node, second)
+    check_pictures(node)
 
     told_again_after_a_death(node)
 
@@ -146,6 +147,18 @@ def told_again_after_a_death(pair: Pair) -> None:
         assert made[0].stored == made[1].stored
         rows.sent(engine, row.study, made[0].stored[row.study])
         assert not Course(HttpArchive(settings), settings, engine, patient).follow(row.study, candidates).stored
+
+
+def check_pictures(pair: Pair) -> None:
+    """The dashboard shows both on the slices of the newer one."""
+    one, other = course(pair)["studies"]
+    content = pair.get(f"/glioloop/studies/{other['study']}/beside")
+    assert content["own"]["before"].keys() == content["own"]["now"].keys() != set()
+    with pair.node.client() as client:
+        for name in ("before", "now"):
+            answer = client.get(f"/glioloop/studies/{other['study']}/beside/{name}.jpg").raise_for_status()
+            assert answer.headers["content-type"] == "image/jpeg"
+        assert client.get(f"/glioloop/studies/{one['study']}/beside").status_code == 404
 
 
 def check_objects(pair: Pair, study: str) -> None:

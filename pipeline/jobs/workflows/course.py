@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.archive.orthanc import PatientRecord
 from pipeline.child.children import Lent
-from pipeline.course import rows, searches
+from pipeline.course import rows, searches, shown
 from pipeline.course.candidate import Candidate, Followed
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
@@ -74,6 +74,7 @@ def _patient_of(study: str) -> str | None:
         return str(record["ParentPatient"])
     patient = rows.patient_of(database(), study)
     searches.forget(database(), study)
+    shown.forget(settings().state_folder, study)
     with writing(database(), Tables.COURSE) as connection:
         rows.forget(connection, study)
     return patient

@@ -45,6 +45,7 @@ def test_no_path_is_answered_twice() -> None:
         "case": f"{1:016x}-v1",
         "run": f"finetune-{1:012x}",
         "sequence": "t1",
+        "which": "now",
     }
     assert PARAMETERS.keys() - example.keys() == {"name", "version"}
     for path in {route.path for route in ROUTES}:
