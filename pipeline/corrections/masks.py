@@ -135,6 +135,18 @@ def read_drawn(dataset: Dataset, study: Study, names: RegionNames) -> Drawn:
     )
 
 
+def read_cavity(dataset: Dataset, study: Study, names: RegionNames) -> Mask | None:
+    """Return the resection cavity that this node drew, on the reference grid; None where it drew none.
+
+    Raises
+    ------
+    GlioLoopError
+        STRUCTURE_SET_FOREIGN, STRUCTURE_SET_UNREADABLE.
+    """
+    found = [roi.read().mask for roi in _open(dataset, study) if names.is_cavity(roi.name)]
+    return np.logical_or.reduce(found) if found else None
+
+
 def read_unknown(dataset: Dataset, study: Study, names: RegionNames) -> Iterator[tuple[str, Mask]]:
     """Give name and mask of the ROIs that mean no region, one after the other; those that cannot be read are skipped.
 

@@ -16,7 +16,7 @@ from pipeline.course.records import Lesion, Link, Source, TimePoint
 from pipeline.course.scans import Scan
 from pipeline.course.symmetry import mid_sagittal_plane
 from pipeline.errors import GlioLoopError
-from pipeline.names import Region
+from pipeline.names import TUMOUR_REGIONS, Region
 
 log = structlog.get_logger()
 
@@ -78,8 +78,9 @@ class Origin:
 
 
 def measure(scan: Scan) -> Measured:
-    """Find the lesions of a study, without tracking UIDs."""
-    return Measured(scan, lesions_of(scan.masks, scan.volume.image, mid_sagittal_plane(scan.volume)))
+    """Find the lesions of a study, without tracking UIDs; a cavity has a volume and is none (RANO)."""
+    tumour = {region: mask for region, mask in scan.masks.items() if region in TUMOUR_REGIONS}
+    return Measured(scan, lesions_of(tumour, scan.volume.image, mid_sagittal_plane(scan.volume)))
 
 
 def compare(point: TimePoint, other: Callable[[], Measured], now: Measured) -> Comparison:

@@ -15,7 +15,7 @@ from pipeline.archive.client import HttpArchive, fetch_series
 from pipeline.case.job import JobView
 from pipeline.corrections.images import SEGMENTATION
 from pipeline.corrections.judging import Request
-from pipeline.corrections.masks import read_drawn
+from pipeline.corrections.masks import read_cavity, read_drawn
 from pipeline.corrections.recognise import read_object
 from pipeline.corrections.record import CaseRecord
 from pipeline.corrections.regions import RegionNames
@@ -111,7 +111,7 @@ class Scan:
     volume, headers
         The reference series.
     masks
-        The tumour regions on it, shape (slices, rows, columns).
+        The tumour regions on it, shape (slices, rows, columns); a resection cavity where one was found.
     segmentation
         The network's segmentation, where that is what was measured.
     """
@@ -146,12 +146,26 @@ def read_scan(archive: HttpArchive, settings: Settings, store: CorrectionStore, 
         read = (pydicom.dcmread(path, stop_before_pixels=True) for path in files)
         headers = tuple(header for header in read if str(header.get("SOPInstanceUID", "")) in wanted)
         if result.case is not None:
-            return Scan(volume, headers, corrected_masks(store, result.case, volume.image), None)
+            masks = corrected_masks(store, result.case, volume.image)
+            return Scan(volume, headers, masks | _cavity_beside(archive, settings, result, volume, work), None)
         drawn = _contours(archive, settings, result, work)
         masks = masks_of(drawn, volume, result.reference, settings)
         return Scan(volume, headers, masks, drawn if drawn.Modality == "SEG" else None)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _cavity_beside(
+    archive: HttpArchive, settings: Settings, result: Result, volume: SourceVolume, work: Path
+) -> dict[Region, Mask]:
+    """The network's cavity beside a person's contours, which hold none; nothing where it is gone."""
+    try:
+        masks = masks_of(_contours(archive, settings, result, work), volume, result.reference, settings)
+    except GlioLoopError as error:
+        if error.reason.transient:
+            raise
+        return {}
+    return {region: mask for region, mask in masks.items() if region is Region.CAVITY}
 
 
 def _contours(archive: HttpArchive, settings: Settings, result: Result, work: Path) -> Dataset:
@@ -177,8 +191,11 @@ def masks_of(drawn: Dataset, volume: SourceVolume, reference: MRSequence, settin
     """
     # A segmentation covers a part of the grid.
     study = Study({reference: volume}, {reference: Alignment.of_itself()}, reference)
-    found = read_drawn(drawn, study, RegionNames(settings.roi_names, settings.feedback)).masks
-    return {region: found.get(region, study.nothing()) for region in TUMOUR_REGIONS}
+    names = RegionNames(settings.roi_names, settings.feedback)
+    found = read_drawn(drawn, study, names).masks
+    masks = {region: found.get(region, study.nothing()) for region in TUMOUR_REGIONS}
+    cavity = read_cavity(drawn, study, names)
+    return masks if cavity is None else {**masks, Region.CAVITY: cavity}
 
 
 def corrected_masks(store: CorrectionStore, case: CaseRecord, grid: sitk.Image) -> dict[Region, Mask]:

@@ -1,5 +1,6 @@
 """Points of a course: lesions keep their tracking UIDs, whatever comes late or is measured anew."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -76,6 +77,23 @@ def test_a_lesion_that_vanished_and_is_back_has_the_identity_that_it_had() -> No
         ("returned", uids(points[0])[1]),
         ("new", uids(points[2])[2]),
     ]
+
+
+def test_a_cavity_is_followed_by_its_volume_from_where_there_is_one() -> None:
+    image = grid()
+    before = measured(ONE)
+    masks = {Region.ET: balls(image), Region.CAVITY: balls(image, ((30, 0, 0), 9))}
+    resected = measure(Scan(SourceVolume(image, (), "1", "2", "3"), (), masks, None))
+    shrunk = replace(resected.scan, masks={**masks, Region.CAVITY: balls(image, ((30, 0, 0), 7))})
+    points: list[TimePoint] = []
+    for month, scan in enumerate((before, resected, Measured(shrunk, resected.regions)), start=1):
+        points.append(point_of(facts(month), Origin("a@1", "automatic", str(month)), scan))
+    first, second, third = course_of("p", points).studies
+    assert Region.CAVITY not in first.regions
+    assert second.regions[Region.CAVITY].volume_changes == ()
+    (change, *_) = third.regions[Region.CAVITY].volume_changes
+    assert change.difference == pytest.approx(4 / 3 * np.pi * (0.7**3 - 0.9**3), rel=0.05)
+    assert third.lesions == ()
 
 
 def test_the_same_again_has_the_same_uids_and_a_correction_keeps_them() -> None:
