@@ -28,6 +28,8 @@ class Study:
         Orthanc's records of the series, by Orthanc id.
     patient_id
         PatientID.
+    description
+        StudyDescription; empty where there is none.
     """
 
     orthanc_id: str
@@ -35,6 +37,7 @@ class Study:
     stable: bool
     series: dict[str, SeriesRecord]
     patient_id: str = ""
+    description: str = ""
 
     @property
     def instance_count(self) -> int:
@@ -76,6 +79,7 @@ def find_study(archive: Archive, study: str) -> Study:
         stable=record.stable,
         series={one.id: one for one in map(SeriesRecord.model_validate, series)},
         patient_id=record.patient_tags.get("PatientID", ""),
+        description=record.tags.get("StudyDescription", ""),
     )
 
 

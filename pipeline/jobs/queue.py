@@ -125,7 +125,9 @@ class JobQueue:
             job: str | None = connection.execute(query).scalar()
             return job
 
-    def enqueue_job(self, identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY) -> None:
+    def enqueue_job(
+        self, identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY, delay_seconds: float = 0
+    ) -> None:
         """Queue a job; one that is there already is left as it is."""
         attributes = {
             "study": request.study,
@@ -136,16 +138,16 @@ class JobQueue:
             "stage": None,
             "progress": 0.0,
         }
-        self._client.enqueue(
-            EnqueueOptions(
-                workflow_name=SEGMENT_WORKFLOW,
-                queue_name=JOBS_QUEUE,
-                workflow_id=identity,
-                priority=priority,
-                attributes=attributes,
-            ),
-            request.model_dump(mode="json"),
+        options = EnqueueOptions(
+            workflow_name=SEGMENT_WORKFLOW,
+            queue_name=JOBS_QUEUE,
+            workflow_id=identity,
+            priority=priority,
+            attributes=attributes,
         )
+        if delay_seconds:
+            options["delay_seconds"] = delay_seconds
+        self._client.enqueue(options, request.model_dump(mode="json"))
 
     def report(self, identity: str, **attributes: object) -> None:
         """Merge values into what people see of a job; never part of its durable history."""

@@ -28,6 +28,8 @@ PRIORS_WORKFLOW: Final = "priors"
 
 #: Clinical jobs run before fine-tuning; DBOS takes the lowest number first.
 DEFAULT_PRIORITY: Final = 100
+#: Studies that a site's rule puts before all others.
+URGENT_PRIORITY: Final = 10
 #: Earlier studies that are delineated again wait for every other one.
 LOW_PRIORITY: Final = 5000
 

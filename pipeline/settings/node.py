@@ -23,6 +23,7 @@ from pipeline.settings.identification import IdentificationRules
 from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
 from pipeline.settings.rules import Rule, check_rules
+from pipeline.settings.turns import Turns
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -140,6 +141,8 @@ class Settings(BaseSettings):
     finetune: FinetunePolicy = Field(default_factory=FinetunePolicy, description="Learning from them.")
 
     priors: Priors = Field(default_factory=Priors, description="Earlier studies of a patient that are compared.")
+
+    turns: Turns = Field(default_factory=Turns, description="Which studies come first, and what waits for quiet hours.")
 
     viewer_url: str = Field(
         default="", description="Link to a viewer, with {study} and {rtstruct} in it; empty: no link."

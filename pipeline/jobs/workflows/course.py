@@ -4,6 +4,7 @@ What was measured of a study is kept: only what has changed is done again, and o
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import structlog
 from dbos import DBOS, EnqueueOptions
@@ -140,7 +141,8 @@ def _do_again(child: InChild, followed: Followed) -> Iterable[str]:
             log.warning("prior not done again", study=study, code=error.code)
             continue
         if prepared is not None and not prepared.decision.missing:
-            queue().enqueue_job(prepared.identity, prepared.request, LOW_PRIORITY)
+            delay = settings().turns.seconds_to_quiet(datetime.now())
+            queue().enqueue_job(prepared.identity, prepared.request, LOW_PRIORITY, delay)
             yield prepared.identity
 
 

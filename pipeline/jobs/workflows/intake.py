@@ -4,6 +4,7 @@ An automatic look never repeats work: where a job of the same images is there al
 made it. Only a person asks for a study a second time.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -28,6 +29,7 @@ from pipeline.jobs.queues import (
     LOW_PRIORITY,
     READY,
     RESCAN_WORKFLOW,
+    URGENT_PRIORITY,
 )
 from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import archive, settings
@@ -149,7 +151,8 @@ def _inspected(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
         missing = found.prepared.decision.missing
         if missing and first and not queue().same_input(request):
             return IntakeOutcome(outcome=Finding.INCOMPLETE, missing=missing)
-    outcome = _queue_once(identity, request, LOW_PRIORITY if prior else DEFAULT_PRIORITY)
+    urgent = settings().turns.urgent(study.description)
+    outcome = _queue_once(identity, request, LOW_PRIORITY if prior else URGENT_PRIORITY if urgent else DEFAULT_PRIORITY)
     return outcome.model_copy(update={"test": True}) if study.is_test else outcome
 
 
@@ -158,7 +161,8 @@ def _queue_once(identity: str, request: JobRequest, priority: int = DEFAULT_PRIO
     known = queue().same_input(request)
     if known is not None:
         return IntakeOutcome(outcome=Finding.KNOWN, job=known)
-    queue().enqueue_job(identity, request, priority)
+    delay = settings().turns.seconds_to_quiet(datetime.now()) if priority == LOW_PRIORITY else 0.0
+    queue().enqueue_job(identity, request, priority, delay)
     return IntakeOutcome(outcome=Finding.QUEUED, job=identity)
 
 
