@@ -109,6 +109,19 @@ ENDED_DELIVERIES: frozenset[DeliveryState] = frozenset(
 BROKEN_DELIVERIES: frozenset[DeliveryState] = frozenset({DeliveryState.FAILED, DeliveryState.UNCOMMITTED})
 
 
+class Event(StrEnum):
+    """What people are told of."""
+
+    DONE = "done"
+    FLAGGED = "flagged"
+    REFUSED = "refused"
+    FAILED = "failed"
+    QUEUE = "queue"
+    UNWELL = "unwell"
+    DIGEST = "digest"
+    TEST = "test"
+
+
 class Stage(StrEnum):
     """Stages of a job, in their order."""
 

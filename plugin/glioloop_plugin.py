@@ -30,11 +30,12 @@ from plugin.routes.corrections import CorrectionRoutes  # noqa: E402
 from plugin.routes.courses import CourseRoutes  # noqa: E402
 from plugin.routes.deliveries import DeliveryRoutes  # noqa: E402
 from plugin.routes.jobs import NodeRoutes  # noqa: E402
+from plugin.routes.notifications import NotificationRoutes  # noqa: E402
 from plugin.routes.pages import Pages  # noqa: E402
 
 _node = Node()
-record_commands(lambda: AuditTrail(_node.database()))
-for _routes in (NodeRoutes, CorrectionRoutes, CourseRoutes, DeliveryRoutes, Pages):
+record_commands(lambda: AuditTrail(_node.database()), _node.settings.roles)
+for _routes in (NodeRoutes, CorrectionRoutes, CourseRoutes, DeliveryRoutes, NotificationRoutes, Pages):
     _routes(_node).register()
 extend_orthanc_explorer()
 orthanc.RegisterOnChangeCallback(_node.on_change)

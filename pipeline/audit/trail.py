@@ -22,7 +22,7 @@ from pipeline.database.transactions import Tables, writing
 
 EVENTS: Final = (
     "asked", "received", "decided", "segmented", "stored", "forwarded", "committed", "ended", "corrected", "promoted",
-    "repaired", "removed", "checked", "followed", "fetched",
+    "repaired", "removed", "checked", "followed", "fetched", "denied",
 )  # fmt: skip
 FIRST: Final = NO_DIGEST
 _LINES_AT_ONCE: Final = 1000

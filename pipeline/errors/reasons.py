@@ -97,6 +97,11 @@ REASONS: dict[str, Reason] = {
         "The request cannot be understood.",
         "The body is one JSON object with the documented keys; see docs/rest.md.",
     ),
+    "ROLE_MISSING": Reason(
+        Kind.REFUSAL,
+        "Your role does not allow this.",
+        "Roles of users and groups are in `Roles`; the refusal is in the audit trail.",
+    ),
     "REQUEST_FOREIGN": Reason(
         Kind.REFUSAL,
         "A page of another server tried to command this node; nothing was done.",
@@ -491,6 +496,16 @@ REASONS: dict[str, Reason] = {
         "The result was sent, but the destination has not confirmed that it keeps it.",
         "See whether the destination answers storage commitment to this node's AE title, and that it is let in here; "
         "retry the job to ask again, or take `Commitment` from the destination.",
+    ),
+    "NOTIFY_FAILED": Reason(
+        Kind.FAILURE,
+        "Somebody could not be told.",
+        "The webhook or mail server did not take it; it is tried again. See `GET /glioloop/notifications`.",
+    ),
+    "CHANNEL_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "Nobody of that name is told anything.",
+        "Channels are configured in `Notify`.",
     ),
     "DESTINATION_UNKNOWN": Reason(
         Kind.REFUSAL,

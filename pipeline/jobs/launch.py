@@ -20,6 +20,7 @@ from pipeline.jobs.queues import (
     DELIVERY_QUEUE,
     INTAKE_QUEUE,
     JOBS_QUEUE,
+    NOTIFY_QUEUE,
     PRIORS_QUEUE,
     TRAINING_QUEUE,
     WORKFLOWS_VERSION,
@@ -85,6 +86,7 @@ def launch(settings: Settings) -> DBOS:
     }
     # Registers the workflows, with the instance below.
     import pipeline.jobs.workflows  # noqa: F401, PLC0415
+    from pipeline.jobs.workflows.notify import schedule_notify  # noqa: PLC0415
     from pipeline.jobs.workflows.retention import schedule_retention  # noqa: PLC0415
 
     _make_tables(settings)
@@ -106,12 +108,19 @@ def launch(settings: Settings) -> DBOS:
         polling_interval_sec=0.5,
         on_conflict="always_update",
     )
+    DBOS.register_queue(
+        NOTIFY_QUEUE,
+        partition_worker_concurrency=_DELIVERIES_AT_ONCE,
+        polling_interval_sec=1.0,
+        on_conflict="always_update",
+    )
     DBOS.register_queue(CORRECTIONS_QUEUE, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
     # One at a time: what the site's archive is asked for is no load that anybody notices.
     DBOS.register_queue(PRIORS_QUEUE, global_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
     # One at a time on the whole node: it makes way for every clinical job, wherever that runs.
     DBOS.register_queue(TRAINING_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update")
     schedule_retention(executor())
+    schedule_notify()
     DBOS.register_queue(CHECK_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update")
     if settings.check_every_hours:
         queue = JobQueue(settings.queue_database_url)

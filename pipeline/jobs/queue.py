@@ -16,6 +16,7 @@ from pipeline.case.job import JobView
 from pipeline.database.tables import ANSWERED, migrate, require_migrated
 from pipeline.jobs.backlog import Backlog, backlog_by_queue
 from pipeline.jobs.deliveries import Deliveries, adopt_deliveries
+from pipeline.jobs.notifications import Notifications
 from pipeline.jobs.queues import (
     APPLICATION,
     CORRECTIONS_QUEUE,
@@ -23,13 +24,16 @@ from pipeline.jobs.queues import (
     COURSE_WORKFLOW,
     DEFAULT_PRIORITY,
     DELIVER_WORKFLOW,
+    DIGEST_WORKFLOW,
     INTAKE_QUEUE,
     INTAKE_WORKFLOW,
     JOBS_QUEUE,
+    NOTIFY_WORKFLOW,
     PRIORS_WORKFLOW,
     RESCAN_WORKFLOW,
     RETENTION_WORKFLOW,
     SEGMENT_WORKFLOW,
+    WATCH_WORKFLOW,
     WORKFLOWS_VERSION,
 )
 from pipeline.jobs.request import JobRequest, Undecided, delivery_id
@@ -40,13 +44,9 @@ from pipeline.names import BROKEN_DELIVERIES, ENDED_DELIVERIES, DeliveryState
 #: Exit status of a worker whose queue is no whole database (EX_DATAERR).
 DAMAGED_STATUS: Final = 65
 _LOOKS: Final = (
-    INTAKE_WORKFLOW,
-    RESCAN_WORKFLOW,
-    CORRECTIONS_WORKFLOW,
-    COURSE_WORKFLOW,
-    PRIORS_WORKFLOW,
-    RETENTION_WORKFLOW,
-)
+    INTAKE_WORKFLOW, RESCAN_WORKFLOW, CORRECTIONS_WORKFLOW, COURSE_WORKFLOW, PRIORS_WORKFLOW, RETENTION_WORKFLOW,
+    NOTIFY_WORKFLOW, WATCH_WORKFLOW, DIGEST_WORKFLOW,
+)  # fmt: skip
 #: Rows that one statement deletes.
 _AT_ONCE: Final = 200
 
@@ -206,6 +206,11 @@ class JobQueue:
     def deliveries(self) -> Deliveries:
         """The deliveries of jobs."""
         return Deliveries(self._client)
+
+    @property
+    def notifications(self) -> Notifications:
+        """What people are told."""
+        return Notifications(self._client)
 
     def enqueue_corrections(self, study: str, event: str) -> None:
         """Have a study looked at for corrections."""

@@ -13,7 +13,11 @@ CORRECTIONS_QUEUE: Final = "glioloop-feedback"
 TRAINING_QUEUE: Final = "glioloop-training"
 CHECK_QUEUE: Final = "glioloop-check"
 PRIORS_QUEUE: Final = "glioloop-priors"
-QUEUES: Final = (JOBS_QUEUE, INTAKE_QUEUE, DELIVERY_QUEUE, CORRECTIONS_QUEUE, TRAINING_QUEUE, CHECK_QUEUE, PRIORS_QUEUE)
+NOTIFY_QUEUE: Final = "glioloop-notify"
+QUEUES: Final = (
+    JOBS_QUEUE, INTAKE_QUEUE, DELIVERY_QUEUE, CORRECTIONS_QUEUE, TRAINING_QUEUE, CHECK_QUEUE, PRIORS_QUEUE,
+    NOTIFY_QUEUE,
+)  # fmt: skip
 
 SEGMENT_WORKFLOW: Final = "segment"
 INTAKE_WORKFLOW: Final = "intake"
@@ -25,6 +29,9 @@ CHECK_WORKFLOW: Final = "check"
 RETENTION_WORKFLOW: Final = "retention"
 COURSE_WORKFLOW: Final = "course"
 PRIORS_WORKFLOW: Final = "priors"
+NOTIFY_WORKFLOW: Final = "notify"
+WATCH_WORKFLOW: Final = "watch"
+DIGEST_WORKFLOW: Final = "digest"
 
 #: Clinical jobs run before fine-tuning; DBOS takes the lowest number first.
 DEFAULT_PRIORITY: Final = 100

@@ -16,8 +16,10 @@ from pipeline.settings.destinations import (
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules, Plane, Preference
 from pipeline.settings.node import ROOT, SECTION_VARIABLE, Settings, load_settings
+from pipeline.settings.notify import AnyChannel, Channel, Mail, Notify, Webhook
 from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
+from pipeline.settings.roles import Role, Roles
 from pipeline.settings.rules import Condition, Rule, RuleEvent
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "OBJECT_KINDS",
     "ROOT",
     "SECTION_VARIABLE",
+    "AnyChannel",
     "AnyDestination",
+    "Channel",
     "Condition",
     "CorrectionPolicy",
     "Destination",
@@ -34,15 +38,20 @@ __all__ = [
     "Folder",
     "ForwardKind",
     "IdentificationRules",
+    "Mail",
     "Modality",
+    "Notify",
     "ObjectKind",
     "Peer",
     "Plane",
     "Preference",
     "Priors",
     "Retention",
+    "Role",
+    "Roles",
     "Rule",
     "RuleEvent",
     "Settings",
+    "Webhook",
     "load_settings",
 ]

@@ -20,8 +20,10 @@ from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, ConfiguredDestination, Modality, ObjectKind
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules
+from pipeline.settings.notify import Notify
 from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
+from pipeline.settings.roles import Roles
 from pipeline.settings.rules import Rule, check_rules
 from pipeline.settings.turns import Turns
 
@@ -136,6 +138,9 @@ class Settings(BaseSettings):
     forward_retry_seconds: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(60, 120, 300, 1800, 3600), description="Waits between tries of forwarding."
     )
+
+    roles: Roles = Field(default_factory=Roles, description="Who may do what.")
+    notify: Notify = Field(default_factory=Notify, description="Whom the node tells what.")
 
     feedback: CorrectionPolicy = Field(default_factory=CorrectionPolicy, description="Corrections that come back.")
     finetune: FinetunePolicy = Field(default_factory=FinetunePolicy, description="Learning from them.")

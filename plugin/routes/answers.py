@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orthanc
@@ -13,6 +13,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import exhausted, place_of, trace_of
 from pipeline.records import Document, Record
+from pipeline.settings import Role, Roles
 from plugin.routes.request import Output, Request
 
 _STATUS: Final = {
@@ -21,9 +22,11 @@ _STATUS: Final = {
     "PATIENT_UNKNOWN": 404,
     "MODEL_UNKNOWN": 404,
     "PAGE_UNKNOWN": 404,
+    "CHANNEL_UNKNOWN": 404,
     "FEEDBACK_UNKNOWN": 404,
     "REQUEST_INVALID": 400,
     "REQUEST_FOREIGN": 403,
+    "ROLE_MISSING": 403,
     "JOB_STATE": 409,
     "STUDY_AMBIGUOUS": 409,
     "NODE_STARTING": 503,
@@ -43,6 +46,7 @@ RESULT_HEADERS: Final = {"Cache-Control": "private, max-age=3600"}
 
 _MOST_RECORDED: Final = 2048
 _trail: Callable[[], AuditTrail] | None = None
+_roles = Roles()
 
 
 @dataclass(frozen=True)
@@ -69,25 +73,33 @@ Answer = BaseModel | Sequence[BaseModel] | Content | bytes | str
 Handler = Callable[[Request], tuple[int, Answer]]
 
 
+@dataclass(frozen=True)
+class Method:
+    """What answers a method of a path, and the role that it needs."""
+
+    handler: Handler
+    role: Role = Role.READER
+
+
 class Failure(Record):
     """The answer to what was refused or went wrong."""
 
     error: ErrorRecord
 
 
-def answered_by(handlers: Mapping[str, Handler]) -> Callable[..., None]:
+def answered_by(methods: Mapping[str, Method]) -> Callable[..., None]:
     """Make Orthanc's REST callback of the handlers of a path.
 
     Parameters
     ----------
-    handlers
-        By method; other methods get 405.
+    methods
+        By name; others get 405.
     """
 
     def callback(output: Output, uri: str, **given: Any) -> None:
-        handler = handlers.get(given["method"])
-        if handler is None:
-            output.SendMethodNotAllowed(",".join(handlers))
+        method = methods.get(given["method"])
+        if method is None:
+            output.SendMethodNotAllowed(",".join(methods))
             return
         request = Request(
             uri=uri,
@@ -99,10 +111,11 @@ def answered_by(handlers: Mapping[str, Handler]) -> Callable[..., None]:
         )
         answer: Answer
         try:
+            request = _admitted(request, method.role)
             if request.method != "GET":
                 request.refuse_foreign_pages()
                 _on_record(request)
-            status, answer = handler(request)
+            status, answer = method.handler(request)
         except GlioLoopError as error:
             status, answer = _failed(error)
         except Exception as error:
@@ -113,14 +126,33 @@ def answered_by(handlers: Mapping[str, Handler]) -> Callable[..., None]:
     return callback
 
 
+def _admitted(request: Request, needed: Role) -> Request:
+    """The request with who asks; what their role does not allow is refused, and on record.
+
+    Raises
+    ------
+    GlioLoopError
+        ROLE_MISSING.
+    """
+    user, role = _roles.who(request.user, request.headers)
+    if not role.suffices(needed):
+        if _trail is not None:
+            _trail().append("denied", request.uri, user, {"role": role.value, "needed": needed.value})
+        raise GlioLoopError("ROLE_MISSING", f"{request.method} needs {needed.value}; {user} is {role.value}")
+    return replace(request, named=user)
+
+
 def _failed(error: GlioLoopError) -> tuple[int, Failure]:
     return _STATUS.get(error.code, _UNPROCESSABLE), Failure(error=ErrorRecord.of(error))
 
 
-def record_commands(trail: Callable[[], AuditTrail]) -> None:
-    """Name the audit trail that every command (POST) is written to before it is obeyed; asked for at every command."""
-    global _trail  # noqa: PLW0603 - one node, one trail; routes are made by several classes
-    _trail = trail
+def record_commands(trail: Callable[[], AuditTrail], roles: Roles) -> None:
+    """Name who may do what, and the audit trail that every command (POST) is written to before it is obeyed.
+
+    The trail is asked for at every command.
+    """
+    global _trail, _roles
+    _trail, _roles = trail, roles
 
 
 def _on_record(request: Request) -> None:

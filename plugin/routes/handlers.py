@@ -11,7 +11,7 @@ from pipeline.jobs.queue import JobQueue
 from pipeline.registry import Registry
 from plugin.inside import PluginArchive
 from plugin.node import Node
-from plugin.routes.answers import answered_by
+from plugin.routes.answers import Method, answered_by
 from plugin.routes.table import Route, pattern_of
 
 
@@ -33,7 +33,7 @@ class Handlers:
     def register(self) -> None:
         """Register every route with Orthanc, which takes one callback a path, whatever the methods."""
         for path, routes in _by_path(self.routes).items():
-            methods = {route.method: getattr(self, route.handler) for route in routes}
+            methods = {route.method: Method(getattr(self, route.handler), route.role) for route in routes}
             orthanc.RegisterRestCallback(pattern_of(path), answered_by(methods))
 
     def queue(self) -> JobQueue:

@@ -7,7 +7,7 @@ import orthanc
 
 from pipeline.errors import GlioLoopError
 from plugin.node import Node
-from plugin.routes.answers import RESULT_HEADERS, Content, answered_by
+from plugin.routes.answers import RESULT_HEADERS, Content, Method, answered_by
 from plugin.routes.handlers import Handlers
 from plugin.routes.request import Request
 from plugin.routes.table import PAGE_ROUTES
@@ -49,7 +49,9 @@ class Pages(Handlers):
         of its two addresses the browser resolves a link. It links to ``app/…``; both readings answer.
         """
         super().register()
-        orthanc.RegisterRestCallback(r"/glioloop/app(?:/app)?(?:/([a-z0-9.-]*))?", answered_by({"GET": self.page}))
+        orthanc.RegisterRestCallback(
+            r"/glioloop/app(?:/app)?(?:/([a-z0-9.-]*))?", answered_by({"GET": Method(self.page)})
+        )
 
     def page(self, request: Request) -> tuple[int, Content]:
         """Answer one of the dashboard's files; the dashboard itself where none is named."""

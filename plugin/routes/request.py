@@ -54,6 +54,8 @@ class Request:
         Names in small letters.
     body
         As it came.
+    named
+        Who asks, where that was found out: a proxy may speak for others.
     """
 
     uri: str
@@ -62,10 +64,13 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    named: str = ""
 
     @property
     def user(self) -> str:
-        """Orthanc's user behind it; Orthanc has checked the password before."""
+        """Who asks: Orthanc's user, whose password Orthanc has checked before, or whom its proxy speaks for."""
+        if self.named:
+            return self.named[:_LONGEST_USER]
         kind, _, credentials = self.headers.get("authorization", "").partition(" ")
         if kind.lower() != "basic":
             return kind.lower() or "anonymous"

@@ -10,6 +10,7 @@ from typing import Final
 from pipeline.corrections.record import CASE_ID
 from pipeline.jobs.finetuning import RUN_ID
 from pipeline.names import MRSequence
+from pipeline.settings import Role
 
 #: What a variable part of a path may be; anything else is no route, so Orthanc answers 404 itself.
 PARAMETERS: Final[dict[str, str]] = {
@@ -37,11 +38,19 @@ class Route:
         With ``{parameters}``, which reach the handler as groups in this order.
     handler
         Name of the method that answers.
+    needs
+        Role of who may ask; None for readers where it is ``GET``, and operators where it is ``POST``.
     """
 
     method: str
     path: str
     handler: str
+    needs: Role | None = None
+
+    @property
+    def role(self) -> Role:
+        """Who may ask."""
+        return self.needs or (Role.READER if self.method == "GET" else Role.OPERATOR)
 
 
 #: Answered by :class:`plugin.routes.jobs.NodeRoutes`.
@@ -55,8 +64,8 @@ NODE_ROUTES: Final = (
     Route("POST", "/glioloop/jobs/{job}/cancel", "cancel"),
     Route("POST", "/glioloop/jobs/{job}/retry", "retry"),
     Route("GET", "/glioloop/models", "models"),
-    Route("POST", "/glioloop/models/{name}/{version}/promote", "promote"),
-    Route("POST", "/glioloop/models/rollback", "rollback"),
+    Route("POST", "/glioloop/models/{name}/{version}/promote", "promote", Role.ADMINISTRATOR),
+    Route("POST", "/glioloop/models/rollback", "rollback", Role.ADMINISTRATOR),
     Route("GET", "/glioloop/check", "check"),
     Route("POST", "/glioloop/check", "ask_check"),
     Route("GET", "/glioloop/health", "health"),
@@ -70,13 +79,13 @@ CORRECTION_ROUTES: Final = (
     Route("GET", "/glioloop/feedback/agreement", "agreement"),
     Route("GET", "/glioloop/feedback/{case}", "case"),
     Route("GET", "/glioloop/feedback/{case}/contours", "contours"),
-    Route("GET", "/glioloop/feedback/{case}/export.zip", "export"),
-    Route("POST", "/glioloop/feedback/{case}/trust", "trust"),
-    Route("POST", "/glioloop/feedback/{case}/delete", "delete"),
+    Route("GET", "/glioloop/feedback/{case}/export.zip", "export", Role.OPERATOR),
+    Route("POST", "/glioloop/feedback/{case}/trust", "trust", Role.ADMINISTRATOR),
+    Route("POST", "/glioloop/feedback/{case}/delete", "delete", Role.ADMINISTRATOR),
     Route("GET", "/glioloop/finetune", "runs"),
-    Route("POST", "/glioloop/finetune", "start"),
+    Route("POST", "/glioloop/finetune", "start", Role.ADMINISTRATOR),
     Route("GET", "/glioloop/finetune/{run}", "run"),
-    Route("POST", "/glioloop/finetune/{run}/cancel", "cancel"),
+    Route("POST", "/glioloop/finetune/{run}/cancel", "cancel", Role.ADMINISTRATOR),
 )
 
 #: Answered by :class:`plugin.routes.courses.CourseRoutes`.
@@ -89,10 +98,16 @@ COURSE_ROUTES: Final = (
 #: Answered by :class:`plugin.routes.deliveries.DeliveryRoutes`.
 DELIVERY_ROUTES: Final = (
     Route("GET", "/glioloop/destinations", "destinations"),
-    Route("POST", "/glioloop/studies/{study}/explain", "explain"),
+    Route("POST", "/glioloop/studies/{study}/explain", "explain", Role.READER),
     Route("GET", "/glioloop/jobs/{job}/deliveries", "deliveries"),
     Route("POST", "/glioloop/jobs/{job}/deliveries/{name}/retry", "retry"),
     Route("POST", "/glioloop/jobs/{job}/deliveries/{name}/cancel", "cancel"),
+)
+
+#: Answered by :class:`plugin.routes.notifications.NotificationRoutes`.
+NOTIFICATION_ROUTES: Final = (
+    Route("GET", "/glioloop/notifications", "notifications"),
+    Route("POST", "/glioloop/notifications/test", "test", Role.ADMINISTRATOR),
 )
 
 #: Answered by :class:`plugin.routes.pages.Pages`, beside the dashboard's own files.
@@ -102,7 +117,7 @@ PAGE_ROUTES: Final = (
     Route("GET", "/glioloop/jobs/{job}/slices/{sequence}.jpg", "slices"),
 )
 
-ROUTES: Final = (*NODE_ROUTES, *CORRECTION_ROUTES, *COURSE_ROUTES, *DELIVERY_ROUTES, *PAGE_ROUTES)
+ROUTES: Final = (*NODE_ROUTES, *CORRECTION_ROUTES, *COURSE_ROUTES, *DELIVERY_ROUTES, *NOTIFICATION_ROUTES, *PAGE_ROUTES)
 
 
 def pattern_of(path: str) -> str:

@@ -15,6 +15,7 @@ from pipeline.jobs.checks import CheckOptions, CheckOutcome, schedule_check
 from pipeline.jobs.queues import CHECK_WORKFLOW
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, talking
+from pipeline.jobs.workflows.notify import announce_unwell
 from pipeline.jobs.workflows.resources import audit, queue
 from pipeline.jobs.workflows.steps import last_error, step, workflow
 from pipeline.names import ENDED_JOBS
@@ -93,6 +94,7 @@ def _tell(identity: str, outcome: CheckOutcome) -> None:
         log.info("node is well", check=identity, model=outcome.model, dice=outcome.dice)
     else:
         log.error("node is unwell", check=identity, code="NODE_UNWELL", detail=detail)
+        announce_unwell(identity, outcome.error or ErrorRecord.of(GlioLoopError("NODE_UNWELL")))
 
 
 @workflow(name=CHECK_WORKFLOW, max_recovery_attempts=20)

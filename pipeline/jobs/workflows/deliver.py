@@ -27,6 +27,7 @@ from pipeline.jobs.queues import DELIVER_WORKFLOW
 from pipeline.jobs.request import DeliveryTry
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, cancelled, talking
+from pipeline.jobs.workflows.notify import announce_failed_delivery
 from pipeline.jobs.workflows.resources import audit, queue
 from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import DeliveryState, Stage
@@ -231,6 +232,7 @@ def _again(one: DeliveryTry, failure: ErrorRecord, wait: float | None, seconds: 
         _hand_over(one, alternate)
         state = state.model_copy(update={"replaced_by": alternate})
     _note(one, state)
+    announce_failed_delivery(one.job, one.destination, failure)
     raise failure.error
 
 
@@ -250,6 +252,7 @@ def _await_commitment(one: DeliveryTry, sent: float) -> Delivery:
     if looked.seconds > destination.commitment_most_seconds:
         over = {"state": DeliveryState.UNCOMMITTED, "error": late}
         _note(one, kept.model_copy(update=over))
+        announce_failed_delivery(one.job, one.destination, late)
         raise late.error
     if looked.seconds > destination.commitment_late_seconds:
         shown: dict[str, object] = {"error": late}

@@ -42,6 +42,7 @@ from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.deliver import begin_delivery
 from pipeline.jobs.workflows.early import await_whole, refused_for_good
+from pipeline.jobs.workflows.notify import announce_end
 from pipeline.jobs.workflows.priors import enqueue_priors
 from pipeline.jobs.workflows.resources import audit, installed, queue
 from pipeline.jobs.workflows.routes import routes_by_rules
@@ -183,11 +184,13 @@ def _segment(job: Job, request: JobRequest) -> JobOutput:
     except GlioLoopError as error:
         if error.reason.kind is not Kind.REFUSAL:
             _record_failure(identity, request, error)
+            announce_end(identity, request, JobOutput(state=JobState.FAILED, error=ErrorRecord.of(error)))
             raise
         error = refused_for_good(request, error)
         output = JobOutput(state=JobState.REFUSED, error=ErrorRecord.of(error), timings_s=timings)
         _tidy(job, output)
         audit().append("ended", identity, "worker", {"study": request.study, "refused": error.code}, once=error.code)
+        announce_end(identity, request, output)
         return output
     result = outcomes.result(request.model, _reference(request))
     output = JobOutput(state=JobState.DONE, result=result, timings_s=timings)
@@ -198,6 +201,7 @@ def _segment(job: Job, request: JobRequest) -> JobOutput:
         if resources or not one.because:
             begin_delivery(DeliveryTry(job=identity, destination=one.destination, resources=resources))
     enqueue_course(request.study)
+    announce_end(identity, request, output)
     return output
 
 

@@ -1,0 +1,1 @@
+"""People are told: what happened, in words, by webhook and e-mail."""
