@@ -101,7 +101,8 @@ def _compose(folder: Path, workers: int) -> Path:
 def _sender(pair: Pair, studies: list[Path]) -> "subprocess.Popen[bytes]":
     to = pair.node.configuration
     command = [sys.executable, "-m", "benchmarks.storm", "--send", str(to.dicom_port), to.aet, *map(str, studies)]
-    return subprocess.Popen(command)
+    # As modalities do: what the archive did not take while its database was away is sent again.
+    return subprocess.Popen(["sh", "-c", 'until "$@"; do sleep 5; done', "send", *command])
 
 
 def _wait_answers(pair: Pair) -> None:

@@ -6,15 +6,17 @@ Every process opens it itself. Who comes first makes the tables and takes over w
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 import sqlalchemy
-from sqlalchemy import Engine, event
+from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
@@ -30,6 +32,8 @@ _LOOK_SECONDS: Final = 5.0
 #: So long one waits for another that makes the file, and so often one looks.
 _MAKING_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 0.02
+#: A server that is restarted is back by then.
+_AWAY_SECONDS: Final = 60.0
 
 
 def database_of(settings: Settings) -> Engine:
@@ -117,9 +121,11 @@ def _prepared(url: str, state_folder: Path) -> Engine:
 def _connected(url: str, patience_seconds: float = _PATIENCE_SECONDS) -> Engine:
     where = make_url(url)
     if where.get_backend_name() == "postgresql":
-        return sqlalchemy.create_engine(
+        engine = sqlalchemy.create_engine(
             where.set(drivername="postgresql+psycopg"), hide_parameters=True, pool_pre_ping=True
         )
+        event.listen(engine, "do_connect", _connect_to_server)
+        return engine
     file = Path(where.database or "")
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.touch(mode=0o600)  # it holds the key of the pseudonyms; SQLite gives its other files the same rights
@@ -131,7 +137,29 @@ def _connected(url: str, patience_seconds: float = _PATIENCE_SECONDS) -> Engine:
     return engine
 
 
-def _set_up(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _connect_to_server(
+    dialect: Dialect, _record: ConnectionPoolEntry, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> DBAPIConnection:
+    """Connect; a server that is restarted meanwhile is waited for, so that no job fails for it."""
+    return awaited(lambda: dialect.connect(*arguments, **named))
+
+
+def awaited(
+    connect: Callable[[], DBAPIConnection], seconds: float = _AWAY_SECONDS, pause: float = 0.5
+) -> DBAPIConnection:
+    """Try until a server is there, for so long at most; what another try cannot change is raised at once."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return connect()
+        except psycopg.OperationalError as error:
+            # A wrong password, a database that does not exist; while it starts or stops the class is 57.
+            if (error.sqlstate or "57")[:2] != "57" or time.monotonic() > deadline:
+                raise
+            time.sleep(pause)
+
+
+def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     """Let readers and a writer not wait for each other; what is committed is on the disk."""
     cursor = connection.cursor()
     deadline = time.monotonic() + _MAKING_SECONDS

@@ -548,6 +548,12 @@ REASONS: dict[str, Reason] = {
         "They were being replaced at every try, or their files are missing from Orthanc's storage; retry the job.",
         transient=True,
     ),
+    "DATABASE_AWAY": Reason(
+        Kind.FAILURE,
+        "The node's database broke off.",
+        "It was restarted, or the network to it failed, for longer than is waited; see its log, then retry the job.",
+        transient=True,
+    ),
     "BACKUP_UNUSABLE": Reason(
         Kind.FAILURE,
         "The backup cannot be brought back.",

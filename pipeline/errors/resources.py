@@ -71,14 +71,16 @@ def coded(where: str) -> Iterator[None]:
     Raises
     ------
     GlioLoopError
-        OUT_OF_MEMORY or DISK_FULL where the machine lacked them, INTERNAL for all else.
+        OUT_OF_MEMORY or DISK_FULL where the machine lacked them, DATABASE_AWAY, INTERNAL for all else.
     """
     try:
         yield
     except GlioLoopError:
         raise
     except Exception as error:
-        raise (exhausted(error, where) or GlioLoopError("INTERNAL", f"{where}: {place_of(error)}")) from error
+        # What SQLAlchemy says of a connection that broke off in the middle.
+        code = "DATABASE_AWAY" if getattr(error, "connection_invalidated", False) else "INTERNAL"
+        raise (exhausted(error, where) or GlioLoopError(code, f"{where}: {place_of(error)}")) from error
 
 
 def place_of(error: BaseException) -> str:

@@ -58,14 +58,16 @@ class JobQueue:
     ----------
     database_url
         DBOS system database; its tables must exist (the worker makes them when it starts).
+    patient
+        Wait for a database that is away, as workflows want; else tell at once.
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, patient: bool = False) -> None:
         self._client = DBOSClient(
             system_database_url=database_url,
             serializer=JsonSerializer(),
             application_name=APPLICATION,
-            retry_connection_errors=False,
+            retry_connection_errors=patient,
         )
 
     def close(self) -> None:

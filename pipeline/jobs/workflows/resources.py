@@ -14,7 +14,7 @@ from pipeline.registry import InstalledModel, Registry
 @cache
 def queue() -> JobQueue:
     """Return this worker's client of the queue, for what is not part of a workflow's history."""
-    return JobQueue(settings().queue_database_url)
+    return JobQueue(settings().queue_database_url, patient=settings().shares_database)
 
 
 def database() -> Engine:
