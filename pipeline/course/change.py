@@ -246,6 +246,8 @@ def _events(point: TimePoint, previous: TimePoint, earlier: Sequence[TimePoint])
 def _flags(point: TimePoint, earlier: Sequence[TimePoint]) -> Iterator[Flag]:
     if point.aligned is False:
         yield Flag("PRIOR_NOT_ALIGNED")
+    if point.shift_mm:
+        yield Flag("BRAIN_SHIFTED", f"by {point.shift_mm:.0f} mm")
     automatic = {one.model for one in earlier if one.source == "automatic"}
     others = sorted(automatic - {point.model}) if point.source == "automatic" else []
     if others:

@@ -14,6 +14,7 @@ from pipeline.course.matching import Matched, inherited, known_again, match_all,
 from pipeline.course.priors import StudyFacts
 from pipeline.course.records import Lesion, Link, Source, TimePoint
 from pipeline.course.scans import Scan
+from pipeline.course.shift import brain_shift_mm
 from pipeline.course.symmetry import mid_sagittal_plane
 from pipeline.errors import GlioLoopError
 from pipeline.names import TUMOUR_REGIONS, Region
@@ -59,6 +60,8 @@ class Comparison:
         The other.
     alignment
         How it lies to this one; None where they could not be brought onto each other.
+    shift_mm
+        How far parts of the brain have moved in the head, see :mod:`pipeline.course.shift`.
     matched
         The lesions of both.
     """
@@ -66,6 +69,7 @@ class Comparison:
     point: TimePoint
     alignment: dict[str, JsonValue] | None = None
     matched: dict[Region, Matched] = field(default_factory=dict)
+    shift_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ def compare(point: TimePoint, other: Callable[[], Measured], now: Measured) -> C
             raise
         log.warning("studies not aligned", other=point.study, code=error.code, detail=error.detail)
         return Comparison(point)
-    return Comparison(point, found.as_json(), match_all(prior.regions, now.regions, found.transform))
+    matched = match_all(prior.regions, now.regions, found.transform)
+    return Comparison(point, found.as_json(), matched, brain_shift_mm(now.scan, prior.scan, found.transform))
 
 
 def compare_lost(
@@ -189,6 +194,7 @@ def point_of(
         alignment=(before.alignment if before else None) or {},
         links=_links(before, lesions) if before else (),
         unseen=_unseen(before) if before else (),
+        shift_mm=before.shift_mm if before else 0.0,
         objects=former.objects if former else {},
         unsent=former.unsent if former else (),
     )

@@ -103,6 +103,8 @@ class TimePoint(StoredRecord):
         Lesions of both that belong together.
     unseen
         Tracking UIDs of lesions before that lie where this study shows nothing.
+    shift_mm
+        How far parts of the brain have moved in the head since then; 0 where none has.
     left_out
         Earlier studies that are not compared with.
     not_fetched
@@ -126,6 +128,7 @@ class TimePoint(StoredRecord):
     alignment: dict[str, JsonValue] = Field(default_factory=dict)
     links: tuple[Link, ...] = ()
     unseen: tuple[str, ...] = ()
+    shift_mm: float = 0.0
     left_out: tuple[LeftOut, ...] = ()
     not_fetched: tuple[str, ...] = ()
     objects: dict[str, str] = Field(default_factory=dict)

@@ -419,6 +419,12 @@ REASONS: dict[str, Reason] = {
         "The study before could not be brought onto this one: volumes are compared, single lesions are not.",
         "The check of docs/alignment.md refused T1c against T1c; every lesion counts as met for the first time.",
     ),
+    "BRAIN_SHIFTED": Reason(
+        Kind.FLAG,
+        "The brain has shifted since the study before: lesions may be matched by distance only.",
+        "Parts of the brain away from the tumour fit the study before best 4 mm or more beside their place; "
+        "the alignment is rigid.",
+    ),
     "PRIOR_LEFT_OUT": Reason(
         Kind.FLAG,
         "An earlier study of this patient number is not compared with.",

@@ -127,6 +127,27 @@ def test_studies_of_a_head_that_lies_otherwise_are_compared_in_one_space(sample_
     assert after.aligned
     assert uids(after) == uids(before)
     assert after.lesions[0].side == before.lesions[0].side
+    assert after.shift_mm == 0  # the head has moved, and the brain with it
+
+
+def test_a_brain_that_has_moved_in_its_head_is_told(sample_study: Path) -> None:
+    volume = read_volume(sorted((sample_study / "t1c").glob("*.dcm")))
+    image = volume.image
+    index = np.moveaxis(np.indices(image.GetSize()[::-1]), 0, -1)[..., ::-1].astype(np.float64)
+    to_mm = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    away = np.linalg.norm(index @ to_mm.T + np.array(image.GetOrigin()) - (45.0, -10.0, 10.0), axis=-1)
+    push = np.zeros((*away.shape, 3))
+    push[..., 0] = 8 * np.exp(-((away / 45) ** 2))
+    field = sitk.GetImageFromArray(push, isVector=True)
+    field.CopyInformation(image)
+    bulged = sitk.Resample(image, image, sitk.DisplacementFieldTransform(field), sitk.sitkLinear, 0.0)
+    mask = {Region.ET: balls(image, ((45, 0, 10), 18))}
+    head = measure(Scan(volume, (), mask, None))
+    now = measure(Scan(SourceVolume(bulged, volume.slices, "4", "5", "6"), (), mask, None))
+    before = point_of(facts(1), Origin("a@1", "automatic", "x"), head)
+    after = point_of(facts(2), Origin("a@1", "automatic", "y"), now, compare(before, lambda: head, now))
+    assert 4 <= after.shift_mm < 8
+    assert [flag.code for flag in course_of("p", [before, after]).studies[1].flags] == ["BRAIN_SHIFTED"]
 
 
 def test_what_cannot_be_aligned_is_not_matched(sample_study: Path) -> None:
