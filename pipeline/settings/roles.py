@@ -31,7 +31,7 @@ class Roles(BaseModel):
     users
         Role by name.
     otherwise
-        Of everybody else.
+        Of everybody else; None: administrators where no roles are given to anybody, else readers.
     proxy_user
         Orthanc's user as whom the proxy comes; only what it sends is believed.
     user_header, groups_header
@@ -43,7 +43,7 @@ class Roles(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
 
     users: dict[str, Role] = Field(default_factory=dict)
-    otherwise: Role = Role.ADMINISTRATOR
+    otherwise: Role | None = None
     proxy_user: str = ""
     user_header: str = Field(default="X-Forwarded-User", pattern=r"^[A-Za-z0-9-]+$")
     groups_header: str = Field(default="X-Forwarded-Groups", pattern=r"^[A-Za-z0-9-]+$")
@@ -60,14 +60,19 @@ class Roles(BaseModel):
             Of the request; names in small letters.
         """
         if not self.proxy_user or user != self.proxy_user:
-            return user, self.users.get(user, self.otherwise)
+            return user, self.users.get(user, self._everybody_else)
         named = headers.get(self.user_header.lower(), "").strip()
         if not named:
             return user, Role.READER  # a proxy that does not say who asks
         groups = [one.strip() for one in headers.get(self.groups_header.lower(), "").split(",")]
         role = self.users.get(named)
         found = [*self._roles_of(groups), *([] if role is None else [role])]
-        return named, max(found, key=_ORDER.index, default=self.otherwise)
+        return named, max(found, key=_ORDER.index, default=self._everybody_else)
+
+    @property
+    def _everybody_else(self) -> Role:
+        given = bool(self.users or self.groups or self.proxy_user)
+        return self.otherwise or (Role.READER if given else Role.ADMINISTRATOR)
 
     def _roles_of(self, groups: Iterable[str]) -> list[Role]:
         return [self.groups[one] for one in groups if one in self.groups]

@@ -84,3 +84,5 @@ def test_what_is_the_administrators() -> None:
         assert needed["POST", f"/glioloop/{path}"] is Role.ADMINISTRATOR
     assert {role for (method, _), role in needed.items() if method == "POST"} > {Role.OPERATOR}
     assert Roles().who("anybody", {}) == ("anybody", Role.ADMINISTRATOR)  # as before there were roles
+    for given in ({"users": {"ann": "operator"}}, {"groups": {"it": "administrator"}}, {"proxy_user": "proxy"}):
+        assert Roles.model_validate(given).who("anybody", {}) == ("anybody", Role.READER), given
