@@ -2,9 +2,10 @@
 
 Usage: python -m benchmarks.follow [--patients N] [--json]
 
-A focus in the right half grows, shrinks and is resected; one in the left half stays, has a new one beside it, and
-merges with that. Each scan has its own noise and coil, the head lies otherwise; there is no mass effect. The first two
-studies lie in the other Orthanc, as in a PACS, and are fetched; the node is sent the others.
+A focus in the right half grows, shrinks and is resected but for its rim; one in the left half stays, has a new one
+beside it, and merges with that. Each scan has its own noise and coil, the head lies otherwise; there is no mass effect.
+The first two studies lie in the other Orthanc, as in a PACS, and are fetched; the node is sent the others. A focus that
+the network misses has no identity and is counted apart.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from tests.patience import wait_for
 
 SEED: Final = 20_263
 #: Radii in mm of the three foci at each time point; 0: not there. The first is resected at the end.
-RADII: Final = ((11, 8, 0), (15, 8, 0), (10, 8, 7), (10, 12, 11), (12, 12, 11))
+RADII: Final = ((11, 10, 0), (15, 10, 0), (10, 10, 8), (10, 13, 12), (12, 13, 12))
 RESECTED: Final = 4
 PLACES: Final = ((0.62, 0.32, 0.28), (0.62, 0.60, 0.74), (0.62, 0.47, 0.72))
 KINDS: Final = (TumourKind.RING, TumourKind.SOLID, TumourKind.SOLID)
@@ -99,19 +100,19 @@ def judged(course: list[dict[str, Any]], studies: list[Rendered]) -> dict[str, A
         {place: _lesion_at(study, point) for place, point in one.foci.items()}
         for study, one in zip(course, studies, strict=True)
     ]
-    wrong = []
-    for place in range(len(PLACES)):
-        uids = [found[place] for found in names if place in found]
-        if place == 2:  # from the merger on it has the name of the larger one, or that its
-            uids = [found[place] for found in names[:3] if place in found]
-        if place == 0:
-            uids = uids[:RESECTED]
-        if len(set(uids)) != 1 or "" in uids:
-            wrong.append({"focus": place, "uids": [uid[-5:] for uid in uids]})
-    if names[2][2] in {uid for found in names[:2] for uid in found.values()}:
-        wrong.append({"focus": 2, "new": False})
-    if names[3][1] != names[3][2]:
-        wrong.append({"focus": 1, "merged": False})
+    missed = sum(not uid for found in names for uid in found.values())
+    # The foci beside each other are one lesion from the merger on; which of the two names goes on is told by size.
+    alone = [names, names, names[:3]]
+    wrong = [
+        {"focus": place, "uids": [uid[-5:] for uid in uids]}
+        for place, found in enumerate(alone)
+        if len(uids := list(dict.fromkeys(one[place] for one in found if one.get(place)))) > 1
+    ]
+    before = {uid for found in names[:2] for uid in found.values() if uid}
+    if names[2][2] in before:
+        wrong.append({"focus": 2, "uids": [names[2][2][-5:]]})
+    if len({names[place][focus] for place in (3, 4) for focus in (1, 2) if names[place][focus]} | {""}) > 2:
+        wrong.append({"focus": 1, "uids": ["not merged"]})
     changes = []
     for region in REGIONS:
         for before in range(len(studies) - 1):
@@ -129,6 +130,7 @@ def judged(course: list[dict[str, Any]], studies: list[Rendered]) -> dict[str, A
                 }
             )
     return {
+        "missed_foci": missed,
         "wrong_identities": wrong,
         "changes": changes,
         "events": [[e["kind"] for e in s["events"] if e["region"] == "TC"] for s in course],
@@ -140,14 +142,14 @@ def _fits(found: float, true: float) -> bool:
 
 
 def _lesion_at(study: dict[str, Any], point: tuple[float, float, float]) -> str:
-    """Tracking UID of the core's lesion whose inside is nearest to a focus and within 20 mm; empty where none is."""
+    """Tracking UID of the core's lesion whose inside is nearest to a focus and within 25 mm; empty where none is."""
     near = [
         (float(np.linalg.norm(np.array(one["inside"]) - point)), one["tracking_uid"])
         for one in study["lesions"]
         if one["region"] == "TC"
     ]
     distance, uid = min(near, default=(np.inf, ""))
-    return uid if distance <= 20 else ""
+    return uid if distance <= 25 else ""
 
 
 def main() -> None:
