@@ -29,6 +29,7 @@ def _orthanc(folder: Path, plugin: bool) -> OrthancProcess:
         http_port=free_port(),
         dicom_port=free_port(),
         modalities={"scanner": Modality(SCANNER, free_port())},
+        settings={"ReadyAfterSeconds": _LATER_SECONDS},
         overrides={"StableAge": _LATER_SECONDS},
     )
     if not plugin:

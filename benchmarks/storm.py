@@ -36,7 +36,8 @@ from tests.orthanc.conftest import SCANNER, Pair, make_pair
 POLLS = {"/system": 1.0, "/glioloop/jobs?limit=100": 4.0, "/glioloop/metrics": 15.0}
 #: Studies whose images a sender mixes in one association.
 _MIXED = 4
-_STABLE_SECONDS = 5
+#: The product's own: studies are begun before (``ReadyAfterSeconds``), where they are whole.
+_STABLE_SECONDS = 60
 #: The product's own; the tests' few seconds would refuse a study whose sender stalls on a busy machine.
 _GRACE_SECONDS = Settings().grace_seconds
 
@@ -119,7 +120,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         ]
         sent = [sender.wait() for sender in senders]
         sending = time.monotonic() - start
-        time.sleep(2 * _STABLE_SECONDS)  # the last stable events
+        time.sleep(1.5 * _STABLE_SECONDS)  # the last stable events
         empty = wait_until_empty(pair.node, 60 * arguments.patience)
         working = time.monotonic() - start
         samples = sampler.stop()
