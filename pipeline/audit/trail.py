@@ -150,6 +150,13 @@ class AuditTrail:
         """Every whole entry, as it stands; :meth:`verify` tells whether it may be believed."""
         return (entry for line in self.lines() if (entry := _parse(line)) is not None)
 
+    def after(self, number: int, most: int) -> list[Entry]:
+        """Whole entries beyond one, oldest first."""
+        query = select(AUDIT.c.line).where(AUDIT.c.number > number).order_by(AUDIT.c.number).limit(most)
+        with self._database.connect() as connection:
+            lines = connection.execute(query).scalars().all()
+        return [entry for line in lines if (entry := _parse(line)) is not None]
+
     def head(self) -> str:
         """Hash of the last line."""
         with self._database.connect() as connection:

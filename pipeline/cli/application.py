@@ -15,6 +15,7 @@ from pipeline.cli.console import AsJson, answer, explain, live_progress, unfores
 from pipeline.cli.corrections import app as feedback
 from pipeline.cli.demo import demo
 from pipeline.cli.evaluate import evaluate
+from pipeline.cli.fetch import fetch
 from pipeline.cli.finetune import finetune
 from pipeline.cli.follow import follow
 from pipeline.cli.models import app as models
@@ -46,6 +47,7 @@ app.command()(export)
 app.command()(sample)
 app.command()(finetune)
 app.command()(follow)
+app.command()(fetch)
 app.command()(bench)
 app.add_typer(feedback, name="feedback", help="Corrections that came back: list, export, trust, delete.")
 app.add_typer(models, name="models", help="The networks: list, show, import, promote, rollback.")

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 
 from pipeline.database.tables import INSTALLATION
 from pipeline.database.transactions import Tables, writing
@@ -29,6 +29,17 @@ def installation_id(database: Engine) -> str:
     installations can be told apart. Workers that share a database are one installation.
     """
     return kept(database, "id", lambda: uuid.uuid4().hex)
+
+
+def noted(database: Engine, name: str, value: str | None = None) -> str | None:
+    """Return a value that changes; note another one where it is given."""
+    if value is None:
+        with database.connect() as connection:
+            return _value(connection, name)
+    with writing(database, Tables.INSTALLATION) as connection:
+        connection.execute(delete(INSTALLATION).where(INSTALLATION.c.name == name))
+        connection.execute(insert(INSTALLATION).values(name=name, value=value))
+    return value
 
 
 def _value(connection: Connection, name: str) -> str | None:

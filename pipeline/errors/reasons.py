@@ -97,6 +97,16 @@ REASONS: dict[str, Reason] = {
         "The request cannot be understood.",
         "The body is one JSON object with the documented keys; see docs/rest.md.",
     ),
+    "QUERY_TOO_WIDE": Reason(
+        Kind.REFUSAL,
+        "The query finds more studies than it may; none was fetched.",
+        "Narrow it, or raise `most`.",
+    ),
+    "FETCH_UNKNOWN": Reason(
+        Kind.REFUSAL,
+        "Nothing of that id was fetched.",
+        "`GET /glioloop/fetch` lists what was asked of other archives.",
+    ),
     "ROLE_MISSING": Reason(
         Kind.REFUSAL,
         "Your role does not allow this.",

@@ -18,6 +18,7 @@ from pipeline.jobs.queues import (
     CHECK_QUEUE,
     CORRECTIONS_QUEUE,
     DELIVERY_QUEUE,
+    FETCH_QUEUE,
     INTAKE_QUEUE,
     JOBS_QUEUE,
     NOTIFY_QUEUE,
@@ -86,8 +87,10 @@ def launch(settings: Settings) -> DBOS:
     }
     # Registers the workflows, with the instance below.
     import pipeline.jobs.workflows  # noqa: F401, PLC0415
+    from pipeline.jobs.workflows.fetch import schedule_fetches  # noqa: PLC0415
     from pipeline.jobs.workflows.notify import schedule_notify  # noqa: PLC0415
     from pipeline.jobs.workflows.retention import schedule_retention  # noqa: PLC0415
+    from pipeline.jobs.workflows.syslog import schedule_audit_syslog  # noqa: PLC0415
 
     _make_tables(settings)
     instance = DBOS(config=config)
@@ -114,6 +117,7 @@ def launch(settings: Settings) -> DBOS:
         polling_interval_sec=1.0,
         on_conflict="always_update",
     )
+    DBOS.register_queue(FETCH_QUEUE, worker_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update")
     DBOS.register_queue(CORRECTIONS_QUEUE, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
     # One at a time: what the site's archive is asked for is no load that anybody notices.
     DBOS.register_queue(PRIORS_QUEUE, global_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
@@ -121,6 +125,8 @@ def launch(settings: Settings) -> DBOS:
     DBOS.register_queue(TRAINING_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update")
     schedule_retention(executor())
     schedule_notify()
+    schedule_fetches()
+    schedule_audit_syslog()
     DBOS.register_queue(CHECK_QUEUE, global_concurrency=1, polling_interval_sec=1.0, on_conflict="always_update")
     if settings.check_every_hours:
         queue = JobQueue(settings.queue_database_url)

@@ -14,9 +14,10 @@ TRAINING_QUEUE: Final = "glioloop-training"
 CHECK_QUEUE: Final = "glioloop-check"
 PRIORS_QUEUE: Final = "glioloop-priors"
 NOTIFY_QUEUE: Final = "glioloop-notify"
+FETCH_QUEUE: Final = "glioloop-fetch"
 QUEUES: Final = (
     JOBS_QUEUE, INTAKE_QUEUE, DELIVERY_QUEUE, CORRECTIONS_QUEUE, TRAINING_QUEUE, CHECK_QUEUE, PRIORS_QUEUE,
-    NOTIFY_QUEUE,
+    NOTIFY_QUEUE, FETCH_QUEUE,
 )  # fmt: skip
 
 SEGMENT_WORKFLOW: Final = "segment"
@@ -32,6 +33,9 @@ PRIORS_WORKFLOW: Final = "priors"
 NOTIFY_WORKFLOW: Final = "notify"
 WATCH_WORKFLOW: Final = "watch"
 DIGEST_WORKFLOW: Final = "digest"
+AUDIT_WORKFLOW: Final = "audit-syslog"
+FETCH_WORKFLOW: Final = "fetch"
+FETCH_SCHEDULE_WORKFLOW: Final = "fetch-scheduled"
 
 #: Clinical jobs run before fine-tuning; DBOS takes the lowest number first.
 DEFAULT_PRIORITY: Final = 100

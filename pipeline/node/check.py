@@ -1,5 +1,6 @@
 """The running node, from a command on the same machine."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -9,6 +10,7 @@ from pipeline.archive.connection import Failed, connect
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.checks import CheckState
+from pipeline.jobs.fetching import FetchView
 from pipeline.node.configuration import LOOPBACK, read_commented_json
 from pipeline.records import Document, StoredRecord
 from pipeline.settings import Settings, load_settings
@@ -61,15 +63,23 @@ class RunningNode:
 
     def ask(self, record: bool) -> str:
         """Ask for a check; return its id."""
-        return self._answer("POST", {"record": record}, _Asked).id
+        return self._answer("POST", "/glioloop/check", {"record": record}, _Asked).id
 
     def state(self) -> CheckState:
         """Return how far the check is."""
-        return self._answer("GET", None, CheckState)
+        return self._answer("GET", "/glioloop/check", None, CheckState)
 
-    def _answer(self, method: str, body: object | None, kind: type[_Answer]) -> _Answer:
+    def fetch(self, query: Mapping[str, object]) -> FetchView:
+        """Ask for studies of another archive."""
+        return self._answer("POST", "/glioloop/fetch", query, FetchView)
+
+    def fetched(self, identity: str) -> FetchView:
+        """Return how far that is."""
+        return self._answer("GET", f"/glioloop/fetch/{identity}", None, FetchView)
+
+    def _answer(self, method: str, path: str, body: object | None, kind: type[_Answer]) -> _Answer:
         try:
-            response = self._client.request(method, "/glioloop/check", json=body)
+            response = self._client.request(method, path, json=body)
             if response.is_success:
                 return kind.model_validate(response.json())
             refusal = _Refusal.model_validate(response.json())

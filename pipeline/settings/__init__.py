@@ -13,6 +13,7 @@ from pipeline.settings.destinations import (
     ObjectKind,
     Peer,
 )
+from pipeline.settings.fetch import ScheduledQuery, StudyQuery
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules, Plane, Preference
 from pipeline.settings.node import ROOT, SECTION_VARIABLE, Settings, load_settings
@@ -51,7 +52,9 @@ __all__ = [
     "Roles",
     "Rule",
     "RuleEvent",
+    "ScheduledQuery",
     "Settings",
+    "StudyQuery",
     "Webhook",
     "load_settings",
 ]

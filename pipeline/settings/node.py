@@ -18,6 +18,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.names import ROI_NAMES, Language, MRSequence, Provider, Region
 from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, ConfiguredDestination, Modality, ObjectKind
+from pipeline.settings.fetch import ScheduledQuery
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules
 from pipeline.settings.notify import Notify
@@ -25,6 +26,7 @@ from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
 from pipeline.settings.roles import Roles
 from pipeline.settings.rules import Rule, check_rules
+from pipeline.settings.syslog import AuditSyslog
 from pipeline.settings.turns import Turns
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,6 +141,8 @@ class Settings(BaseSettings):
         default=(60, 120, 300, 1800, 3600), description="Waits between tries of forwarding."
     )
 
+    fetch: tuple[ScheduledQuery, ...] = Field(default=(), description="What is asked of other archives every day.")
+    audit_syslog: AuditSyslog = Field(default_factory=AuditSyslog, description="Where the audit trail is told, too.")
     roles: Roles = Field(default_factory=Roles, description="Who may do what.")
     notify: Notify = Field(default_factory=Notify, description="Whom the node tells what.")
 

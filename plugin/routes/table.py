@@ -19,6 +19,7 @@ PARAMETERS: Final[dict[str, str]] = {
     "job": r"[0-9a-f]{32}",
     "case": CASE_ID,
     "run": RUN_ID,
+    "fetch": r"fetch-[A-Za-z0-9_.\-]{1,120}",
     "name": r"[A-Za-z0-9_.\-]{1,64}",
     "version": r"[A-Za-z0-9_.\-]{1,64}",
     "sequence": "|".join(MRSequence),
@@ -106,6 +107,9 @@ DELIVERY_ROUTES: Final = (
 
 #: Answered by :class:`plugin.routes.notifications.NotificationRoutes`.
 NOTIFICATION_ROUTES: Final = (
+    Route("GET", "/glioloop/fetch", "fetches"),
+    Route("POST", "/glioloop/fetch", "fetch"),
+    Route("GET", "/glioloop/fetch/{fetch}", "fetched"),
     Route("GET", "/glioloop/notifications", "notifications"),
     Route("POST", "/glioloop/notifications/test", "test", Role.ADMINISTRATOR),
 )

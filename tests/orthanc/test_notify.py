@@ -3,7 +3,10 @@
 import hashlib
 import hmac
 import json
+import re
+import socketserver
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +21,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from dbos import EnqueueOptions
 
-from pipeline.jobs.queues import CHECK_QUEUE, DIGEST_WORKFLOW, WATCH_WORKFLOW
+from pipeline.jobs.queues import AUDIT_WORKFLOW, CHECK_QUEUE, DIGEST_WORKFLOW, WATCH_WORKFLOW
 from pipeline.node import LOOPBACK, free_port
 from tests.faults.site import Layout, Site
 from tests.orthanc.conftest import copy_study
@@ -90,6 +93,35 @@ class MailBox:
             server.stop()
 
 
+@dataclass
+class AuditRepository:
+    """A syslog server over TCP that keeps what it is told."""
+
+    port: int = field(default_factory=free_port)
+    messages: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        messages = self.messages
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                while digits := b"".join(iter(lambda: self.rfile.read(1).strip(), b"")):
+                    messages.append(self.rfile.read(int(digits)).decode())
+
+        server = socketserver.ThreadingTCPServer((LOOPBACK, self.port), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+
+    def events(self) -> list[str]:
+        """What happened, by the details of the messages."""
+        return [b64decode(re.findall('type="event" value="([^"]*)"', one)[0]).decode() for one in self.messages]
+
+
 def _named(source: Path, target: Path, *series: str) -> Path:
     """A copy of a study whose patient's name is one that is found wherever it goes."""
     copied = copy_study(source, target, *series)
@@ -100,25 +132,26 @@ def _named(source: Path, target: Path, *series: str) -> Path:
     return copied
 
 
-def _look(site: Site, workflow: str) -> None:
+def _look(site: Site, workflow: str, number: int = 1) -> None:
     """Have the node look at itself now, as its schedule has it every few minutes, or once a day."""
     queue = site.queue()
     try:
         queue.client.enqueue(
-            EnqueueOptions(workflow_name=workflow, queue_name=CHECK_QUEUE, workflow_id=f"{workflow}-now"), "", None
+            EnqueueOptions(workflow_name=workflow, queue_name=CHECK_QUEUE, workflow_id=f"{workflow}-{number}"), "", None
         )
     finally:
         queue.close()
 
 
 def test_people_are_told(tmp_path: Path, small_study: Path) -> None:
-    hook, trusted, box = Hook(refuse=1), Hook(), MailBox()
+    hook, trusted, box, repository = Hook(refuse=1), Hook(), MailBox(), AuditRepository()
     retry = [1] * 300
     mail = {"Mail": ["one@example.org", "two@example.org"], "Sender": "node@example.org", "Host": LOOPBACK}
     settings = {
         "GraceSeconds": 0,
         "ForwardRetrySeconds": [],
         "Destinations": [{"Folder": str(tmp_path / "not mounted"), "Name": "folder"}],
+        "AuditSyslog": {"Host": LOOPBACK, "Port": repository.port, "Transport": "tcp"},
         "Notify": {
             "QueueMinutes": 1e-6,
             "Url": "https://node.example/",
@@ -162,7 +195,8 @@ def test_people_are_told(tmp_path: Path, small_study: Path) -> None:
         assert listed()["hook", "done"]["error"]["code"] == "NOTIFY_FAILED"
         assert (site.layout.state / "queue.sqlite").exists()
 
-        with hook.running(), trusted.running(), box.running():
+        _look(site, AUDIT_WORKFLOW)  # nobody is there
+        with hook.running(), trusted.running(), box.running(), repository.running():
             wait_for(
                 lambda: bool(hook.told("done") and hook.told("failed") and box.mails and trusted.posts), 60, listed
             )
@@ -186,6 +220,9 @@ def test_people_are_told(tmp_path: Path, small_study: Path) -> None:
             assert site.pair.post("/glioloop/notifications/test", {"channel": "nobody"}).status_code == 404
             wait_for(lambda: any("A test" in one["Subject"] for one in box.mails), 30, listed)
 
+            for number in (2, 3):
+                _look(site, AUDIT_WORKFLOW, number)
+            wait_for(lambda: bool(repository.messages), 30, "the audit trail")
             _look(site, DIGEST_WORKFLOW)
             wait_for(lambda: bool(hook.told("digest")), 30, listed)
             assert any("1 refused (1 SEQUENCE_MISSING)" in line for line in hook.told("digest")[0]["lines"])
@@ -196,16 +233,22 @@ def test_people_are_told(tmp_path: Path, small_study: Path) -> None:
             _look(site, WATCH_WORKFLOW)
             wait_for(lambda: bool(hook.told("queue")), 60, listed)
 
-        everything = [body for _, body in hook.posts] + [mail.as_bytes() for mail in box.mails]
-        for text in everything:
-            assert b"Told" not in text and b"4711" not in text
-        queue = site.queue()
-        rows = json.dumps([one.input for one in queue.client.list_workflows(name="notify")], default=str)
-        queue.close()
-        assert "Told" not in rows
+        events = repository.events()
+        assert {f"{event} {job}" for event in ("decided", "segmented", "stored")} <= set(events)
+        texts = [*(body for _, body in hook.posts), *(mail.as_bytes() for mail in box.mails)]
+        _check_no_patient(site, [*texts, *(one.encode() for one in repository.messages)])
         assert all(one["state"] == "done" for key, one in listed().items() if key[0] != "dead")
         for event in ("done", "failed", "refused", "digest"):
             assert len(hook.told(event)) == 1, event
+
+
+def _check_no_patient(site: Site, texts: list[bytes]) -> None:
+    """Nothing that was told, nor the outbox, names the patient."""
+    queue = site.queue()
+    rows = json.dumps([one.input for one in queue.client.list_workflows(name="notify")], default=str)
+    queue.close()
+    for text in (*texts, rows.encode()):
+        assert b"Told^To" not in text and b"Told To" not in text and b"4711" not in text
 
 
 def _check_posted(hook: Hook, job: str) -> None:

@@ -14,7 +14,14 @@ from tests.orthanc.conftest import Pair
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROUNDS = 12
-EXAMPLES = {"study": "1.2.3", "job": "0" * 32, "case": f"{0:016x}-v1", "run": f"finetune-{0:012x}"}
+EXAMPLES = {
+    "study": "1.2.3",
+    "job": "0" * 32,
+    "case": f"{0:016x}-v1",
+    "run": f"finetune-{0:012x}",
+    "which": "now",
+    "fetch": "fetch-1",
+}
 WORDS = (
     "", "0", "-1", "1.2.3", "a" * 64, "f" * 32, "..", "../..", "%00", "\n", "é", "'; --", "<script>", "{}", "None",
     "00000000-00000000-00000000-00000000-00000000", "9" * 40, "٣", "\ud7ff", "NaN",

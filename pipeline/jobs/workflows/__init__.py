@@ -5,14 +5,17 @@ from pipeline.jobs.workflows import (
     corrections,
     course,
     deliver,
+    fetch,
     finetune,
     intake,
     notify,
     priors,
     retention,
     segment,
+    syslog,
 )  # fmt: skip
 
 __all__ = [
-    "check", "corrections", "course", "deliver", "finetune", "intake", "notify", "priors", "retention", "segment",
+    "check", "corrections", "course", "deliver", "fetch", "finetune", "intake", "notify", "priors", "retention",
+    "segment", "syslog",
 ]  # fmt: skip

@@ -46,6 +46,7 @@ def test_no_path_is_answered_twice() -> None:
         "run": f"finetune-{1:012x}",
         "sequence": "t1",
         "which": "now",
+        "fetch": "fetch-1",
     }
     assert PARAMETERS.keys() - example.keys() == {"name", "version"}
     for path in {route.path for route in ROUTES}:
