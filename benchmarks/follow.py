@@ -32,7 +32,9 @@ from tests.patience import wait_for
 SEED: Final = 20_263
 #: Radii in mm of the three foci at each time point; 0: not there. The first is resected at the end.
 RADII: Final = ((11, 10, 0), (15, 10, 0), (10, 10, 8), (10, 13, 12), (12, 13, 12))
-RESECTED: Final = 4
+RESECTED, MERGED = 4, 3
+#: From a focus to a point inside its lesion, before and from the merger on.
+_REACH_MM: Final = (15.0, 25.0)
 PLACES: Final = ((0.62, 0.32, 0.28), (0.62, 0.60, 0.74), (0.62, 0.47, 0.72))
 KINDS: Final = (TumourKind.RING, TumourKind.SOLID, TumourKind.SOLID)
 REGIONS: Final = ("WT", "TC", "ET")
@@ -97,8 +99,8 @@ def _course(pair: Pair, patient: str) -> list[dict[str, Any]]:
 def judged(course: list[dict[str, Any]], studies: list[Rendered]) -> dict[str, Any]:
     """Identities by focus and time point, and every change of volume beside the true one."""
     names = [
-        {place: _lesion_at(study, point) for place, point in one.foci.items()}
-        for study, one in zip(course, studies, strict=True)
+        {place: _lesion_at(study, point, _REACH_MM[number >= MERGED]) for place, point in one.foci.items()}
+        for number, (study, one) in enumerate(zip(course, studies, strict=True))
     ]
     missed = sum(not uid for found in names for uid in found.values())
     # The foci beside each other are one lesion from the merger on; which of the two names goes on is told by size.
@@ -141,15 +143,15 @@ def _fits(found: float, true: float) -> bool:
     return abs(found - true) <= max(ML, SHARE * true)
 
 
-def _lesion_at(study: dict[str, Any], point: tuple[float, float, float]) -> str:
-    """Tracking UID of the core's lesion whose inside is nearest to a focus and within 25 mm; empty where none is."""
+def _lesion_at(study: dict[str, Any], point: tuple[float, float, float], reach_mm: float) -> str:
+    """Tracking UID of the core's lesion whose inside is nearest to a focus and within reach; empty where none is."""
     near = [
         (float(np.linalg.norm(np.array(one["inside"]) - point)), one["tracking_uid"])
         for one in study["lesions"]
         if one["region"] == "TC"
     ]
     distance, uid = min(near, default=(np.inf, ""))
-    return uid if distance <= 25 else ""
+    return uid if distance <= reach_mm else ""
 
 
 def main() -> None:
