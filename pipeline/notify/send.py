@@ -12,8 +12,10 @@ from typing import Final
 import httpx
 
 from pipeline.errors import GlioLoopError
+from pipeline.names import Event
+from pipeline.notify.fhir import bundle
 from pipeline.notify.message import Notice, Person, document, worded
-from pipeline.settings.notify import AnyChannel, Mail, Webhook
+from pipeline.settings.notify import AnyChannel, Fhir, Mail, Webhook
 
 _TIMEOUT_SECONDS: Final = 20.0
 
@@ -41,6 +43,8 @@ def tell(notice: Notice, channel: AnyChannel, node: str, link: str, person: Pers
                 _post(notice, channel, node, link, person)
             case Mail():
                 _mail(notice, channel, node, link, person)
+            case Fhir():
+                _transact(notice, channel, node, person)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, smtplib.SMTPException, ValueError) as error:
         raise GlioLoopError("NOTIFY_FAILED", f"{channel.name}: {_reason(error)}") from error
 
@@ -72,6 +76,18 @@ def _post(notice: Notice, channel: Webhook, node: str, link: str, person: Person
         channel.webhook, content=body, headers=headers, timeout=_TIMEOUT_SECONDS, follow_redirects=False
     )
     response.raise_for_status()
+
+
+def _transact(notice: Notice, channel: Fhir, node: str, person: Person | None) -> None:
+    headers = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
+    token = channel.token.get_secret_value()
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    if notice.event is Event.TEST:  # nothing is made of it
+        httpx.get(f"{channel.fhir.rstrip('/')}/metadata", headers=headers, timeout=_TIMEOUT_SECONDS).raise_for_status()
+        return
+    body = bundle(notice, node, person).model_dump_json().encode()
+    httpx.post(channel.fhir, content=body, headers=headers, timeout=_TIMEOUT_SECONDS).raise_for_status()
 
 
 def _mail(notice: Notice, channel: Mail, node: str, link: str, person: Person | None) -> None:

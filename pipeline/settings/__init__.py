@@ -17,7 +17,7 @@ from pipeline.settings.fetch import ScheduledQuery, StudyQuery
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules, Plane, Preference
 from pipeline.settings.node import ROOT, SECTION_VARIABLE, Settings, load_settings
-from pipeline.settings.notify import AnyChannel, Channel, Mail, Notify, Webhook
+from pipeline.settings.notify import AnyChannel, Channel, Fhir, Mail, Notify, Webhook
 from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
 from pipeline.settings.roles import Role, Roles
@@ -35,6 +35,7 @@ __all__ = [
     "CorrectionPolicy",
     "Destination",
     "DicomWeb",
+    "Fhir",
     "FinetunePolicy",
     "Folder",
     "ForwardKind",

@@ -94,12 +94,31 @@ class Mail(Channel):
     sender: str = Field(pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$", max_length=254)
 
 
-AnyChannel = Webhook | Mail
+class Fhir(Channel):
+    """A FHIR R4 server that gets results: the patient's number, never the name.
+
+    Attributes
+    ----------
+    fhir
+        Its base address.
+    token
+        Of its ``Authorization: Bearer``; empty: none is sent.
+    """
+
+    events: tuple[Literal[Event.DONE, Event.TEST], ...] = (Event.DONE,)
+    fhir: str = Field(pattern=r"^https?://[^\s]+$", max_length=2000)
+    token: SecretStr = SecretStr("")
+
+
+AnyChannel = Webhook | Mail | Fhir
 
 
 def _kind_of(value: object) -> str:
-    keys = value.keys() if isinstance(value, Mapping) else ()
-    return "Mail" if isinstance(value, Mail) or "Mail" in keys or "mail" in keys else "Webhook"
+    keys = {str(one).lower() for one in value} if isinstance(value, Mapping) else set()
+    for kind in (Mail, Fhir):
+        if isinstance(value, kind) or kind.__name__.lower() in keys:
+            return kind.__name__
+    return Webhook.__name__
 
 
 class Notify(BaseModel):
@@ -120,7 +139,11 @@ class Notify(BaseModel):
     model_config = _CONFIGURATION
 
     channels: tuple[
-        Annotated[Annotated[Webhook, Tag("Webhook")] | Annotated[Mail, Tag("Mail")], Discriminator(_kind_of)], ...
+        Annotated[
+            Annotated[Webhook, Tag("Webhook")] | Annotated[Mail, Tag("Mail")] | Annotated[Fhir, Tag("Fhir")],
+            Discriminator(_kind_of),
+        ],
+        ...,
     ] = ()
     queue_minutes: float = Field(default=60, gt=0)
     digest: str = Field(default="06:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")

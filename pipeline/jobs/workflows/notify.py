@@ -21,6 +21,7 @@ from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import Event, JobState
 from pipeline.notify.message import Notice, Person
 from pipeline.notify.send import tell
+from pipeline.settings import Fhir
 
 log = structlog.get_logger()
 
@@ -87,7 +88,8 @@ def _tell(one: Telling) -> TellingOutcome:
         if channel is None:
             raise GlioLoopError("CHANNEL_UNKNOWN", one.channel)
         with coded("notify"):
-            person = _person(one.notice.study) if channel.patient_name and one.notice.study else None
+            wanted = channel.patient_name or isinstance(channel, Fhir)
+            person = _person(one.notice.study) if wanted and one.notice.study else None
             tell(one.notice, channel, _node(), _link(one.notice), person)
     except GlioLoopError as error:
         log.warning("not told", channel=one.channel, key=one.notice.key, code=error.code, detail=error.detail)
