@@ -139,7 +139,7 @@ def _outcome(site: Containers, pair: Pair, studies: list[str], workers: int) -> 
     made = Counter(job["study_instance_uid"] for job in jobs if job["state"] == "done")
     structure_sets = len(pair.node_structure_sets()), len(pair.workstation_structure_sets())
     left = [number for number in range(1, workers + 1) if number != 2]
-    logs = {number: site.podman("logs", site.name(f"worker{number}"), check=False) for number in left}
+    logs = {number: site.logs(f"worker{number}") for number in left}
     once = [study for study in studies if made[study] == 1]
     return {
         "jobs by state": dict(states),

@@ -114,6 +114,12 @@ class Containers:
         """Name of a service's container."""
         return f"{self.project}_{service}_{number}"
 
+    def logs(self, service: str) -> str:
+        """What a container's processes said."""
+        command = ["podman", "logs", self.name(service)]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment, check=False)
+        return done.stdout + done.stderr
+
     def healthy(self, service: str, number: int = 1) -> bool:
         """Whether a container's own check of its health says so now."""
         command = ["podman", "healthcheck", "run", self.name(service, number)]
