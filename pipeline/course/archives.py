@@ -15,6 +15,7 @@ from pipeline.course.priors import TRAITS, StudyFacts, facts_from, facts_of, gro
 from pipeline.course.records import LeftOut
 from pipeline.errors import GlioLoopError
 from pipeline.identify import SeriesHeader, identify
+from pipeline.names import TEST_PATIENT_ID
 from pipeline.records import StoredRecord
 from pipeline.settings import IdentificationRules, Priors, Settings
 
@@ -85,7 +86,7 @@ def search(archive: HttpArchive, settings: Settings, study: str) -> PriorSearch:
         STUDY_UNKNOWN; what Orthanc's own answers raise. What the other archives do is told in what is returned.
     """
     anchor = _facts(archive, study)
-    if anchor is None or not anchor.patient_id or anchor.at is None:
+    if anchor is None or anchor.patient_id in ("", TEST_PATIENT_ID) or anchor.at is None:
         return PriorSearch()
     here = _facts_here(archive, study)
     known = {one.study_instance_uid for one in (anchor, *here)}
@@ -144,10 +145,16 @@ def fetch(archive: HttpArchive, settings: Settings, anchor: str, wanted: RemoteS
         places = needed_series(found.answers, settings.identification)
         if not places:
             return "it holds no series that could be needed"
-        retrieve(archive, found, places[:1], settings.stage_deadline_seconds)
-        why = _another_person(archive, anchor, wanted)
-        if not why:
-            retrieve(archive, found, places[1:], settings.stage_deadline_seconds)
+        try:
+            retrieve(archive, found, places[:1], settings.stage_deadline_seconds)
+            why = _another_person(archive, anchor, wanted)
+            if not why:
+                retrieve(archive, found, places[1:], settings.stage_deadline_seconds)
+        except GlioLoopError as error:
+            if error.code == "RETRIEVE_FAILED":
+                # A part of it would count as being here, and the rest never be asked for again.
+                archive.delete(f"/studies/{wanted.orthanc_id}")
+            raise
         return why
 
 
