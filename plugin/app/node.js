@@ -13,11 +13,11 @@ export class NodePage {
   }
 
   async refresh() {
-    const [health, system, statistics, modalities, routed] = await Promise.all([getAnyway("/glioloop/health"), get("/system"), get("/statistics"), get("/modalities?expand"), getAnyway("/glioloop/destinations")]);
-    const shown = JSON.stringify([health, system, statistics, modalities, routed]);
+    const [health, system, statistics, modalities, routed, notified] = await Promise.all([getAnyway("/glioloop/health"), get("/system"), get("/statistics"), get("/modalities?expand"), getAnyway("/glioloop/destinations"), getAnyway("/glioloop/notifications?limit=20")]);
+    const shown = JSON.stringify([health, system, statistics, modalities, routed, notified]);
     if (shown !== this.shown) {
       this.shown = shown;
-      fill(this.content, h("div", { class: "columns even" }, queue(health), archive(system, statistics)), workers(health), destinations(routed.destinations), known(modalities));
+      fill(this.content, h("div", { class: "columns even" }, queue(health), archive(system, statistics)), workers(health), destinations(routed.destinations), told(notified), known(modalities));
     }
     return 3000;
   }
@@ -62,6 +62,11 @@ function destinations(listed) {
   const rows = (listed ?? []).map(({ name, kind, send, alternate, standing }) => [
     name, kind + (alternate ? `, else ${alternate}` : ""), send.join(", "), String(standing.waiting), String(standing.running), String(standing.failed), moment(standing.latest), standing.error?.detail ?? ""]);
   return card("Destinations", rows.length ? plainTable("Destinations", ["Name", "Kind", "Gets", "Waiting", "At work", "Failed", "Latest delivery", "Last error"], rows) : h("p", { class: "muted" }, "Results stay here."));
+}
+
+function told(notified) {
+  if (!Array.isArray(notified) || !notified.length) return null;
+  return card("Told", plainTable("Told", ["Channel", "What", "When", "State", "Tries", "Last error"], notified.map((one) => [one.channel, one.event, moment(one.at), one.state, String(one.attempts), one.error?.detail ?? ""])));
 }
 
 function known(modalities) {
