@@ -37,7 +37,7 @@ from pipeline.node.viewer import serve_folders_configuration
 from pipeline.settings import ROOT
 
 _SECRETS: Final = Path("/run/secrets")
-_MADE: Final = Path("/tmp/orthanc.json")
+_MADE: Final = Path("/tmp/orthanc.json")  # nosec B108 - the container's own
 _ARCHIVE: Final = "/var/lib/glioloop-archive"
 _EXPLORER_2: Final = ROOT / "deploy" / "orthanc-explorer-2.json"
 _VIEWER: Final = Path("/opt/ohif")
@@ -71,7 +71,7 @@ def configuration(kind: str, environment: Mapping[str, str], secrets: Path = _SE
     content |= {
         # Reached by other containers only, and by what the host publishes.
         "RemoteAccessAllowed": True,
-        "HttpBindAddresses": ["0.0.0.0"],
+        "HttpBindAddresses": ["0.0.0.0"],  # nosec B104 - of the container
         # The host of a modality is not known by its address there; titles are checked.
         "DicomCheckModalityHost": False,
         "StorageDirectory": f"{_ARCHIVE}/storage",

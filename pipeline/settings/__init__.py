@@ -22,6 +22,7 @@ from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
 from pipeline.settings.roles import Role, Roles
 from pipeline.settings.rules import Condition, Rule, RuleEvent
+from pipeline.settings.syslog import AuditSyslog
 
 __all__ = [
     "FORWARD_KINDS",
@@ -30,6 +31,7 @@ __all__ = [
     "SECTION_VARIABLE",
     "AnyChannel",
     "AnyDestination",
+    "AuditSyslog",
     "Channel",
     "Condition",
     "CorrectionPolicy",

@@ -10,7 +10,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.names import MRSequence
 from pipeline.node import Modality, free_port, read_commented_json, write_configuration, write_workstation_configuration
 from pipeline.node.configuration import NODE_CONFIGURATION, NodeConfiguration
-from pipeline.settings import Priors, Retention, Settings, load_settings
+from pipeline.settings import AuditSyslog, Notify, Priors, Retention, Roles, Settings, load_settings
 from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.finetune import FinetunePolicy
 
@@ -114,6 +114,9 @@ def test_orthanc_json_lists_every_key_with_its_default() -> None:
         "Finetune": FinetunePolicy(),
         "Retention": Retention(),
         "Priors": Priors(),
+        "Notify": Notify(),
+        "Roles": Roles(),
+        "AuditSyslog": AuditSyslog(),
     }
     for key, policy in sections.items():
         assert section[key] == policy.model_dump(mode="json", by_alias=True), key
