@@ -1,5 +1,6 @@
 """The rows of the store of corrections, read and written within somebody's transaction."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -113,6 +114,12 @@ def all_gone(connection: Connection, *which: ColumnElement[bool]) -> list[Gone]:
     """What is gone, oldest first."""
     query = select(GONE.c.id, GONE.c.at, GONE.c.why, GONE.c.fingerprint).where(*which).order_by(GONE.c.number)
     return [Gone(*row) for row in connection.execute(query)]
+
+
+def of_same_study(job: str, orthanc_id: str) -> bool:
+    """Whether a job is of a study, by the part of its id that all jobs of a study share (see
+    ``pipeline.jobs.queue``)."""
+    return job.startswith(hashlib.sha256(orthanc_id.encode()).hexdigest()[:8])
 
 
 # --- objects that were looked at ---

@@ -77,7 +77,7 @@ class CorrectionStore:
         pseudonyms = Pseudonyms.of_installation(self.database)
         found = self._records(CASES.c.study == pseudonyms.study(orthanc_id))
         former = self._records(CASES.c.study == pseudonyms.study(study_instance_uid))
-        return rows.newest_first([*found, *(one for one in former if of_same_study(one.job, orthanc_id))])
+        return rows.newest_first([*found, *(one for one in former if rows.of_same_study(one.job, orthanc_id))])
 
     def study_key(self, pseudonyms: Pseudonyms, orthanc_id: str, study_instance_uid: str) -> str:
         """Pseudonym that a study's next case is kept under.
@@ -86,7 +86,7 @@ class CorrectionStore:
         the same UID has cases there, too.
         """
         former = self._records(CASES.c.study == pseudonyms.study(study_instance_uid))
-        goes_on = former and all(of_same_study(one.job, orthanc_id) for one in former)
+        goes_on = former and all(rows.of_same_study(one.job, orthanc_id) for one in former)
         return pseudonyms.study(study_instance_uid if goes_on else orthanc_id)
 
     def _records(self, *which: ColumnElement[bool]) -> list[CaseRecord]:
@@ -159,9 +159,8 @@ class CorrectionStore:
 
     def withdrawn(self, identities: Iterable[str]) -> list[str]:
         """Which of some cases were deleted on purpose."""
-        with self.database.connect() as connection:
-            which = GONE.c.id.in_(list(identities)), GONE.c.why == "deleted"
-            return [one.id for one in rows.all_gone(connection, *which)]
+        deleted = {one.id for one in self.gone() if one.why == "deleted"}
+        return [identity for identity in identities if identity in deleted]
 
     def gone(self) -> list[rows.Gone]:
         """What was dropped or deleted, oldest first."""
@@ -340,12 +339,6 @@ class CorrectionStore:
         """The last decision about each object and content."""
         with self.database.connect() as connection:
             return {(one.instance, one.digest): one for one in rows.all_verdicts(connection)}
-
-
-def of_same_study(job: str, orthanc_id: str) -> bool:
-    """Whether a job is of a study, by the part of its id that all jobs of a study share (see
-    ``pipeline.jobs.queue``)."""
-    return job.startswith(hashlib.sha256(orthanc_id.encode()).hexdigest()[:8])
 
 
 def _clear(folders: Iterable[Path]) -> None:

@@ -7,7 +7,6 @@ so that the worker stays small.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -31,14 +30,11 @@ from pipeline.case.outcomes import (
 )
 from pipeline.child.task import Report
 from pipeline.corrections.verdicts import Outcome
-from pipeline.course.archives import PriorSearch, RemoteStudy
-from pipeline.course.candidate import Candidate, Followed
 from pipeline.database.engine import database_of
 from pipeline.database.folders import SharedFolders
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import FlagRecord
 from pipeline.errors.resources import trace_of
-from pipeline.finetune.verdict import Registered
 from pipeline.identify import Decision
 from pipeline.jobs.preparation import Prepared, prepare, seems_whole
 from pipeline.jobs.queues import COURSE_WORKFLOW, READY
@@ -49,8 +45,6 @@ from pipeline.registry import InstalledModel, ModelCard
 
 if TYPE_CHECKING:
     from pipeline.case.workspace import Workspace
-    from pipeline.finetune.plan import FinetunePlan
-    from pipeline.jobs.finetuning import FinetuneOptions
 
 log = structlog.get_logger()
 
@@ -329,46 +323,3 @@ def judge(
     from pipeline.corrections.judging import Judge
 
     return Judge(archive(), settings(), study, instance, done, requests).judge()
-
-
-# --- the course of a patient ---
-
-
-def follow(_report: Report, patient: str, anchor: str, candidates: list[Candidate]) -> Followed:
-    """Make the course that a study is part of: see :class:`pipeline.course.follow.Course`."""
-    from pipeline.course.follow import Course
-
-    return Course(archive(), settings(), database_of(settings()), patient).follow(anchor, candidates)
-
-
-def search_priors(_report: Report, study: str) -> PriorSearch:
-    """Ask other archives for a study's priors."""
-    from pipeline.course.archives import search
-
-    return search(archive(), settings(), study)
-
-
-def fetch_prior(_report: Report, study: str, wanted: RemoteStudy) -> str:
-    """Fetch one of them: see :func:`pipeline.course.archives.fetch`."""
-    from pipeline.course.archives import fetch
-
-    return fetch(archive(), settings(), study, wanted)
-
-
-# --- learning ---
-
-
-def plan(_report: Report, identity: str, options: "FinetuneOptions") -> "FinetunePlan":
-    """Write the plan of a fine-tuning."""
-    from pipeline.finetune.direct import plan_of
-
-    asked = {key: value for key, value in (("steps", options.steps), ("learn_from", options.learn_from)) if value}
-    return plan_of(settings(), identity, options.model, asked)
-
-
-def register(_report: Report, folder: Path) -> Registered:
-    """Install the candidate; put it to use only where the guard let it pass and the site wants that unasked."""
-    from pipeline.finetune.direct import register
-    from pipeline.finetune.plan import FinetunePlan
-
-    return register(FinetunePlan.read(folder), settings().finetune.automatic_promotion)

@@ -50,7 +50,11 @@ class Pair:
             return client.get("/glioloop/health").status_code == httpx.codes.OK
 
     def wait_job(self, *states: str, study: str | None = None, seconds: float = 240) -> dict[str, Any]:
-        """Wait until the latest job (of a study) is in one of these states."""
+        """Wait until the latest job (of a study) is in one of these states.
+
+        A refusal counts once the study had time to be looked at again: a busy machine may hold the sender up for longer
+        than the stable age, and what is refused then is half a study.
+        """
         found: list[dict[str, Any]] = []
 
         def there() -> bool:
@@ -58,6 +62,9 @@ class Pair:
             return bool(found) and found[0]["state"] in states
 
         wait_for(there, seconds, lambda: f"a job in {states}; last seen: {found[:1]}")
+        if found[0]["state"] == "refused":
+            self.settle()
+            wait_for(there, seconds, lambda: f"a job in {states}; last seen: {found[:1]}")
         return found[0]
 
     def cursor(self) -> int | None:

@@ -16,7 +16,7 @@ from pipeline.course import rows, searches, shown
 from pipeline.course.candidate import Candidate, Followed
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
-from pipeline.jobs import tasks
+from pipeline.jobs import course_tasks, tasks
 from pipeline.jobs.queues import CORRECTIONS_QUEUE, COURSE_WORKFLOW, LOW_PRIORITY
 from pipeline.jobs.request import DeliveryTry
 from pipeline.jobs.resources import archive, settings
@@ -114,7 +114,7 @@ def _follow(study: str, found: CourseStudies, lent: Lent) -> CourseOutcome:
         return CourseOutcome()
     anchor = study if any(one.study == study for one in candidates) else candidates[0].study
     child = InChild(Job(str(DBOS.workflow_id), lent), "course")
-    followed: Followed = child(tasks.follow, found.patient, anchor, candidates)
+    followed: Followed = child(course_tasks.follow, found.patient, anchor, candidates)
     for made, resources in followed.stored.items():
         facts = {"study": made, "objects": resources, "studies": followed.studies}
         audit().append("followed", followed.jobs[made], "worker", facts, once=" ".join(resources))

@@ -12,7 +12,7 @@ from pipeline.errors.resources import coded
 from pipeline.finetune.phases import Phase, tidy
 from pipeline.finetune.supervise import PhaseOutcome, run_phase
 from pipeline.finetune.verdict import Registered
-from pipeline.jobs import tasks
+from pipeline.jobs import finetune_tasks
 from pipeline.jobs.finetuning import FinetuneOptions, FinetuneOutput, FinetuneResult, FinetuneRuns
 from pipeline.jobs.queues import FINETUNE_WORKFLOW
 from pipeline.jobs.resources import settings
@@ -34,7 +34,7 @@ def _plan(identity: str, options: FinetuneOptions) -> FinetuneResult:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
         raise GlioLoopError("TRAINING_UNAVAILABLE")
     with talking().lend() as lent:
-        plan = InChild(Job(identity, lent), "finetune-plan")(tasks.plan, identity, options)
+        plan = InChild(Job(identity, lent), "finetune-plan")(finetune_tasks.plan, identity, options)
     return FinetuneResult(parent=plan.parent, version=plan.version, learn=plan.learn, held_back=plan.held_back)
 
 
@@ -59,7 +59,7 @@ def _phase(identity: str, phase: str) -> PhaseOutcome:
 def _register(identity: str) -> Registered:
     """Install the candidate; put it to use only where the guard let it pass and the site wants that unasked."""
     with talking().lend() as lent:
-        return InChild(Job(identity, lent), "promote")(tasks.register, _folder(identity))
+        return InChild(Job(identity, lent), "promote")(finetune_tasks.register, _folder(identity))
 
 
 @workflow(name=FINETUNE_WORKFLOW, max_recovery_attempts=20)

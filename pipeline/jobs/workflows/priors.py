@@ -11,7 +11,7 @@ from pipeline.course import searches
 from pipeline.course.archives import PriorSearch, RemoteStudy
 from pipeline.course.records import LeftOut
 from pipeline.errors import GlioLoopError
-from pipeline.jobs import tasks
+from pipeline.jobs import course_tasks
 from pipeline.jobs.queues import COURSE_WORKFLOW, PRIORS_QUEUE, PRIORS_WORKFLOW
 from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import settings
@@ -54,7 +54,7 @@ def _search(study: str) -> PriorSearch:
     with talking().lend() as lent:
         child = InChild(Job(str(DBOS.workflow_id), lent), "prior-search")
         try:
-            found: PriorSearch = child(tasks.search_priors, study)
+            found: PriorSearch = child(course_tasks.search_priors, study)
         except GlioLoopError as error:
             if error.code != "STUDY_UNKNOWN":
                 raise
@@ -69,7 +69,7 @@ def _fetch(study: str, wanted: RemoteStudy) -> Fetched:
     with talking().lend() as lent:
         child = InChild(Job(str(DBOS.workflow_id), lent), "prior-fetch")
         try:
-            why = child(tasks.fetch_prior, study, wanted)
+            why = child(course_tasks.fetch_prior, study, wanted)
         except GlioLoopError as error:
             if error.code not in ("QUERY_FAILED", "RETRIEVE_FAILED"):
                 raise
