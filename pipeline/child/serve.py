@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import resource
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 
 import structlog
@@ -59,9 +60,20 @@ def _limit_memory(gigabytes: float) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
+def _let_the_fork_server_end() -> None:
+    """Close what keeps the fork server: it ends with the last process that holds this pipe, which is to be the worker.
+
+    ``multiprocessing`` hands it to every child, and has no word for giving it back. With the fork server the kernel
+    ends the child, whatever it is at.
+    """
+    held = getattr(forkserver, "_forkserver")  # noqa: B009
+    os.close(held._forkserver_alive_fd)
+
+
 def main(pipe: Connection) -> None:
     """Set the process up and serve."""
     end_with_parent()
+    _let_the_fork_server_end()
     process = multiprocessing.current_process()
     process.daemon = False  # a fine-tuning has processes of its own
     name_process(process.name)

@@ -1,8 +1,9 @@
-"""Jobs that began before their study was stable: none tells anything of half a study.
+"""Jobs that nobody asked for tell nothing of half a study.
 
 A job asks whether its images are still all there are before it fetches them, and once more before its objects go into
-the archive; where more have come it ends, and the look that those cause makes the study anew. What could have its
-reason in images that are still to come (a refusal, a flag about coverage) waits until the study is stable.
+the archive; where more have come (a sender paused for longer than the stable age) it ends, and the look that those
+cause makes the study anew. What could have its reason in images that are still to come (a refusal, a flag about
+coverage) waits until the study is stable, where the job began before that.
 """
 
 from collections.abc import Iterable
@@ -32,11 +33,13 @@ _OF_LACKING_IMAGES: Final = frozenset(
         "NO_TUMOUR_FOUND",
     )
 )
+#: What a study's arrival itself brings about.
+_UNASKED: Final = frozenset((READY, "stable", "grace", "rescan"))
 _POLL_SECONDS: Final = 5.0
 
 
 class Completeness(StoredRecord):
-    """Whether the images of a job's series are those that it was asked to take, and whether the study is stable."""
+    """Whether no more images have come to a job's series than it was asked to take, and whether the study is stable."""
 
     unchanged: bool
     stable: bool
@@ -51,37 +54,38 @@ def _completeness(request: JobRequest) -> Completeness:
             if error.code != "STUDY_UNKNOWN":
                 raise
             return Completeness(unchanged=True, stable=True)  # the stage that misses it tells
-        there = {one.uid: sorted(one.instances) for one in study.series.values()}
+        there = {one.uid: set(one.instances) for one in study.series.values()}
         wanted = request.identification.chosen.values()
-        unchanged = all(there.get(uid, []) == sorted(request.instances[uid]) for uid in wanted)
+        unchanged = all(there.get(uid, set()) <= set(request.instances[uid]) for uid in wanted)
         return Completeness(unchanged=unchanged, stable=study.stable)
 
 
 def await_whole(request: JobRequest, flags: Iterable[str] = ()) -> None:
-    """Make sure that a job has all images of its series; one that began when its study was stable has.
+    """Make sure that a job that nobody asked for has all images of its series.
 
     Parameters
     ----------
     request
         Of the job.
     flags
-        Codes of what was found; where lacking images could be the reason, the study must become stable first.
+        Codes of what was found; where lacking images could be the reason, a study that was begun before it was stable
+        must become so first.
 
     Raises
     ------
     GlioLoopError
         SUPERSEDED where more images have come.
     """
-    if request.origin == READY:
-        _await(request, not _OF_LACKING_IMAGES.isdisjoint(flags))
+    if request.origin in _UNASKED:
+        _await(request, request.origin == READY and not _OF_LACKING_IMAGES.isdisjoint(flags))
 
 
 def refused_for_good(request: JobRequest, refusal: GlioLoopError) -> GlioLoopError:
     """Return what a job is refused for, once its study is stable: the reason, or that more images have come."""
-    if request.origin == READY and refusal.code != "SUPERSEDED":
+    if request.origin in _UNASKED and refusal.code != "SUPERSEDED":
         try:
             with last_error():
-                _await(request, doubtful=True)
+                _await(request, doubtful=request.origin == READY)
         except GlioLoopError as error:
             return error if error.code == "SUPERSEDED" else refusal
     return refusal
