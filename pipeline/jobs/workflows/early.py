@@ -47,6 +47,10 @@ class Completeness(StoredRecord):
 
 @step("completeness", talks_to_orthanc=True)
 def _completeness(request: JobRequest) -> Completeness:
+    return _found(request)
+
+
+def _found(request: JobRequest) -> Completeness:
     with coded("completeness"):
         try:
             study = find_study(archive(), request.study)
@@ -61,31 +65,42 @@ def _completeness(request: JobRequest) -> Completeness:
 
 
 def await_whole(request: JobRequest, flags: Iterable[str] = ()) -> None:
-    """Make sure that a job that nobody asked for has all images of its series.
+    """Make sure that a job has all images of its series; one that began when its study was stable has.
 
     Parameters
     ----------
     request
         Of the job.
     flags
-        Codes of what was found; where lacking images could be the reason, a study that was begun before it was stable
-        must become so first.
+        Codes of what was found; where lacking images could be the reason, the study must become stable first.
 
     Raises
     ------
     GlioLoopError
         SUPERSEDED where more images have come.
     """
-    if request.origin in _UNASKED:
-        _await(request, request.origin == READY and not _OF_LACKING_IMAGES.isdisjoint(flags))
+    if request.origin == READY:
+        _await(request, not _OF_LACKING_IMAGES.isdisjoint(flags))
+
+
+def refuse_overtaken(request: JobRequest) -> None:
+    """Refuse what nobody asked for and more images have overtaken; a part of the steps that fetch and that store.
+
+    Raises
+    ------
+    GlioLoopError
+        SUPERSEDED.
+    """
+    if request.origin in _UNASKED and not _found(request).unchanged:
+        raise GlioLoopError("SUPERSEDED")
 
 
 def refused_for_good(request: JobRequest, refusal: GlioLoopError) -> GlioLoopError:
     """Return what a job is refused for, once its study is stable: the reason, or that more images have come."""
-    if request.origin in _UNASKED and refusal.code != "SUPERSEDED":
+    if request.origin == READY and refusal.code != "SUPERSEDED":
         try:
             with last_error():
-                _await(request, doubtful=request.origin == READY)
+                _await(request, doubtful=True)
         except GlioLoopError as error:
             return error if error.code == "SUPERSEDED" else refusal
     return refusal

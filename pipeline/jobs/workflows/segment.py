@@ -41,7 +41,7 @@ from pipeline.jobs.tasks import Recipe
 from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.deliver import begin_delivery
-from pipeline.jobs.workflows.early import await_whole, refused_for_good
+from pipeline.jobs.workflows.early import await_whole, refuse_overtaken, refused_for_good
 from pipeline.jobs.workflows.notify import announce_end
 from pipeline.jobs.workflows.priors import enqueue_priors
 from pipeline.jobs.workflows.resources import audit, installed, queue
@@ -79,7 +79,11 @@ def _identify(job: Job, request: JobRequest) -> Identified:
 
 @step(Stage.LOAD, talks_to_orthanc=True)
 def _load(job: Job, request: JobRequest) -> Loaded:
-    return run(job, Stage.LOAD, lambda child: child(tasks.load, job.identity, request, _reference(request)))
+    def work(child: InChild) -> Loaded:
+        refuse_overtaken(request)
+        return child(tasks.load, job.identity, request, _reference(request))
+
+    return run(job, Stage.LOAD, work)
 
 
 def _require_files(child: InChild, job: Job, before: Stage, recipe: Recipe) -> None:
@@ -153,6 +157,7 @@ def _predecessors(identity: str, study: str) -> list[str]:
 def _store(job: Job, recipe: Recipe) -> Stored:
     def work(child: InChild) -> Stored:
         request = recipe.settled
+        refuse_overtaken(request)
         replaced = tuple(_predecessors(job.identity, request.study))
         _require_files(child, job, Stage.STORE, replace(recipe, predecessors=replaced))
         stored = child(tasks.store, job.identity, request.study)
