@@ -59,6 +59,14 @@ class Browser:
             lambda: next((one for one in self.all(selector) if one.is_displayed()), None), seconds, selector
         )
 
+    def text(self, selector: str, seconds: float = 15) -> str:
+        """Return the text of the first visible element that a CSS selector matches, once it has one.
+
+        The page may draw it anew between the look and the reading.
+        """
+        texts = lambda: next((one.text for one in self.all(selector) if one.is_displayed()), "")  # noqa: E731
+        return str(self.until(texts, seconds, selector))
+
     def all(self, selector: str) -> list[WebElement]:
         """Return every element that a CSS selector matches now."""
         return self.driver.find_elements(By.CSS_SELECTOR, selector)

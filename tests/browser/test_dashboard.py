@@ -39,7 +39,7 @@ def test_contours_lie_where_the_structure_set_says(browser: Browser, site: Site,
     assert browser.errors() == []
 
     headers = reference_slices(site, job)
-    shown = int(browser.find(".slice-number").text.split("/")[0]) - 1
+    shown = int(browser.text(".slice-number").split("/")[0]) - 1
     size = (headers[0].Columns, headers[0].Rows)
     dataset = structure_set(site, job)
     (tumour,) = [one for one in dataset.ROIContourSequence if one.ReferencedROINumber == 1]
@@ -59,9 +59,9 @@ def test_contours_lie_where_the_structure_set_says(browser: Browser, site: Site,
 def test_slices_by_keyboard(browser: Browser, site: Site, job: dict[str, Any]) -> None:
     browser.open(f"{site.app}#/studies/{job['study']}")
     slider = browser.find("input[type=range]")
-    before = browser.find(".slice-number").text
+    before = browser.text(".slice-number")
     slider.send_keys(Keys.ARROW_DOWN)
-    after = browser.find(".slice-number").text
+    after = browser.text(".slice-number")
     assert int(after.split("/")[0]) == int(before.split("/")[0]) + 1
     slider.send_keys("4")
     assert [one.get_attribute("data-sequence") for one in browser.all(".panes canvas")] == ["flair"]
@@ -107,13 +107,13 @@ def test_failed_job_and_a_name_with_markup(browser: Browser, site: Site, sample_
     browser.find(".switch").click()
     browser.until(lambda: NAME in browser.words() and MARKUP in browser.words(), what="the patient's name")
     browser.open(f"{site.app}#/jobs/{failed['id']}")
-    reason = browser.find(".error-box").text
+    reason = browser.text(".error-box")
     assert failed["error"]["message"] in reason and failed["error"]["hint"] in reason
     assert browser.button("Retry").is_enabled()
     browser.open(f"{site.app}#/studies/{identity}")
     browser.find("canvas")
     browser.open(site.explorer(identity))
-    browser.until(lambda: "Failed" in browser.find("#glioloop-state").text, what="the state")
+    browser.until(lambda: "Failed" in browser.text("#glioloop-state"), what="the state")
     assert browser.script("return window.broken") is None and not browser.all("h6")
 
 
@@ -126,12 +126,12 @@ def test_promote_and_back(browser: Browser, site: Site) -> None:
     browser.find(".model[data-current=true]")
     browser.button("Use this one").click()
     browser.until(lambda: current() != before, what="the promotion")
-    browser.until(lambda: before not in browser.find(".model[data-current=true]").text, what="the page to follow")
+    browser.until(lambda: before not in browser.text(".model[data-current=true]"), what="the page to follow")
     browser.button("Go back to the one before").click()
     browser.until(lambda: current() == before, what="the way back")
-    browser.until(lambda: before in browser.find(".model[data-current=true]").text, what="the page to follow")
+    browser.until(lambda: before in browser.text(".model[data-current=true]"), what="the page to follow")
     browser.button("Go back to the one before").click()
-    browser.until(lambda: "nothing was promoted" in browser.find("dialog[open]").text, what="why not further")
+    browser.until(lambda: "nothing was promoted" in browser.text("dialog[open]"), what="why not further")
 
 
 def test_reprocess_dialog_names_a_series(browser: Browser, site: Site, job: dict[str, Any]) -> None:
@@ -251,9 +251,9 @@ def test_the_course_of_a_patient_in_curve_and_tables(
     assert widths[1] / widths[0] == pytest.approx(25 / 12, rel=0.15)
     labels = [str(one.get_attribute("aria-label")) for one in canvases]
     assert labels[0].startswith("2026-01-05, slice ") and labels[1].startswith("2026-04-06, slice ")
-    before = browser.find(".slice-number").text
+    before = browser.text(".slice-number")
     browser.find(".browser input[type=range]").send_keys(Keys.ARROW_DOWN)
-    assert browser.find(".slice-number").text != before
+    assert browser.text(".slice-number") != before
     moved = [str(one.get_attribute("aria-label")) for one in canvases]
     assert {one.split("slice ")[1].split(" of")[0] for one in moved} != {one.split("slice ")[1] for one in labels}
     assert all(f" of {slices}" in one for one in moved)

@@ -9,7 +9,7 @@ from tests.orthanc.conftest import copy_study, send
 def test_button_on_the_study_page_starts_a_job(browser: Browser, site: Site, study: str) -> None:
     """Click in Orthanc Explorer; the dashboard shows progress and end, then Explorer shows the result."""
     browser.open(site.explorer(study))
-    browser.until(lambda: "Not processed" in browser.find("#glioloop-state").text, what="the state of a new study")
+    browser.until(lambda: "Not processed" in browser.text("#glioloop-state"), what="the state of a new study")
     browser.find("#glioloop-segment").click()
     browser.until(lambda: site.pair.get(f"/glioloop/jobs?study={study}"), what="a job")
 
@@ -17,7 +17,7 @@ def test_button_on_the_study_page_starts_a_job(browser: Browser, site: Site, stu
     seen: set[str] = set()
 
     def ended() -> bool:
-        line = browser.find(".worklist tbody tr .state").text.splitlines()
+        line = browser.text(".worklist tbody tr .state").splitlines()
         seen.add(line[0])
         seen.update(line[1:])
         return line[0] in ("Done", "Failed", "Refused")
@@ -26,13 +26,13 @@ def test_button_on_the_study_page_starts_a_job(browser: Browser, site: Site, stu
     (job,) = site.pair.get(f"/glioloop/jobs?study={study}")
     assert job["state"] == "done", job["error"]
     assert "Running" in seen and any(word.startswith(("Align", "Delineate", "Load", "Write")) for word in seen)
-    row = browser.find(".worklist tbody tr").text
+    row = browser.text(".worklist tbody tr")
     assert f"{job['result']['volumes_ml']['WT']:.1f} ml" in row
     assert browser.errors() == []
 
     browser.open(site.explorer(study))
-    browser.until(lambda: "Done" in browser.find("#glioloop-state").text, what="the result in Orthanc Explorer")
-    assert f"WT {job['result']['volumes_ml']['WT']:.1f} ml" in browser.find("#glioloop-state").text
+    browser.until(lambda: "Done" in browser.text("#glioloop-state"), what="the result in Orthanc Explorer")
+    assert f"WT {job['result']['volumes_ml']['WT']:.1f} ml" in browser.text("#glioloop-state")
     preview = browser.find("#glioloop-preview")
     browser.until(lambda: browser.script("return arguments[0].naturalWidth", preview) > 100, what="the preview")
 
@@ -59,8 +59,8 @@ def test_incomplete_study_says_why(browser: Browser, site: Site, sample_study: P
     identity = site.orthanc_id(send(site.pair, incomplete))
     browser.open(site.explorer(identity))
     browser.find("#glioloop-segment").click()
-    browser.until(lambda: "sequence is missing" in browser.find("#glioloop-state").text, what="the reason")
-    assert "flair" in browser.find("#glioloop-detail").text.lower()
+    browser.until(lambda: "sequence is missing" in browser.text("#glioloop-state"), what="the reason")
+    assert "flair" in browser.text("#glioloop-detail").lower()
     assert site.pair.get(f"/glioloop/jobs?study={identity}") == []
 
     browser.open(f"{site.app}#/studies/{identity}")

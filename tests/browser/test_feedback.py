@@ -60,7 +60,7 @@ def test_page_shows_the_correction(browser: Browser, site: Site, corrected: Corr
     whole = case["regions"]["WT"]
     assert whole["added_ml"] > 0.5
     browser.open(f"{site.app}#/feedback")
-    row = browser.find(".corrections tbody tr").text
+    row = browser.text(".corrections tbody tr")
     assert f"Dice {whole['dice']:.3f}" in row and f"+{_ml(whole['added_ml'])}" in row
     assert "Corrected" in row and "not trusted" in row
     core = case["regions"]["TC"]  # left alone, and so cut to what was changed around it
@@ -72,13 +72,13 @@ def test_page_shows_the_correction(browser: Browser, site: Site, corrected: Corr
     middle = float(browser.script("return document.querySelector('.plot circle').cy.baseVal.value"))
     assert middle == pytest.approx(high + (low - high) * (1 - whole["dice"]) / 0.2, abs=1)
     browser.find("details summary").click()
-    table = browser.find("table[aria-label='Agreement, Whole tumour'] tbody tr").text
+    table = browser.text("table[aria-label='Agreement, Whole tumour'] tbody tr")
     assert f"{whole['dice']:.3f}" in table and _ml(whole["added_ml"]) in table
     browser.script("document.querySelector('input[name=region][value=TC]').click()")
     browser.until(lambda: "Dice 1.000" in str(browser.script(
         "return document.querySelector('.plot circle title')?.textContent")), what="the core's plot")  # fmt: skip
     browser.open(f"{site.app}#/")
-    assert browser.find("td[data-review=corrected]").text == "corrected"
+    assert browser.text("td[data-review=corrected]") == "corrected"
     assert browser.errors() == []
 
 
@@ -111,7 +111,7 @@ def test_both_contours_over_the_slices(
     canvas = browser.find("canvas[data-sequence=t1c]")
     browser.until(lambda: np.asarray(browser.canvas(canvas)).std() > 20, what="the slices")
     headers = reference_slices(site, job)
-    shown = int(browser.find(".slice-number").text.split("/")[0]) - 1
+    shown = int(browser.text(".slice-number").split("/")[0]) - 1
     size = (headers[0].Columns, headers[0].Rows)
     points, colour = moved_points(corrected, headers[shown])
 
@@ -128,7 +128,7 @@ def test_both_contours_over_the_slices(
     assert 0.4 < only < 0.95  # dashed: there are gaps
     assert share(automatic=False, drawn=False) < 0.05
     assert share(automatic=True, drawn=False) < 0.1
-    figures = browser.find("table[aria-label='Automatic and corrected']").text
+    figures = browser.text("table[aria-label='Automatic and corrected']")
     assert f"Dice {the_case(site)['regions']['WT']['dice']:.3f}" in figures
     browser.find("canvas").send_keys("x")  # from the automatic ones to the corrected ones
     assert share_in_colour(np.asarray(browser.canvas(canvas)), points, size, colour) == pytest.approx(only, abs=0.02)
@@ -138,12 +138,12 @@ def test_learning_trust_and_deletion(browser: Browser, site: Site, corrected: Co
     """What nobody approved is not learnt from, and the page says so; trust it; delete it after asking."""
     browser.open(f"{site.app}#/feedback")
     browser.button("Fine-tune now").click()
-    reason = browser.find(".learnt .error-box", 60).text
+    reason = browser.text(".learnt .error-box", 60)
     (run,) = site.pair.get("/glioloop/finetune")
     assert run["error"]["code"] == "NOTHING_TO_LEARN" and run["error"]["message"] in reason
     browser.button("Trust").click()
     browser.until(lambda: the_case(site)["trusted"], what="the trust")
-    browser.until(lambda: "not trusted" not in browser.find(".corrections tbody tr").text, what="the page to follow")
+    browser.until(lambda: "not trusted" not in browser.text(".corrections tbody tr"), what="the page to follow")
     browser.button("Delete…").click()
     assert site.pair.get("/glioloop/feedback")["total"] == 1
     browser.find("dialog[open] button.primary").click()

@@ -191,8 +191,9 @@ def test_people_are_told(tmp_path: Path, small_study: Path) -> None:
             return {(one["channel"], one["event"]): one for one in site.pair.get("/glioloop/notifications")}
 
         done = "flagged" if ended["result"]["flags"] else "done"
-        wait_for(lambda: bool((listed().get(("people", done)) or {}).get("error")), 60, listed)
-        assert listed()["hook", "done"]["error"]["code"] == "NOTIFY_FAILED"
+        for told in (("people", done), ("hook", "done")):
+            wait_for(lambda told=told: bool((listed().get(told) or {}).get("error")), 60, listed)  # type: ignore[misc]
+            assert listed()[told]["error"]["code"] == "NOTIFY_FAILED"
         assert (site.layout.state / "queue.sqlite").exists()
 
         _look(site, AUDIT_WORKFLOW)  # nobody is there
