@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,18 +14,22 @@ from tests.patience import FairClock, holds_within
 
 
 @contextmanager
-def _children(code: str, count: int) -> Iterator[None]:
+def _children(code: str, count: int) -> Iterator[list[subprocess.Popen[str]]]:
     started = [sys.executable, "-c", f"print(flush=True)\n{code}"]
     children = [subprocess.Popen(started, stdout=subprocess.PIPE, text=True) for _ in range(count)]
     try:
         for child in children:
             assert child.stdout is not None
             child.stdout.readline()  # an interpreter that still starts asks for a processor, too
-        yield
+        yield children
     finally:
         for child in children:
             child.kill()
             child.communicate()
+
+
+def _sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def _passed(rounds: int = 4) -> tuple[float, float]:
@@ -37,7 +42,8 @@ def _passed(rounds: int = 4) -> tuple[float, float]:
 
 
 def test_seconds_of_waiting_processes_count_whole() -> None:
-    with _children("import time; time.sleep(600)", 2):
+    with _children("import time; time.sleep(600)", 2) as children:
+        assert holds_within(lambda: all(_sleeps(child.pid) for child in children), 60)
         wall, counted = _passed()
     assert counted == pytest.approx(wall, rel=0.05)
 
