@@ -13,6 +13,7 @@ from pipeline.jobs.fetching import FetchOutcome
 from pipeline.jobs.queues import FETCH_QUEUE, FETCH_SCHEDULE_WORKFLOW, FETCH_WORKFLOW
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.resources import audit
+from pipeline.jobs.workflows.schedules import daily, schedule
 from pipeline.jobs.workflows.steps import last_error, step, workflow
 from pipeline.settings import StudyQuery
 
@@ -90,14 +91,4 @@ def fetch_scheduled(_at: datetime, name: Any) -> None:
 def schedule_fetches() -> None:
     """Ask every day what the settings want."""
     for one in settings().fetch:
-        hour, minute = one.daily.split(":")
-        DBOS.apply_schedules(
-            [
-                {
-                    "schedule_name": f"glioloop-fetch-{one.name}",
-                    "workflow_fn": fetch_scheduled,
-                    "schedule": f"{int(minute)} {int(hour)} * * *",
-                    "context": one.name,
-                }
-            ]
-        )
+        schedule(f"glioloop-fetch-{one.name}", fetch_scheduled, daily(one.daily), one.name)

@@ -17,6 +17,7 @@ from pipeline.jobs.queues import DIGEST_WORKFLOW, INTAKE_QUEUE, JOBS_QUEUE, NOTI
 from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.resources import queue
+from pipeline.jobs.workflows.schedules import daily, schedule
 from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import Event, JobState
 from pipeline.notify.message import Notice, Person
@@ -210,13 +211,10 @@ def digest(_at: datetime, _context: Any) -> None:
 def schedule_notify() -> None:
     """Look every few minutes and count every day, where anybody wants to know."""
     told = settings().notify
-    hour, minute = told.digest.split(":")
     wanted = [
         (WATCH_WORKFLOW, watch, _EVERY_FIVE_MINUTES, (Event.QUEUE, Event.UNWELL)),
-        (DIGEST_WORKFLOW, digest, f"{int(minute)} {int(hour)} * * *", (Event.DIGEST,)),
+        (DIGEST_WORKFLOW, digest, daily(told.digest), (Event.DIGEST,)),
     ]
     for name, function, rhythm, events in wanted:
         if told.wants(*events):
-            DBOS.apply_schedules(
-                [{"schedule_name": f"glioloop-{name}", "workflow_fn": function, "schedule": rhythm, "context": None}]
-            )
+            schedule(f"glioloop-{name}", function, rhythm)

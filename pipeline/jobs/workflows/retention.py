@@ -22,6 +22,7 @@ from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import RETENTION_WORKFLOW
 from pipeline.jobs.resources import settings
 from pipeline.jobs.workflows.resources import audit, database, queue
+from pipeline.jobs.workflows.schedules import schedule
 from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.settings import Retention, Settings
 
@@ -127,7 +128,7 @@ def retention(_at: datetime, _context: Any) -> None:
 
 def schedule_retention(executor: str) -> None:
     """Clean now, once a day for each worker since each may have a disk of its own, and every day."""
-    DBOS.apply_schedules([{"schedule_name": _SCHEDULE, "workflow_fn": retention, "schedule": _DAILY, "context": None}])
+    schedule(_SCHEDULE, retention, _DAILY)
     today = datetime.now(UTC)
     with SetWorkflowID(f"retention-{executor}-{today:%Y%m%d}"):
         DBOS.start_workflow(retention, today, None)

@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from dbos import DBOS
 
 from pipeline.database.installation import noted
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.queues import AUDIT_WORKFLOW
 from pipeline.jobs.resources import settings
 from pipeline.jobs.workflows.resources import audit, database
+from pipeline.jobs.workflows.schedules import schedule
 from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.notify.syslog import send
 
@@ -45,13 +45,4 @@ def audit_syslog(_at: datetime, _context: Any) -> None:
 def schedule_audit_syslog() -> None:
     """Tell it every minute, where somebody wants to know."""
     if settings().audit_syslog.host:
-        DBOS.apply_schedules(
-            [
-                {
-                    "schedule_name": "glioloop-audit-syslog",
-                    "workflow_fn": audit_syslog,
-                    "schedule": _EVERY_MINUTE,
-                    "context": None,
-                }
-            ]
-        )
+        schedule("glioloop-audit-syslog", audit_syslog, _EVERY_MINUTE)
