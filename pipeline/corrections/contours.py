@@ -13,6 +13,7 @@ from pipeline.corrections.recognise import kind_of
 from pipeline.corrections.study import Mask, Study
 from pipeline.dashboard.contours import DECIMALS
 from pipeline.names import TUMOUR_REGIONS, Region
+from pipeline.objects.rtstruct.loops import loops
 from pipeline.objects.rtstruct.parse import parse_structure_set
 from pipeline.objects.rtstruct.planes import parallel, to_index
 from pipeline.records import Record
@@ -85,8 +86,9 @@ def _polygons(dataset: Dataset, study: Study) -> dict[int, list[Outline]]:
             continue
         for polygon in roi.polygons:
             pixels = to_index(polygon, reference)
-            points = np.round(pixels[:, :2], DECIMALS).ravel().tolist()
-            found.setdefault(roi.number, []).append((round(float(pixels[:, 2].mean())), points))
+            k = round(float(pixels[:, 2].mean()))
+            borders = [np.round(one, DECIMALS).ravel().tolist() for one in loops(pixels[:, :2])]
+            found.setdefault(roi.number, []).extend((k, border) for border in borders)
     return found
 
 

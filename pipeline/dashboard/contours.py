@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pipeline.names import REGION_MEANING, Region
+from pipeline.objects.rtstruct.loops import loops
 from pipeline.records import Record
 from pipeline.volume.records import SourceVolume
 
@@ -103,15 +104,17 @@ def contours_of(structure_set: pydicom.Dataset, reference: SourceVolume) -> Iter
     Yields
     ------
     tuple
-        ROI Number, slice, and column and row of each point in turn, 0 being the centre of the first pixel.
+        ROI Number, slice, and column and row of each point in turn, 0 being the centre of the first pixel; each hole
+        for itself, without the channel that joins it to its border.
     """
     to_pixels = _to_pixels(reference.image)
     places = {one.sop_instance_uid: k for k, one in enumerate(reference.slices)}
     for item in structure_set.get("ROIContourSequence") or ():
         for contour in item.get("ContourSequence") or ():
             pixels = to_pixels(np.array(contour.ContourData, float).reshape(-1, 3))
-            points = np.round(pixels[:, :2], DECIMALS).ravel().tolist()
-            yield int(item.ReferencedROINumber), _slice_of(contour, places, pixels), points
+            k = _slice_of(contour, places, pixels)
+            for border in loops(pixels[:, :2]):
+                yield int(item.ReferencedROINumber), k, np.round(border, DECIMALS).ravel().tolist()
 
 
 def _rois(structure_set: pydicom.Dataset | None, roi_names: Mapping[Region, str]) -> dict[int, Roi]:

@@ -290,7 +290,8 @@ const colour = (roi) => `rgb(${roi.colour.join(", ")})`;
 function areas(content) {
   const found = new Array(content.size[2]).fill(0);
   for (const [k, contours] of Object.entries(content.contours)) {
-    for (const { roi, points } of contours) if (roi === 0) found[k] += Math.abs(shoelace(points));
+    // Holes run the other way round than the borders about them.
+    found[k] = Math.abs(contours.reduce((sum, { roi, points }) => sum + (roi === 0 ? shoelace(points) : 0), 0));
   }
   if (!found.some(Boolean)) found[Math.floor(found.length / 2)] = 1e-9;
   return found;
