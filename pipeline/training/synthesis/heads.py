@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from pipeline.training.synthesis.tissues import ANATOMY, LABELS, Tissue
 
@@ -77,15 +77,20 @@ def _brain_mask(labels: npt.NDArray[np.uint16]) -> npt.NDArray[np.bool_]:
 
 def _pool(volume: npt.NDArray[np.float32], spacing_mm: float) -> npt.NDArray[np.float32]:
     """Means of the voxels of 1 mm, or of their halves, that a larger voxel holds."""
-    factor = int(spacing_mm)
-    if spacing_mm != factor:
-        factor = round(2 * spacing_mm)
-        for axis in range(3):
-            volume = np.repeat(volume, 2, axis)
-    z, y, x = (n // factor for n in volume.shape)
-    volume = volume[: z * factor, : y * factor, : x * factor]
-    blocks = volume.reshape(z, factor, y, factor, x, factor)
-    return np.asarray(blocks.mean((1, 3, 5), dtype=np.float32))
+    for axis in range(3):
+        lines = np.moveaxis(volume, axis, 0)
+        means = _means(len(lines), spacing_mm) @ lines.reshape(len(lines), -1)
+        volume = np.moveaxis(means.reshape(-1, *lines.shape[1:]), 0, axis)
+    return np.ascontiguousarray(volume)
+
+
+def _means(n: int, spacing_mm: float) -> sparse.csr_matrix:
+    """Shares of ``n`` voxels of 1 mm in each voxel of a multiple of half a mm that they fill."""
+    halves = round(2 * spacing_mm)
+    count = 2 * n // halves
+    half = np.arange(count * halves)
+    shares = np.full(len(half), 1 / halves, dtype=np.float32)
+    return sparse.coo_matrix((shares, (half // halves, half // 2)), shape=(count, n)).tocsr()
 
 
 def _place(volume: npt.NDArray[Any], centre: npt.NDArray[np.intp], extent: tuple[int, int, int]) -> npt.NDArray[Any]:

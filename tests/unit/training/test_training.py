@@ -21,8 +21,8 @@ from pipeline.training.network import HalfResolutionUNet, NetworkShape, SideHead
 from pipeline.training.weights import shape_of, widened
 from tests.unit.training.heads import write_heads
 
-SMALL = NetworkShape(outputs=5, features=(8, 8, 8), refine=4)
-SMALL_BRAIN = NetworkShape(outputs=1, features=(8, 8, 8), refine=4)
+SMALL = NetworkShape(outputs=5, features=(4, 4, 4), refine=2)
+SMALL_BRAIN = NetworkShape(outputs=1, features=(4, 4, 4), refine=2)
 
 
 @pytest.fixture(scope="module")
