@@ -5,9 +5,10 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from pipeline.node import WORKSTATION, Modality, OrthancProcess, free_port
 from pipeline.node.viewer import prepare_ohif
 from pipeline.settings import ROOT
 from tests.orthanc.conftest import Pair, make_pair, send
-from tests.patience import wait_for
+from tests.patience import descendants, wait_for
 
 selenium = pytest.importorskip("selenium")
 
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from urllib3.exceptions import HTTPError
 
 #: Fetched things (viewer, axe-core) outlive a test run, and lie outside of what git sees.
 CACHE = ROOT / ".state"
@@ -34,6 +37,18 @@ AXE = "axe-core@4.10.3"
 
 #: Listed in the node's modalities, and nobody answers there.
 UNREACHABLE = "nowhere"
+
+
+#: What a driver that no longer answers raises: not a finding about the product, so such a test is run once more.
+DRIVER_HANGS = ("ReadTimeoutError", "InvalidSessionIdException", "NewConnectionError")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have a test whose browser's driver hung run again, in another browser."""
+    folder = Path(__file__).parent
+    for item in items:
+        if folder in item.path.parents:
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=list(DRIVER_HANGS)))
 
 
 @dataclass
@@ -52,6 +67,9 @@ class Browser:
         """Load a page anew, also where only the part behind # differs."""
         self.driver.get("about:blank")
         self.driver.get(url)
+        # The driver itself waits for no page: it may miss that one is loaded, and then answers no command any more.
+        loaded = "return location.protocol !== 'about:' && document.readyState === 'complete'"
+        self.until(lambda: self.script(loaded), 60, f"{url} to load")
 
     def find(self, selector: str, seconds: float = 15) -> WebElement:
         """Return the first visible element that a CSS selector matches, once there is one."""
@@ -79,8 +97,6 @@ class Browser:
 
     def until(self, condition: Callable[[], Any], seconds: float = 15, what: str = "") -> Any:
         """Wait until a condition gives something true, and return that."""
-        from selenium.common.exceptions import StaleElementReferenceException  # noqa: PLC0415
-
         found: list[Any] = []
 
         def holds() -> bool:
@@ -209,15 +225,41 @@ def _two_versions(network: Path, models: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """The one browser of all tests."""
+    """The one browser of all tests; another takes its place where its driver no longer answers."""
     if not shutil.which("chromium") or not shutil.which("chromedriver"):
         pytest.skip("chromium and chromium-driver are not installed")
-    with open_chromium() as browser:
+    browser = Browser(open_chromium())
+    try:
         yield browser
+    finally:
+        close_chromium(browser.driver)
 
 
-@contextmanager
-def open_chromium() -> Iterator[Browser]:
+@pytest.fixture(autouse=True)
+def answering(request: pytest.FixtureRequest) -> None:
+    """See to it that the driver answers before a test begins."""
+    if "chromium" not in request.fixturenames:
+        return
+    browser: Browser = request.getfixturevalue("chromium")
+    try:
+        browser.driver.execute_cdp_cmd("Browser.getVersion", {})
+    except (HTTPError, WebDriverException):
+        close_chromium(browser.driver)
+        browser.driver = open_chromium()
+
+
+def close_chromium(driver: Chrome) -> None:
+    """End a browser, also one whose driver hangs."""
+    process = driver.service.process
+    try:
+        driver.quit()
+    except (HTTPError, WebDriverException):
+        for one in [*descendants(process.pid), process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+
+
+def open_chromium() -> Chrome:
     """Debian's Chromium, without a screen."""
     options = ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
@@ -233,13 +275,11 @@ def open_chromium() -> Iterator[Browser]:
         "--enable-unsafe-swiftshader",
     ):
         options.add_argument(argument)
+    options.page_load_strategy = "none"
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    instance = Chrome(options=options, service=ChromeService(shutil.which("chromedriver")))
-    instance.set_script_timeout(600)
-    try:
-        yield Browser(instance)
-    finally:
-        instance.quit()
+    driver = Chrome(options=options, service=ChromeService(shutil.which("chromedriver")))
+    driver.set_script_timeout(600)
+    return driver
 
 
 @pytest.fixture

@@ -143,8 +143,7 @@ def look(browser: Browser, address: str, ready: str, size: tuple[int, int] = WID
     browser.scheme(scheme)
     browser.size(*size)
     browser.script("localStorage.setItem('glioloop.names', 'shown')")
-    browser.driver.get("about:blank")
-    browser.driver.get(address)
+    browser.open(address)
     browser.find(ready, 60)
     time.sleep(2)  # names, series and slices arrive
 
