@@ -152,7 +152,7 @@ class Written(StageOutcome):
     Attributes
     ----------
     objects
-        By kind: ``rtstruct``, ``seg``, ``sr``, ``preview``.
+        By kind; of a series its first one.
     sizes
         Of each region.
     rois
@@ -165,9 +165,22 @@ class Written(StageOutcome):
 
 
 class Stored(StageOutcome):
-    """Of ``store``: Orthanc's id of each object, by kind."""
+    """Of ``store``: Orthanc's ids by kind.
+
+    Attributes
+    ----------
+    stored
+        Of the kinds that are one object.
+    series
+        Of the kinds that are a series: of each of its objects.
+    """
 
     stored: dict[str, str] = Field(default_factory=dict)
+    series: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    def of(self, kind: str) -> tuple[str, ...]:
+        """The ids of a kind; none where it was not made."""
+        return self.series.get(kind) or ((self.stored[kind],) if kind in self.stored else ())
 
 
 class SegmentationResult(StoredRecord):

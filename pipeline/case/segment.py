@@ -36,7 +36,7 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
     study
         Folder with the DICOM files of one study, searched recursively.
     out
-        Gets rtstruct.dcm, seg.dcm, report.dcm, preview.dcm, preview.png and result.json.
+        Gets rtstruct.dcm, seg.dcm, report.dcm, preview.dcm, preview.png, result.json; more where ``Objects`` says so.
     model
         ``name@version``; None takes the promoted one.
     progress
@@ -85,7 +85,10 @@ def segment_folder(study: Path, out: Path, model: str | None, progress: Progress
         )
         out.mkdir(parents=True, exist_ok=True)
         for path in case.objects.iterdir():
-            shutil.copyfile(path, out / ("report.dcm" if path.name == "sr.dcm" else path.name))
+            if path.is_dir():
+                shutil.copytree(path, out / path.name, dirs_exist_ok=True)
+            else:
+                shutil.copyfile(path, out / ("report.dcm" if path.name == "sr.dcm" else path.name))
     outcomes = CaseOutcomes(identified, loaded, aligned, inferred, restored, written)
     timings = {stage.value: outcome.seconds for stage, outcome in outcomes.by_stage().items()}
     result = outcomes.result(installed.card.identity, reference).model_copy(update={"timings_s": timings})

@@ -273,6 +273,7 @@ def write_stage(
         flags=[Flag(one.code, one.detail) for one in flags],
         roi_names=settings.roi_names,
         want=set(settings.objects),
+        language=settings.language,
         uid_seed=identity,
         predecessor=predecessor,
     )
@@ -294,20 +295,25 @@ def _headers(case: Workspace, reference: MRSequence, volume: SourceVolume) -> li
 
 
 def _keep(case: Workspace, objects: ObjectSet) -> Written:
-    written: dict[str, ObjectOutcome] = {}
-    for kind, dataset in objects.datasets.items():
-        content = BytesIO()
-        dataset.save_as(content, enforce_file_format=True)
-        case.write_bytes(f"objects/{kind}.dcm", content.getvalue())
-        written[kind] = ObjectOutcome(
-            sop_instance_uid=str(dataset.SOPInstanceUID), series_instance_uid=str(dataset.SeriesInstanceUID)
-        )
+    written = {kind: _write(case, f"{kind}.dcm", dataset) for kind, dataset in objects.datasets.items()}
+    for number, dataset in enumerate(objects.overlay, start=1):
+        one = _write(case, f"overlay/{number:04d}.dcm", dataset)
+        written.setdefault("overlay", one)
     if objects.picture is not None:
         content = BytesIO()
         objects.picture.save(content, "PNG")
         case.write_bytes("objects/preview.png", content.getvalue())
     sizes = {region: SizeOutcome.model_validate(size, from_attributes=True) for region, size in objects.sizes.items()}
     return Written(objects=written, sizes=sizes, rois=_rois(objects.datasets.get("rtstruct")))
+
+
+def _write(case: Workspace, name: str, dataset: pydicom.Dataset) -> ObjectOutcome:
+    content = BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    case.write_bytes(f"objects/{name}", content.getvalue())
+    return ObjectOutcome(
+        sop_instance_uid=str(dataset.SOPInstanceUID), series_instance_uid=str(dataset.SeriesInstanceUID)
+    )
 
 
 def _rois(structure_set: pydicom.Dataset | None) -> tuple[RoiOutcome, ...]:

@@ -68,7 +68,7 @@ class Workspace:
     @property
     def remains(self) -> list[Path]:
         """Files that stay when the working files of an ended job are dropped, but the job's log."""
-        dropped = ("*.mha", "source/*/*", f"{_DONE}*", "log.jsonl")
+        dropped = ("*.mha", "source/*/*", "objects/*/*", f"{_DONE}*", "log.jsonl")
         files = (path for path in self.path.rglob("*") if path.is_file())
         return [one for one in files if not any(one.relative_to(self.path).match(pattern) for pattern in dropped)]
 
@@ -213,8 +213,10 @@ class Workspace:
         return path
 
     def tidy(self) -> None:
-        """Drop the working files of an ended job; its objects, preview and records stay."""
+        """Drop the working files of an ended job; its objects but for series, preview and records stay."""
         self.drop_sources()
+        for folder in self.objects.glob("*/"):
+            shutil.rmtree(folder)
         for path in (*self.path.glob("*.mha"), *self.path.glob(f"{_DONE}*")):
             path.unlink()
 

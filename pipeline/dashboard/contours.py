@@ -9,14 +9,13 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pipeline.names import REGION_MEANING, Region
+from pipeline.objects.directions import direction_letters
 from pipeline.objects.rtstruct.loops import loops
 from pipeline.records import Record
 from pipeline.volume.records import SourceVolume
 
 #: A tenth of a pixel is finer than any screen draws it.
 DECIMALS: Final = 1
-
-_LETTERS: Final = (("L", "R"), ("P", "A"), ("H", "F"))
 
 
 class Roi(Record):
@@ -155,16 +154,10 @@ def _to_pixels(image: sitk.Image) -> Callable[[NDArray[np.float64]], NDArray[np.
 
 def _edges(image: sitk.Image) -> dict[str, str]:
     direction = np.array(image.GetDirection()).reshape(3, 3)
-    right, down = _letters(direction[:, 0]), _letters(direction[:, 1])
+    right, down = direction_letters(direction[:, 0]), direction_letters(direction[:, 1])
     return {
-        "left": _letters(-direction[:, 0]),
+        "left": direction_letters(-direction[:, 0]),
         "right": right,
-        "top": _letters(-direction[:, 1]),
+        "top": direction_letters(-direction[:, 1]),
         "bottom": down,
     }
-
-
-def _letters(vector: NDArray[np.float64]) -> str:
-    """Return the patient directions a vector points to, the strongest first (PS3.3, C.7.6.1.1.1)."""
-    order = [axis for axis in np.argsort(-np.abs(vector)) if abs(vector[axis]) > 0.35]
-    return "".join(_LETTERS[axis][0 if vector[axis] > 0 else 1] for axis in order)

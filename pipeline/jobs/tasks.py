@@ -293,7 +293,15 @@ def store(_report: Report, identity: str, study: str) -> Stored:
     # An upload into a study that was deleted meanwhile would bring an empty shell of it back.
     if archive().get(f"/studies/{study}") is None:
         raise GlioLoopError("STUDY_GONE", study)
-    return Stored(stored=upload(archive(), sorted(workspace(identity).objects.glob("*.dcm"))))
+    folder = workspace(identity).objects
+    return Stored(
+        stored=upload(archive(), sorted(folder.glob("*.dcm"))),
+        series={
+            one.name: tuple(upload(archive(), sorted(one.glob("*.dcm"))).values())
+            for one in sorted(folder.iterdir())
+            if one.is_dir()
+        },
+    )
 
 
 def tidy(_report: Report, identity: str, output: JobOutput) -> None:

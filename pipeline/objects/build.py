@@ -9,20 +9,22 @@ from PIL import Image
 from pydicom import Dataset
 
 from pipeline.errors import REASONS, Flag, GlioLoopError
-from pipeline.names import DELINEATED_REGIONS, REGION_MEANING, ROI_NAMES, TUMOUR_REGIONS, Region
+from pipeline.names import DELINEATED_REGIONS, REGION_MEANING, ROI_NAMES, TUMOUR_REGIONS, Language, Region
 from pipeline.objects.measure import RegionSize, region_size
+from pipeline.objects.overlay.drawing import draw_overlay, zoom_of
+from pipeline.objects.overlay.sop import OverlaySlice, overlay_series
+from pipeline.objects.page.words import Words
 from pipeline.objects.preview.drawing import DrawnRegion, draw_preview
 from pipeline.objects.preview.sop import PreviewCapture
 from pipeline.objects.provenance import Provenance
 from pipeline.objects.regions import REGION_STYLES, declare_private_codes
 from pipeline.objects.report.sop import TumourReport
 from pipeline.objects.rtstruct.enum import HoleEncodings
-from pipeline.objects.rtstruct.isocontour import Contours
 from pipeline.objects.rtstruct.region import RegionOfInterest, region_contours
 from pipeline.objects.rtstruct.sop import RTStructureSet
 from pipeline.objects.seg.sop import TumourSegmentation
-from pipeline.objects.source import ReferenceSeries, reference_series
-from pipeline.settings import OBJECT_KINDS
+from pipeline.objects.source import reference_series
+from pipeline.settings import OBJECT_KINDS, USUAL_OBJECTS
 from pipeline.volume.records import SourceVolume
 
 
@@ -34,6 +36,8 @@ class ObjectSet:
     ----------
     datasets
         Ready for ``save_as(path, enforce_file_format=True)``, by kind, in the order in which they should be stored.
+    overlay
+        The slices with contours burnt in, of the kind ``overlay``, in their order; none unless wanted.
     picture
         The preview as a picture (``save("preview.png")``), where it was wanted.
     sizes
@@ -43,6 +47,7 @@ class ObjectSet:
     datasets: Mapping[str, Dataset]
     picture: Image.Image | None
     sizes: Mapping[Region, RegionSize]
+    overlay: Sequence[Dataset] = ()
 
 
 def build_objects(
@@ -54,7 +59,8 @@ def build_objects(
     provenance: Provenance,
     flags: Sequence[Flag] = (),
     roi_names: Mapping[Region, str] = ROI_NAMES,
-    want: Collection[str] = OBJECT_KINDS,
+    want: Collection[str] = USUAL_OBJECTS,
+    language: Language = Language.ENGLISH,
     uid_seed: str | None = None,
     predecessor: Dataset | None = None,
 ) -> ObjectSet:
@@ -81,6 +87,8 @@ def build_objects(
         ROI name of each region.
     want
         Of :data:`pipeline.settings.OBJECT_KINDS`.
+    language
+        That the overlay is written in.
     uid_seed
         Identity of the job: the same seed gives the same UIDs. None for fresh ones.
     predecessor
@@ -106,7 +114,13 @@ def build_objects(
     }
     contours = {region: region_contours(item, series, HoleEncodings.SEPARATE) for region, item in regions.items()}
     sizes = {region: region_size(traced, series) for region, traced in contours.items()}
+    drawn = [
+        DrawnRegion(name, REGION_STYLES[region].colour, contours[region], sizes[region].volume_ml)
+        for region, name in names.items()
+    ]
+    codes = _codes(sizes, flags)
     datasets: dict[str, Dataset] = {}
+    overlay: list[OverlaySlice] = []
     segmentation = picture = None
     if "seg" in want:
         datasets["seg"] = segmentation = TumourSegmentation(
@@ -119,8 +133,13 @@ def build_objects(
             names=names, flags=flags, segmentation=segmentation, uid_seed=seed,
         )  # fmt: skip
     if "preview" in want:
-        picture = _picture(series, names, contours, sizes, flags, provenance)
+        picture = draw_preview(series, drawn, [REASONS[code].message for code in codes], provenance.model)
         datasets["preview"] = PreviewCapture(source, volume, picture, provenance, uid_seed=seed)
+    if "overlay" in want:
+        words = Words(language)
+        remarks = [*map(words, codes), f"{provenance.model}: {words('research')}"]
+        pictures = draw_overlay(series, drawn, remarks, language)
+        overlay = overlay_series(source, volume, pictures, zoom_of(series), provenance, uid_seed=seed)
     if "rtstruct" in want:
         datasets["rtstruct"] = RTStructureSet(
             source, volume, list(regions.values()), provenance,
@@ -129,7 +148,7 @@ def build_objects(
     if Region.CAVITY in names:
         for kind in datasets.keys() - {"preview"}:  # which holds no codes
             declare_private_codes(datasets[kind])
-    return ObjectSet(datasets, picture, sizes)
+    return ObjectSet(datasets, picture, sizes, overlay)
 
 
 def _region(
@@ -154,19 +173,9 @@ def _region(
     )
 
 
-def _picture(
-    series: ReferenceSeries,
-    names: Mapping[Region, str],
-    contours: Mapping[Region, Contours],
-    sizes: Mapping[Region, RegionSize],
-    flags: Sequence[Flag],
-    provenance: Provenance,
-) -> Image.Image:
-    drawn = [
-        DrawnRegion(name, REGION_STYLES[region].colour, contours[region], sizes[region].volume_ml)
-        for region, name in names.items()
-    ]
-    remarks = list(dict.fromkeys(REASONS[flag.code].message for flag in flags))
+def _codes(sizes: Mapping[Region, RegionSize], flags: Sequence[Flag]) -> list[str]:
+    """What is told in words, each once: that nothing was found first, where it was not."""
+    codes = [flag.code for flag in flags]
     if not any(sizes[region].volume_ml > 0 for region in TUMOUR_REGIONS if region in sizes):
-        remarks = list(dict.fromkeys([REASONS["NO_TUMOUR_FOUND"].message, *remarks]))
-    return draw_preview(series, drawn, remarks, provenance.model)
+        codes.insert(0, "NO_TUMOUR_FOUND")
+    return list(dict.fromkeys(codes))

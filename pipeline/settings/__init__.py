@@ -4,6 +4,7 @@ from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.destinations import (
     FORWARD_KINDS,
     OBJECT_KINDS,
+    USUAL_OBJECTS,
     AnyDestination,
     Destination,
     DicomWeb,
@@ -29,6 +30,7 @@ __all__ = [
     "OBJECT_KINDS",
     "ROOT",
     "SECTION_VARIABLE",
+    "USUAL_OBJECTS",
     "AnyChannel",
     "AnyDestination",
     "AuditSyslog",

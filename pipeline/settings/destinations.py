@@ -6,9 +6,11 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.alias_generators import to_pascal
 
-ObjectKind = Literal["rtstruct", "seg", "sr", "preview"]
-#: What is made of a study, each unless the site leaves it out.
+ObjectKind = Literal["rtstruct", "seg", "sr", "preview", "overlay"]
+#: What can be made of a study.
 OBJECT_KINDS: Final[tuple[ObjectKind, ...]] = get_args(ObjectKind)
+#: What is made of it where the site says nothing else; the others are for archives that do not show these.
+USUAL_OBJECTS: Final[tuple[ObjectKind, ...]] = ("rtstruct", "seg", "sr", "preview")
 #: Report and registration of a patient's course are ``course``; see :class:`pipeline.settings.Priors`.
 ForwardKind = Literal[ObjectKind, "course", "reference", "inputs"]
 FORWARD_KINDS: Final[tuple[ForwardKind, ...]] = (*OBJECT_KINDS, "course", "reference", "inputs")

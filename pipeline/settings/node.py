@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pipeline.errors import GlioLoopError
 from pipeline.names import ROI_NAMES, Language, MRSequence, Provider, Region
 from pipeline.settings.corrections import CorrectionPolicy
-from pipeline.settings.destinations import OBJECT_KINDS, AnyDestination, ConfiguredDestination, Modality, ObjectKind
+from pipeline.settings.destinations import USUAL_OBJECTS, AnyDestination, ConfiguredDestination, Modality, ObjectKind
 from pipeline.settings.fetch import ScheduledQuery
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         description="What networks run on: cuda, openvino, cpu; auto: CUDA where there is one, else the faster.",
     )
 
-    objects: tuple[ObjectKind, ...] = Field(default=OBJECT_KINDS, description="Objects made beside the structure set.")
+    objects: tuple[ObjectKind, ...] = Field(default=USUAL_OBJECTS, description="Objects that are made.")
     language: Language = Field(default=Language.ENGLISH, description="Of pages for people (en, nl, fr, de).")
     roi_names: dict[Region, str] = Field(
         default_factory=lambda: dict(ROI_NAMES), description="ROI name per region; the usual one where not named."

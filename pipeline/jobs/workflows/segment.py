@@ -161,7 +161,7 @@ def _store(job: Job, recipe: Recipe) -> Stored:
         replaced = tuple(_predecessors(job.identity, request.study))
         _require_files(child, job, Stage.STORE, replace(recipe, predecessors=replaced))
         stored = child(tasks.store, job.identity, request.study)
-        facts = {"study": request.study, "objects": stored.stored}
+        facts = {"study": request.study, "objects": {**stored.stored, **stored.series}}
         audit().append("stored", job.identity, "worker", facts, once="objects")
         return stored
 
@@ -201,7 +201,7 @@ def _segment(job: Job, request: JobRequest) -> JobOutput:
     output = JobOutput(state=JobState.DONE, result=result, timings_s=timings)
     _tidy(job, output)
     for one in _routes(request, result):
-        resources = _resources(one.send, result.stored, request)
+        resources = _resources(one.send, outcomes.stored or Stored(), request)
         # A rule may ask for what this study has not; a destination of no rule is told even so.
         if resources or not one.because:
             begin_delivery(DeliveryTry(job=identity, destination=one.destination, resources=resources))
@@ -267,9 +267,9 @@ def _routes(request: JobRequest, result: SegmentationResult) -> tuple[Routed, ..
     return routes_by_rules(request, result)
 
 
-def _resources(send: Sequence[ForwardKind], stored: dict[str, str], request: JobRequest) -> list[str]:
+def _resources(send: Sequence[ForwardKind], stored: Stored, request: JobRequest) -> list[str]:
     chosen = request.identification.chosen
-    resources = [stored[kind] for kind in send if kind in stored]
+    resources = [one for kind in send for one in stored.of(kind)]
     if "inputs" in send:
         images = list(chosen.values())
     elif "reference" in send:

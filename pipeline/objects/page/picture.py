@@ -71,7 +71,7 @@ class _Sheet:
     def write(self, text: str, size: str, *, bold: bool = False, colour: Colour = _BLACK) -> None:
         face = font(_SIZES[size], bold)
         self.skip(6)
-        for line in _wrapped(text, face, _INNER):
+        for line in wrapped(text, face, _INNER):
             self._room(2 * _SIZES[size]).text((_MARGIN, self._top), line, fill=colour, font=face)
             self._top += round(_SIZES[size] * 1.35)
 
@@ -86,7 +86,7 @@ class _Sheet:
         widths = [_INNER * one / sum(shares) for one in shares]
         for number, row in enumerate([table.header, *table.rows]):
             face = font(_SIZES["text"], bold=number == 0)
-            cells = [_wrapped(text, face, width - 8) for text, width in zip(row, widths, strict=True)]
+            cells = [wrapped(text, face, width - 8) for text, width in zip(row, widths, strict=True)]
             high = round(max(map(len, cells)) * _SIZES["text"] * 1.3) + 8
             pen = self._room(high)
             left = float(_MARGIN)
@@ -97,8 +97,8 @@ class _Sheet:
             pen.line((_MARGIN, self._top - 2, WIDTH - _MARGIN, self._top - 2), fill=_BLACK if number == 0 else _GREY)
 
 
-def _wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> Sequence[str]:
-    """The lines of a text that fit a width; a word that is longer stands alone."""
+def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> Sequence[str]:
+    """Break a text into lines that fit a width; a word that is longer stands alone."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""

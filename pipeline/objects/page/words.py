@@ -1,4 +1,4 @@
-"""What pages say, in the reader's language: ``words.toml``."""
+"""What pages say, in the reader's language: ``words.toml``, and of flags ``flags.toml``."""
 
 import tomllib
 from collections.abc import Mapping
@@ -11,13 +11,15 @@ from typing import Final
 from pipeline.errors import REASONS
 from pipeline.names import Language
 
-_FILE: Final = Path(__file__).with_name("words.toml")
+_FOLDER: Final = Path(__file__).parent
 _MINUS: Final = "−"
 
 
 @cache
 def _tables() -> Mapping[str, Mapping[str, str]]:
-    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    words, flags = (tomllib.loads((_FOLDER / f"{one}.toml").read_text(encoding="utf-8")) for one in ("words", "flags"))
+    english = {code: reason.message for code, reason in REASONS.items()}
+    return {name: {**table, **flags.get(name, english)} for name, table in words.items()}
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ class Words:
     language: Language
 
     def __call__(self, key: str) -> str:
-        """What a key says; a code of ``REASONS`` that is not translated says it in English."""
+        """What a key says; a code of ``REASONS`` that is not translated says it in English, and that it does."""
         found = _tables()[self.language].get(key)
-        return REASONS[key].message if found is None else found
+        return f"{REASONS[key].message} ({self('only_english')})" if found is None else found
 
     def number(self, value: float, digits: int, *, sign: bool = False) -> str:
         """A number as it is written; with ``sign`` also that of a positive one."""

@@ -11,7 +11,7 @@ from pipeline.names import RESEARCH_USE
 from pipeline.objects.rtstruct.isocontour import Contours
 from pipeline.objects.source import ReferenceSeries
 
-#: Height of each slice in the picture, pixels; contours are drawn at this resolution, not the image's.
+#: Height of each slice in the picture, pixels.
 _PANEL_HEIGHT = 480
 _FONT_SIZE = 17
 _LINE = 24
@@ -63,18 +63,74 @@ def draw_preview(
     PIL.Image.Image
         RGB.
     """
-    chosen = _slices(series, regions)
-    volume = sitk.GetArrayViewFromImage(series.volume.image)
-    low, high = np.percentile(volume[:: max(1, len(volume) // 16)], _WINDOW_PERCENTILES)
-    panels = [_panel(series, regions, index, float(low), float(high)) for index in chosen]
+    panels = draw_panels(series, regions)
     lines = [*remarks, f"{model}: {RESEARCH_USE}"]
-    width = sum(panel.width for panel in panels)
-    picture = Image.new("RGB", (width, _PANEL_HEIGHT + _LINE * (1 + len(lines)) + 8), (0, 0, 0))
+    picture = Image.new("RGB", (panels.width, _PANEL_HEIGHT + _LINE * (1 + len(lines)) + 8), (0, 0, 0))
+    picture.paste(panels, (0, 0))
+    _write(picture, regions, lines)
+    return picture
+
+
+def draw_panels(series: ReferenceSeries, regions: Sequence[DrawnRegion]) -> Image.Image:
+    """Draw the three slices of the preview side by side, without its text."""
+    window = grey_window(series)
+    panels = [_panel(series, regions, index, window) for index in _slices(series, regions)]
+    picture = Image.new("RGB", (sum(panel.width for panel in panels), _PANEL_HEIGHT), (0, 0, 0))
     left = 0
     for panel in panels:
         picture.paste(panel, (left, 0))
         left += panel.width
-    _write(picture, regions, lines)
+    return picture
+
+
+def grey_window(series: ReferenceSeries) -> tuple[float, float]:
+    """Values of the series that are shown black and white, and between which greys lie."""
+    volume = sitk.GetArrayViewFromImage(series.volume.image)
+    low, high = np.percentile(volume[:: max(1, len(volume) // 16)], _WINDOW_PERCENTILES)
+    return float(low), float(high)
+
+
+def draw_slice(
+    series: ReferenceSeries,
+    regions: Sequence[DrawnRegion],
+    index: int,
+    size: tuple[int, int],
+    window: tuple[float, float],
+    width: int = 2,
+) -> Image.Image:
+    """Draw a slice with its contours, each border and each hole as a line of its own.
+
+    Parameters
+    ----------
+    index
+        Of the slice.
+    size
+        Columns and rows of the picture; contours are drawn at this resolution, not the image's.
+    window
+        See :func:`grey_window`.
+    width
+        Of the innermost contour, pixels.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB.
+    """
+    low, high = window
+    pixels = sitk.GetArrayViewFromImage(series.volume.image)[index]
+    grey = np.clip((pixels - low) / max(high - low, 1e-6), 0, 1) * 255
+    rows, columns = grey.shape
+    picture = Image.fromarray(grey.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    scale = np.array([size[0] / columns, size[1] / rows])
+    for order, region in enumerate(regions):
+        # Wider below: where borders coincide, the outer region's shows on both sides of the inner one's.
+        line = width + 2 * (len(regions) - 1 - order)
+        for polygon in np.flatnonzero(region.contours.slices == index):
+            # Contours count from the first pixel's centre, pictures from its corner.
+            points = (region.contours.polygon(int(polygon)) + 0.5) * scale
+            corners = [(float(x), float(y)) for x, y in points]
+            draw.line([*corners, corners[0]], fill=region.colour, width=line)
     return picture
 
 
@@ -91,25 +147,14 @@ def _slices(series: ReferenceSeries, regions: Sequence[DrawnRegion]) -> list[int
     return sorted({min(count - 1, max(0, middle + shift)) for shift in (-step, 0, step)})
 
 
-def _panel(series: ReferenceSeries, regions: Sequence[DrawnRegion], index: int, low: float, high: float) -> Image.Image:
-    pixels = sitk.GetArrayViewFromImage(series.volume.image)[index]
-    grey = np.clip((pixels - low) / max(high - low, 1e-6), 0, 1) * 255
-    rows, columns = grey.shape
+def _panel(
+    series: ReferenceSeries, regions: Sequence[DrawnRegion], index: int, window: tuple[float, float]
+) -> Image.Image:
+    count, rows, columns = series.shape
     across, down = series.planes[index].spacing
-    zoom = _PANEL_HEIGHT / (rows * down)
-    size = (max(1, round(columns * across * zoom)), _PANEL_HEIGHT)
-    panel = Image.fromarray(grey.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
-    draw = ImageDraw.Draw(panel)
-    scale = np.array([size[0] / columns, size[1] / rows])
-    for order, region in enumerate(regions):
-        # Wider below: where borders coincide, the outer region's shows on both sides of the inner one's.
-        width = 2 + 2 * (len(regions) - 1 - order)
-        for polygon in np.flatnonzero(region.contours.slices == index):
-            # Contours count from the first pixel's centre, pictures from its corner.
-            points = (region.contours.polygon(int(polygon)) + 0.5) * scale
-            corners = [(float(x), float(y)) for x, y in points]
-            draw.line([*corners, corners[0]], fill=region.colour, width=width)
-    draw.text((6, 4), f"slice {index + 1}/{len(series.planes)}", fill=(200, 200, 200), font=_font())
+    width = max(1, round(columns * across * _PANEL_HEIGHT / (rows * down)))
+    panel = draw_slice(series, regions, index, (width, _PANEL_HEIGHT), window)
+    ImageDraw.Draw(panel).text((6, 4), f"slice {index + 1}/{count}", fill=(200, 200, 200), font=_font())
     return panel
 
 

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image, ImageChops
 from pydicom import Dataset
 
+from pipeline.errors import REASONS, Kind
 from pipeline.names import Language
-from pipeline.objects.page import words
+from pipeline.objects.page import words as words_module
 from pipeline.objects.page.content import Page, Table
 from pipeline.objects.page.pdf import render
 from pipeline.objects.page.picture import WIDTH, draw
@@ -38,7 +39,7 @@ def pages_of(pdf: bytes) -> int:
 
 
 def test_every_language_says_the_same_things() -> None:
-    tables = tomllib.loads(Path(words.__file__).with_name("words.toml").read_text(encoding="utf-8"))
+    tables = tomllib.loads(Path(words_module.__file__).with_name("words.toml").read_text(encoding="utf-8"))
     assert set(tables) == {one.value for one in Language}
     filled = re.compile(r"\{\w+\}")
     for table in tables.values():
@@ -46,7 +47,18 @@ def test_every_language_says_the_same_things() -> None:
             key: filled.findall(text) for key, text in tables["en"].items()
         }
         assert all(table.values())
-    assert Words(Language.DUTCH)("TUMOUR_AT_EDGE") == Words(Language.ENGLISH)("TUMOUR_AT_EDGE")
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_flags_are_said_in_each_language(language: Language) -> None:
+    words, english = Words(language), Words(Language.ENGLISH)
+    assert english("TUMOUR_AT_EDGE") == REASONS["TUMOUR_AT_EDGE"].message
+    if language is not Language.ENGLISH:
+        table = tomllib.loads(Path(words_module.__file__).with_name("flags.toml").read_text(encoding="utf-8"))[language]
+        assert {code for code in table if REASONS[code].kind is not Kind.FLAG} == set()
+        assert all(words(code) == text != english(code) for code, text in table.items())
+        # One that is not translated is told in English, and that it is.
+        assert words("NO_MR") == f"{english('NO_MR')} ({words('only_english')})"
 
 
 @pytest.mark.parametrize("rows", [0, 3, 150])

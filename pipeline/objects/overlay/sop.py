@@ -1,0 +1,164 @@
+"""The slices of the reference series with contours burnt in, as Secondary Captures (PS3.3, A.8.1) where they belong.
+
+One instance a slice: every archive shows such a series as a stack, those too that take a multi-frame one for a film.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from highdicom.sc import SCImage
+from highdicom.sr.coding import CodedConcept
+from PIL import Image
+from pydicom import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from pydicom.valuerep import format_number_as_ds
+
+from pipeline.errors import GlioLoopError
+from pipeline.errors.resources import place_of
+from pipeline.names import MANUFACTURER
+from pipeline.objects.arguments import equipment, on_clock_of, patient_and_study, series_of_one, set_clock
+from pipeline.objects.directions import direction_letters
+from pipeline.objects.legal import UNICODE
+from pipeline.objects.overlay.rle import rle_frame
+from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
+from pipeline.objects.source import ReferenceSeries, SlicePlane, reference_series
+from pipeline.volume.records import SourceVolume
+
+
+class OverlaySlice(SCImage):
+    """One slice with contours burnt in, in the frame of reference and the plane of its source."""
+
+    def __init__(
+        self,
+        series: ReferenceSeries,
+        index: int,
+        picture: Image.Image,
+        zoom: int,
+        provenance: Provenance,
+        uids: UidSource,
+        *,
+        series_number: int,
+    ) -> None:
+        """
+        Parameters
+        ----------
+        series
+            The reference series.
+        index
+            Which of its slices.
+        picture
+            RGB; the slice from its upper left corner, whatever follows below or to the right of it.
+        zoom
+            Pixels of the picture for one of the slice.
+        provenance
+            Network, software, installation, and time by the clock of the images.
+        uids
+            Of the job.
+        series_number
+            SeriesNumber of the new series.
+
+        Raises
+        ------
+        GlioLoopError
+            OBJECT_INVALID.
+        """
+        pixels = np.asarray(picture.convert("RGB"))
+        place = series_of_one("overlay", series_number, provenance, uids, f"{MANUFACTURER} overlay")
+        place["sop_instance_uid"] = uids.uid(f"overlay/instance/{index}")
+        place["instance_number"] = index + 1
+        try:
+            super().__init__(
+                pixel_array=pixels,
+                photometric_interpretation="RGB",
+                bits_allocated=8,
+                coordinate_system="PATIENT",
+                patient_orientation=("L", "P"),  # told with the plane below
+                transfer_syntax_uid=ExplicitVRLittleEndian,
+                specific_character_set=UNICODE,
+                **patient_and_study(series),
+                **place,
+                **equipment(provenance),
+                contributing_equipment=[contributing_equipment(provenance)],
+            )
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise GlioLoopError("OBJECT_INVALID", f"overlay: {place_of(error)}") from error
+        self.PatientName = series.first.PatientName  # here, as it is: the base class warns of names without a caret
+        self.BodyPartExamined = "BRAIN"  # unpaired: no Laterality is needed
+        self.BurnedInAnnotation = "YES"
+        self.ConversionType = "WSD"
+        self.add_new("ImageType", "CS", ["DERIVED", "SECONDARY", "OTHER"])
+        self.DerivationDescription = "Contours and volumes burnt in"
+        self._set_plane(series, series.planes[index], zoom)
+        self.SourceImageSequence = [_source(series.planes[index])]
+        set_clock(self, provenance)
+        self.ContentDate = self.DateOfSecondaryCapture = self.SeriesDate
+        self.ContentTime = self.TimeOfSecondaryCapture = self.SeriesTime
+        self.file_meta.TransferSyntaxUID = RLELossless
+        self.PixelData = encapsulate([rle_frame(pixels)])
+        self["PixelData"].VR, self["PixelData"].is_undefined_length = "OB", True
+
+    def _set_plane(self, series: ReferenceSeries, plane: SlicePlane, zoom: int) -> None:
+        across, down = plane.spacing
+        # The first pixel's centre lies half a pixel of its own from the corner that both share.
+        shift = (1 / zoom - 1) / 2
+        position = plane.position + shift * (plane.column_step + plane.row_step)
+        cosines = [*(plane.column_step / across), *(plane.row_step / down)]
+        self.PatientOrientation = [
+            direction_letters(plane.column_step / across),
+            direction_letters(plane.row_step / down),
+        ]
+        self.FrameOfReferenceUID = series.volume.frame_of_reference_uid
+        self.PositionReferenceIndicator = ""
+        self.ImageOrientationPatient = [format_number_as_ds(float(cosine)) for cosine in cosines]
+        self.ImagePositionPatient = [format_number_as_ds(float(part)) for part in position]
+        self.PixelSpacing = [format_number_as_ds(down / zoom), format_number_as_ds(across / zoom)]
+        self.SliceThickness = format_number_as_ds(series.volume.slice_thickness_mm or series.slice_distance)
+
+
+def overlay_series(
+    source: Sequence[Dataset],
+    volume: SourceVolume,
+    pictures: Iterable[Image.Image],
+    zoom: int,
+    provenance: Provenance,
+    *,
+    series_number: int = 9009,
+    uid_seed: str | None = None,
+) -> list[OverlaySlice]:
+    """Make a series of all slices.
+
+    Parameters
+    ----------
+    source
+        Headers of the reference series' instances, in any order.
+    volume
+        The same series as a volume.
+    pictures
+        One a slice, in their order; see :class:`OverlaySlice` for these and what follows.
+
+    Raises
+    ------
+    GlioLoopError
+        OBJECT_INVALID, FRAME_OF_REFERENCE_MISSING.
+    """
+    series = reference_series(source, volume)
+    provenance, uids = on_clock_of(series, provenance), UidSource(uid_seed)
+    slices = [
+        OverlaySlice(series, index, picture, zoom, provenance, uids, series_number=series_number)
+        for index, picture in enumerate(pictures)
+    ]
+    for one in slices[1:]:  # without a seed each slice would name a series of its own
+        one.SeriesInstanceUID = slices[0].SeriesInstanceUID
+    return slices
+
+
+def _source(plane: SlicePlane) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = plane.slice_source.sop_class_uid
+    item.ReferencedSOPInstanceUID = plane.slice_source.sop_instance_uid
+    if plane.slice_source.frame_number is not None:
+        item.ReferencedFrameNumber = plane.slice_source.frame_number
+    item.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)]
+    return item
