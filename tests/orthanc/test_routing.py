@@ -61,7 +61,7 @@ class Hospital:
 @pytest.fixture
 def hospital(tmp_path: Path, small_study: Path) -> Iterator[Hospital]:
     example = _example()
-    section = {**example["GlioLoop"], "Objects": ["rtstruct", "seg", "sr", "preview"]}
+    section = example["GlioLoop"]
     with ExitStack() as stack:
         site = stack.enter_context(Site(Layout(tmp_path), small_study, section))
         node = site.pair.node.configuration
@@ -114,7 +114,14 @@ def test_the_worked_example(hospital: Hospital, small_study: Path, tmp_path: Pat
     first, second = hospital.done(clinical), hospital.done(research)
     assert (first["state"], second["state"]) == ("done", "done"), (first, second)
     assert set(first["deliveries"]) == {"pacs"}
-    assert _kinds(hospital, first, hospital.pacs) == _kinds(hospital, second, hospital.pacs) == {"preview", "sr"}
+    assert (
+        _kinds(hospital, first, hospital.pacs)
+        == _kinds(hospital, second, hospital.pacs)
+        == {"preview", "overlay", "sr"}
+    )
+    # An overlay is a series: it has got there whole.
+    slices = first["result"]["volumes"]["t1c"]["size"][2]
+    assert len(hospital.pacs.received.accepted) == 2 * (2 + slices)
     assert not _kinds(hospital, first, hospital.research)
     flags = {one["code"] for one in second["result"]["flags"]}
     goes_to_research = "MODEL_UNCERTAIN" not in flags

@@ -12,7 +12,7 @@ from pipeline.objects.preview.drawing import DrawnRegion, draw_slice, grey_windo
 from pipeline.objects.source import ReferenceSeries
 
 #: Slices with fewer rows or columns are drawn larger, by a whole number: contours thinner than a pixel, text legible.
-_LEAST_PIXELS: Final = 384
+_LEAST_PIXELS: Final = 320
 _MARGIN: Final = 6
 _LIGHT: Final = (230, 230, 230)
 

@@ -125,7 +125,7 @@ def draw_slice(
     scale = np.array([size[0] / columns, size[1] / rows])
     for order, region in enumerate(regions):
         # Wider below: where borders coincide, the outer region's shows on both sides of the inner one's.
-        line = width + 2 * (len(regions) - 1 - order)
+        line = width * (len(regions) - order)
         for polygon in np.flatnonzero(region.contours.slices == index):
             # Contours count from the first pixel's centre, pictures from its corner.
             points = (region.contours.polygon(int(polygon)) + 0.5) * scale

@@ -22,7 +22,7 @@ from tests.unit.objects.phantom import phantom_series
 from tests.unit.objects.test_objects import OBLIQUE, built, reread, validate
 
 Study = tuple[list[Dataset], SourceVolume]
-_ZOOM = 10  # of 40 rows to the least 384
+_ZOOM = 8  # of 40 rows to the least 320
 
 
 @pytest.fixture(scope="module")
