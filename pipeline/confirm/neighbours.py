@@ -1,4 +1,8 @@
-"""Does every slice fit between its neighbours? One that was put in another's place, or is far darker, does not."""
+"""Does every slice fit between its neighbours? One that was put in another's place, or is far darker, does not.
+
+Where two slices that lie close were exchanged, each still is next to one that was its neighbour. But the run between
+them fits better on both sides when it is turned round.
+"""
 
 from typing import Final
 
@@ -17,6 +21,11 @@ _FEWEST: Final = 400
 _OUT_OF_PLACE: Final = 0.05
 #: Neighbours that resemble each other less tell nothing.
 _ALIKE: Final = 0.25
+#: Lengths of the runs of slices that are turned round, in steps from their first to their last.
+_RUNS: Final = (1, 2, 3)
+#: By how much more a run that is turned round resembles the slices at both its ends, and how much at least: none
+#: does in 1,200 real series and slabs of such; 94 to 99 % do where slices were exchanged.
+_FITS_BETTER, _FITS = 0.03, 0.2
 #: Brightness as a share of the neighbours': 0.73 to 1.1 in real series.
 _DARK, _BRIGHT = 0.67, 1.5
 
@@ -40,7 +49,12 @@ def odd_slices(values: Values, tissue: Mask) -> list[int]:
     if not len(wide):
         return []
     least = max(float(_FEWEST), _WIDE * float(np.percentile(wide, 90)))
-    return [k for k in range(1, len(values) - 1) if min(wide[k - 1], wide[k + 1]) >= least and _odd(values, tissue, k)]
+    ends = np.flatnonzero(wide >= least)
+    odd = {int(k) + 1 for k in ends if k + 2 in ends and _odd(values, tissue, int(k) + 1)}
+    for run in _RUNS:
+        firsts = (int(k) + 1 for k in ends if k + run + 2 in ends)
+        odd.update(k for first in firsts if _turned(values, tissue, first, first + run) for k in (first, first + run))
+    return sorted(odd)
 
 
 def _odd(values: Values, tissue: Mask, place: int) -> bool:
@@ -54,6 +68,20 @@ def _odd(values: Values, tissue: Mask, place: int) -> bool:
         return True
     alike = _correlation(before, after)
     return alike >= _ALIKE and alike - _correlation(own, between) > _OUT_OF_PLACE
+
+
+def _turned(values: Values, tissue: Mask, first: int, last: int) -> bool:
+    """Whether the slices from first to last fit much better between those around them in the opposite order."""
+    shown = tissue[first - 1] & tissue[last + 1]
+    if shown.sum() < _FEWEST:
+        return False
+    before, start, end, after = (values[k][shown].astype(np.float64) for k in (first - 1, first, last, last + 1))
+    turned = _correlation(before, end), _correlation(start, after)
+    return (
+        min(turned) > _FITS
+        and turned[0] - _correlation(before, start) > _FITS_BETTER
+        and turned[1] - _correlation(end, after) > _FITS_BETTER
+    )
 
 
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

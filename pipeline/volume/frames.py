@@ -40,7 +40,7 @@ class Frame:
     size
         Columns, rows.
     thickness_mm
-        SliceThickness, None where absent.
+        SliceThickness; where absent, SpacingBetweenSlices, which it is at most; else None.
     frame_of_reference_uid
         The coordinate system of the position, empty where absent.
     traits, order
@@ -135,7 +135,8 @@ def _frame(dataset: Dataset, path: Path, number: int | None, groups: FrameGroups
         column_cosine=(cosines[3], cosines[4], cosines[5]),
         spacing=(spacing[1], spacing[0]),
         size=(int(dataset.Columns), int(dataset.Rows)),
-        thickness_mm=number_of(groups.get("PixelMeasuresSequence", "SliceThickness")),
+        thickness_mm=number_of(groups.get("PixelMeasuresSequence", "SliceThickness"))
+        or number_of(groups.get("PixelMeasuresSequence", "SpacingBetweenSlices")),
         frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID", "")),
         traits=traits_of(groups),
         order=order_of(groups, number),

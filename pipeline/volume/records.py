@@ -39,7 +39,8 @@ class SourceVolume:
     study_instance_uid, series_instance_uid, frame_of_reference_uid
         As in the files.
     slice_thickness_mm
-        SliceThickness as written, None where absent (``image.GetSpacing()[2]`` is the distance of slices).
+        SliceThickness as written, where absent SpacingBetweenSlices, else None (``image.GetSpacing()[2]`` is the
+        distance of slices).
     valid
         uint8 on the grid of ``image``: 1 where really imaged, 0 for padding and for a constant background. None
         where all of it was.

@@ -134,6 +134,11 @@ def anatomy(seed: int = 3) -> Values:
     ("places", "change"),
     [
         pytest.param([10, 22], lambda shown: shown[[22, 10]], id="exchanged"),
+        pytest.param([14, 15], lambda shown: shown[[15, 14]], id="neighbours exchanged"),
+        pytest.param([14, 16], lambda shown: shown[[16, 14]], id="two apart exchanged"),
+        pytest.param([14, 17], lambda shown: shown[[17, 14]], id="three apart exchanged"),
+        pytest.param(range(14, 18), lambda shown: shown[17:13:-1], id="a run in the opposite order"),
+        pytest.param(range(14, 17), lambda shown: shown[[15, 16, 14]], id="moved two on"),
         pytest.param([20], lambda shown: 0.4 * shown[[20]], id="dark"),
         pytest.param([20], lambda shown: 2 * shown[[20]], id="bright"),
         pytest.param(range(1, 36, 2), lambda shown: 0.6 * shown[1::2], id="every second one dark"),

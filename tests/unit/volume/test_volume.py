@@ -89,6 +89,13 @@ def test_a_plain_stack(tmp_path: Path) -> None:
     assert np.array_equal(sitk.GetArrayFromImage(volume.image)[4], pixels(5))
 
 
+def test_slices_are_no_thicker_than_their_distance_as_written(tmp_path: Path) -> None:
+    """Where SliceThickness lacks, it still tells that every second slice does."""
+    every_second = stack(step=6.0, SliceThickness=None, SpacingBetweenSlices=3.3)
+    assert read_volume(saved(tmp_path, every_second)).slice_thickness_mm == 3.3
+    assert read_volume(saved(tmp_path, stack(SpacingBetweenSlices=3.3))).slice_thickness_mm == 3.0
+
+
 def test_instance_number_and_slice_location_play_no_part(tmp_path: Path) -> None:
     datasets = stack()
     for dataset, number in zip(datasets, (3, 8, 1, 7, 2, 6, 4, 5), strict=True):
