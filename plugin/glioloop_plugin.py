@@ -32,10 +32,11 @@ from plugin.routes.deliveries import DeliveryRoutes  # noqa: E402
 from plugin.routes.jobs import NodeRoutes  # noqa: E402
 from plugin.routes.notifications import NotificationRoutes  # noqa: E402
 from plugin.routes.pages import Pages  # noqa: E402
+from plugin.routes.worklist import WorklistRoutes  # noqa: E402
 
 _node = Node()
 record_commands(lambda: AuditTrail(_node.database()), _node.settings.roles)
-for _routes in (NodeRoutes, CorrectionRoutes, CourseRoutes, DeliveryRoutes, NotificationRoutes, Pages):
+for _routes in (NodeRoutes, WorklistRoutes, CorrectionRoutes, CourseRoutes, DeliveryRoutes, NotificationRoutes, Pages):
     _routes(_node).register()
 extend_orthanc_explorer()
 orthanc.RegisterOnChangeCallback(_node.on_change)

@@ -80,6 +80,8 @@ class JobView(Record):
         ``name@version``.
     origin
         What asked for it.
+    priority
+        The lowest runs first; 100 unless a rule or a person said otherwise.
     sequences
         Those for which a series was found.
     created, updated
@@ -104,6 +106,7 @@ class JobView(Record):
     study_instance_uid: str | None = None
     model: str | None = None
     origin: str | None = None
+    priority: int | None = None
     sequences: tuple[str, ...] = ()
     created: str | None = None
     updated: str | None = None

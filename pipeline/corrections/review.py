@@ -29,6 +29,7 @@ class ReviewState(StrEnum):
     SENT = "sent"
     CORRECTED = "corrected"
     ACCEPTED = "accepted"
+    SENT_BACK = "sent_back"
 
 
 class ReviewMark(Record):

@@ -7,7 +7,7 @@ import hashlib
 from typing import Final
 
 import sqlalchemy
-from sqlalchemy import BigInteger, Column, Engine, LargeBinary, MetaData, String, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Engine, Float, LargeBinary, MetaData, String, Table, Text, insert, select
 
 from pipeline.database.transactions import Tables, writing
 from pipeline.errors import GlioLoopError
@@ -130,6 +130,30 @@ WORKERS: Final = Table(
 FOLDERS: Final = Table(
     "glioloop_folders", _METADATA, Column("name", String(255), primary_key=True), Column("content", LargeBinary)
 )
+#: What lists of jobs are searched and sorted by: a row a job, made from DBOS's (:mod:`pipeline.jobs.worklist`).
+WORKLIST: Final = Table(
+    "glioloop_worklist",
+    _METADATA,
+    Column("job", String(64), primary_key=True),
+    Column("study", String(64)),
+    Column("state", String(16)),
+    Column("created", BigInteger),
+    Column("updated", BigInteger),
+    Column("priority", BigInteger),
+    Column("delivery", String(16)),
+    Column("whole_ml", Float),
+    Column("flags", Text),
+)
+#: What people decided about results in the dashboard: accepted, or sent back and why.
+DECISIONS: Final = Table(
+    "glioloop_decisions",
+    _METADATA,
+    Column("job", String(64), primary_key=True),
+    Column("verdict", String(16)),
+    Column("reason", Text),
+    Column("by", String(64)),
+    Column("at", String(40)),
+)
 #: The row of :data:`AUDIT_HEAD`, and what it holds before the first line.
 TRAIL: Final = "node"
 NO_DIGEST: Final = "0" * 64
@@ -182,6 +206,13 @@ MIGRATIONS: Final = (
         "CREATE TABLE glioloop_workers (executor VARCHAR(255) PRIMARY KEY, beat BIGINT NOT NULL)",
         # SQLite takes any name of a type.
         "CREATE TABLE glioloop_folders (name VARCHAR(255) PRIMARY KEY, content BYTEA NOT NULL)",
+    ),
+    (
+        "CREATE TABLE glioloop_worklist (job VARCHAR(64) PRIMARY KEY, study VARCHAR(64) NOT NULL,"
+        " state VARCHAR(16) NOT NULL, created BIGINT NOT NULL, updated BIGINT NOT NULL, priority BIGINT NOT NULL,"
+        " delivery VARCHAR(16) NOT NULL, whole_ml DOUBLE PRECISION, flags TEXT NOT NULL)",
+        "CREATE TABLE glioloop_decisions (job VARCHAR(64) PRIMARY KEY, verdict VARCHAR(16) NOT NULL,"
+        ' reason TEXT NOT NULL, "by" VARCHAR(64) NOT NULL, at VARCHAR(40) NOT NULL)',
     ),
 )
 

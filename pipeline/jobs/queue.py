@@ -5,6 +5,7 @@ attributes; the outcome is its result. Nothing here imports numpy or SimpleITK: 
 """
 
 from collections.abc import Iterable
+from collections.abc import Sequence as Ordered
 from typing import Final
 
 import sqlalchemy
@@ -42,6 +43,7 @@ from pipeline.jobs.queues import (
 from pipeline.jobs.request import JobRequest, Undecided, delivery_id
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.jobs.view import JobAttributes, job_view
+from pipeline.jobs.worklist import Worklist
 from pipeline.names import BROKEN_DELIVERIES, ENDED_DELIVERIES, DeliveryState
 
 #: Exit status of a worker whose queue is no whole database (EX_DATAERR).
@@ -88,6 +90,8 @@ class JobQueue:
         self._client._sys_db.run_migrations()
         migrate(self.engine)
         adopt_deliveries(self._client)
+        self.worklist.make_index()
+        self.worklist.follow()
 
     def require_tables(self) -> None:
         """Raise unless a worker has made every table: it makes them one after the other when it starts first."""
@@ -182,6 +186,17 @@ class JobQueue:
             load_input=False,
         )
         return [view for view in self._views(found) if study in (None, view.study)]
+
+    def jobs_of(self, identities: Ordered[str]) -> list[JobView]:
+        """Jobs by their ids, in that order; those that are no more are left out."""
+        found = self._client.list_workflows(workflow_ids=list(identities), name=SEGMENT_WORKFLOW, load_input=False)
+        views = {view.id: view for view in self._views(found)} if identities else {}
+        return [views[one] for one in identities if one in views]
+
+    @property
+    def worklist(self) -> Worklist:
+        """What lists of jobs are searched by."""
+        return Worklist(self._client, self.engine, self._views)
 
     def _views(self, found: list[WorkflowStatus]) -> list[JobView]:
         """Show jobs; of deliveries that seem to be on their way it is asked whether they are."""
@@ -347,6 +362,7 @@ class JobQueue:
             workflow_id_prefix=f"{identity}.", name=DELIVER_WORKFLOW, load_input=False, load_output=False
         )
         self._client.delete_workflows([identity, *(one.workflow_id for one in tries)])
+        self.worklist.forget(identity)
 
     def drop_inspections(self, before: float) -> int:
         """Drop the ended looks at studies and at corrections that ended before a time, seconds since 1970."""

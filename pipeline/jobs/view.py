@@ -98,6 +98,7 @@ def job_view(status: WorkflowStatus, delivery_statuses: Mapping[str, str] | None
         study_instance_uid=attributes.study_instance_uid,
         model=attributes.model,
         origin=attributes.origin,
+        priority=getattr(status, "priority", None),
         sequences=attributes.sequences,
         created=time_of(status.created_at),
         updated=time_of(status.updated_at),

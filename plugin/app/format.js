@@ -91,6 +91,7 @@ export const REVIEW_LABELS = {
   sent: "sent, not reviewed",
   corrected: "corrected",
   accepted: "accepted",
+  sent_back: "sent back",
 };
 
 /** Millilitres with their sign: what a correction added or took away. */

@@ -24,7 +24,7 @@ const viewer = () => (asked ??= getAnyway("/glioloop/health").then((found) => fo
 let asked = null;
 
 const PAGES = [
-  [/^#?\/?(?:\?page=(\d+))?$/, "worklist", "Worklist", (number) => new Worklist(Number(number ?? 0))],
+  [/^#?\/?(?:\?(.*))?$/, "worklist", "Worklist", (query) => new Worklist(query)],
   [/^#\/jobs\/([0-9a-f]{32})$/, "worklist", "Job", (id) => new JobPage(id)],
   [/^#\/studies\/([0-9a-fA-F.-]{1,64})(?:\/([0-9a-f]{32}))?$/, "worklist", "Study", (study, job) => new StudyPage(study, job, viewer)],
   [/^#\/patients\/([0-9a-f-]{44})(?:\/([0-9a-fA-F.-]{1,64}))?$/, "worklist", "Course", (id, study) => new CoursePage(id, study)],

@@ -24,6 +24,21 @@ class ReviewedJob(JobView):
     review: ReviewMark
 
 
+class RetriedJobs(Record):
+    """What came of running jobs again.
+
+    Attributes
+    ----------
+    retried
+        Ids of those that are queued again.
+    refused
+        Why others are not, by their ids.
+    """
+
+    retried: tuple[str, ...]
+    refused: dict[str, ErrorRecord]
+
+
 class StudyAnswer(Record):
     """A study: which series was taken for which sequence and why, and what came of it."""
 

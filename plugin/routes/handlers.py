@@ -5,6 +5,8 @@ from typing import ClassVar
 
 import orthanc
 
+from pipeline.case.job import JobView
+from pipeline.corrections.review import reviews_of
 from pipeline.corrections.store import CorrectionStore
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.queue import JobQueue
@@ -12,6 +14,7 @@ from pipeline.registry import Registry
 from plugin.inside import PluginArchive
 from plugin.node import Node
 from plugin.routes.answers import Method, answered_by
+from plugin.routes.documents import ReviewedJob
 from plugin.routes.table import Route, pattern_of
 
 
@@ -56,6 +59,24 @@ class Handlers:
     def corrections(self) -> CorrectionStore:
         """The store of corrections."""
         return CorrectionStore(self._node.settings.feedback_folder, self._node.database(), self._node.settings.feedback)
+
+    def shown_job(self, identity: str) -> ReviewedJob:
+        """A job, and how far its contours have come.
+
+        Raises
+        ------
+        GlioLoopError
+            JOB_UNKNOWN.
+        """
+        job = self.queue().job(identity)
+        if job is None:
+            raise GlioLoopError("JOB_UNKNOWN", identity)
+        return self.reviewed([job])[0]
+
+    def reviewed(self, jobs: list[JobView]) -> tuple[ReviewedJob, ...]:
+        """Jobs, and how far their contours have come."""
+        reviews = reviews_of(self.corrections(), jobs)
+        return tuple(ReviewedJob(**dict(job), review=reviews[job.id]) for job in jobs)
 
 
 def _by_path(routes: Iterable[Route]) -> dict[str, list[Route]]:

@@ -8,8 +8,7 @@ from sqlalchemy.exc import DatabaseError
 from pipeline import __version__
 from pipeline.archive.forward import check_destinations
 from pipeline.archive.study import find_study
-from pipeline.case.job import JobView
-from pipeline.corrections.review import collect_metrics, review_of, reviews_of
+from pipeline.corrections.review import collect_metrics, review_of
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.files.joblog import read_log
@@ -54,7 +53,7 @@ class NodeRoutes(Handlers):
         prepared.decision.require(prepared.request.may_lack)
         request_of_user = prepared.request.model_copy(update={"asked_by": request.user})
         jobs.enqueue_job(prepared.identity, request_of_user, options.priority)
-        return 202, self._job(prepared.identity)
+        return 202, self.shown_job(prepared.identity)
 
     def study(self, request: Request) -> tuple[int, StudyAnswer]:
         """Which series was taken for which sequence and why, and what came of it."""
@@ -71,29 +70,19 @@ class NodeRoutes(Handlers):
             study_instance_uid=study.study_instance_uid,
             stable=study.stable,
             identification=identification,
-            jobs=self._reviewed(found),
+            jobs=self.reviewed(found),
             review=review_of(self.corrections(), study.orthanc_id, study.study_instance_uid, found),
         )
 
     # --- jobs ---
 
-    def jobs(self, request: Request) -> tuple[int, tuple[ReviewedJob, ...]]:
-        """List jobs, latest first."""
-        study = request.query.get("study")
-        found = self.queue().jobs(
-            find_study(self._archive, study).orthanc_id if study else None,
-            request.number("limit", 100, _MOST_JOBS),
-            request.number("offset", 0, 10**6),
-        )
-        return 200, self._reviewed(found)
-
     def job(self, request: Request) -> tuple[int, ReviewedJob]:
         """Show one job."""
-        return 200, self._job(request.groups[0])
+        return 200, self.shown_job(request.groups[0])
 
     def log(self, request: Request) -> tuple[int, LogAnswer]:
         """What the workers said of a job."""
-        job = self._job(request.groups[0])
+        job = self.shown_job(request.groups[0])
         return 200, LogAnswer(read_log(self._node.settings.jobs_folder / job.id))
 
     def preview(self, request: Request) -> tuple[int, bytes]:
@@ -105,29 +94,19 @@ class NodeRoutes(Handlers):
 
     def cancel(self, request: Request) -> tuple[int, ReviewedJob]:
         """Stop a job."""
-        job = self._job(request.groups[0])
+        job = self.shown_job(request.groups[0])
         if job.state in ENDED_JOBS:
             raise GlioLoopError("JOB_STATE", job.state)
         self.queue().cancel(job.id)
-        return 200, self._job(job.id)
+        return 200, self.shown_job(job.id)
 
     def retry(self, request: Request) -> tuple[int, ReviewedJob]:
         """Run an ended job again, from the stage that did not succeed."""
-        job = self._job(request.groups[0])
+        job = self.shown_job(request.groups[0])
         if job.state not in ENDED_JOBS - {JobState.DONE}:
             raise GlioLoopError("JOB_STATE", job.state)
         self.queue().retry(job.id)
-        return 202, self._job(job.id)
-
-    def _job(self, identity: str) -> ReviewedJob:
-        job = self.queue().job(identity)
-        if job is None:
-            raise GlioLoopError("JOB_UNKNOWN", identity)
-        return self._reviewed([job])[0]
-
-    def _reviewed(self, jobs: list[JobView]) -> tuple[ReviewedJob, ...]:
-        reviews = reviews_of(self.corrections(), jobs)
-        return tuple(ReviewedJob(**dict(job), review=reviews[job.id]) for job in jobs)
+        return 202, self.shown_job(job.id)
 
     # --- models ---
 

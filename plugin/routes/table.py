@@ -58,7 +58,6 @@ class Route:
 NODE_ROUTES: Final = (
     Route("GET", "/glioloop/studies/{study}", "study"),
     Route("POST", "/glioloop/studies/{study}/process", "process"),
-    Route("GET", "/glioloop/jobs", "jobs"),
     Route("GET", "/glioloop/jobs/{job}", "job"),
     Route("GET", "/glioloop/jobs/{job}/preview.png", "preview"),
     Route("GET", "/glioloop/jobs/{job}/log", "log"),
@@ -71,6 +70,14 @@ NODE_ROUTES: Final = (
     Route("POST", "/glioloop/check", "ask_check"),
     Route("GET", "/glioloop/health", "health"),
     Route("GET", "/glioloop/metrics", "metrics"),
+)
+
+#: Answered by :class:`plugin.routes.worklist.WorklistRoutes`.
+WORKLIST_ROUTES: Final = (
+    Route("GET", "/glioloop/jobs", "jobs"),
+    Route("GET", "/glioloop/jobs/counts", "counts"),
+    Route("GET", "/glioloop/jobs.csv", "table"),
+    Route("POST", "/glioloop/jobs/retry", "retry"),
 )
 
 #: Answered by :class:`plugin.routes.corrections.CorrectionRoutes`.
@@ -121,7 +128,10 @@ PAGE_ROUTES: Final = (
     Route("GET", "/glioloop/jobs/{job}/slices/{sequence}.jpg", "slices"),
 )
 
-ROUTES: Final = (*NODE_ROUTES, *CORRECTION_ROUTES, *COURSE_ROUTES, *DELIVERY_ROUTES, *NOTIFICATION_ROUTES, *PAGE_ROUTES)
+ROUTES: Final = (
+    *NODE_ROUTES, *WORKLIST_ROUTES, *CORRECTION_ROUTES, *COURSE_ROUTES, *DELIVERY_ROUTES, *NOTIFICATION_ROUTES,
+    *PAGE_ROUTES,
+)  # fmt: skip
 
 
 def pattern_of(path: str) -> str:
