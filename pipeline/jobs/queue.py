@@ -213,6 +213,14 @@ class JobQueue:
             over = {one.workflow_id: one.status for one in listed}
         return [job_view(status, over) for status in found]
 
+    def died(self, since: str) -> list[tuple[JobView, JobRequest | None]]:
+        """Jobs that ended since then (UTC, ISO 8601) because worker after worker died of them, and what they were."""
+        found = self._client.list_workflows(
+            name=SEGMENT_WORKFLOW, status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", load_output=False
+        )
+        ended = zip(self._views(found), map(_request_of, found), strict=True)
+        return [(view, request) for view, request in ended if (view.updated or "") >= since]
+
     def request(self, identity: str) -> JobRequest | None:
         """What a job was asked to do; None where there is none of that id."""
         found = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW, load_output=False)

@@ -13,6 +13,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
 from pipeline.jobs.notifications import Telling, TellingOutcome, about_result, notice_of
+from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import DIGEST_WORKFLOW, INTAKE_QUEUE, JOBS_QUEUE, NOTIFY_WORKFLOW, WATCH_WORKFLOW
 from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import archive, settings
@@ -22,7 +23,7 @@ from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import Event, JobState
 from pipeline.notify.message import Notice, Person
 from pipeline.notify.send import tell
-from pipeline.settings import Fhir
+from pipeline.settings import Fhir, Notify
 
 log = structlog.get_logger()
 
@@ -36,8 +37,8 @@ _MOST_JOBS: Final = 2000
 
 def announce_end(identity: str, request: JobRequest, output: JobOutput) -> None:
     """Tell how a job ended; to be called from its workflow."""
-    if not settings().notify.channels or (request.destinations == () and request.origin != "rest"):
-        return  # the node's own test study, and what is done anew for a course, are nobody's news
+    if not settings().notify.channels or not _is_news(request):
+        return
     if output.state is JobState.DONE:
         flagged = bool(output.result and output.result.flags)
         event, also = (Event.FLAGGED, (Event.DONE,)) if flagged else (Event.DONE, ())
@@ -45,6 +46,11 @@ def announce_end(identity: str, request: JobRequest, output: JobOutput) -> None:
         event, also = (Event.REFUSED if output.state is JobState.REFUSED else Event.FAILED), ()
     notice = about_result(notice_of(event, identity, output.error), output.result)
     _announce(_about_job(notice, identity, request.study, request.study_instance_uid, request.model), also)
+
+
+def _is_news(request: JobRequest) -> bool:
+    """The node's own test study, and what is done anew for a course, are nobody's."""
+    return request.destinations != () or request.origin == "rest"
 
 
 def announce_failed_delivery(job: str, destination: str, error: ErrorRecord) -> None:
@@ -145,8 +151,22 @@ def _person(study: str) -> Person | None:
 # --- looking and counting ---
 
 
+def announce_deaths(jobs: JobQueue, notify: Notify) -> None:
+    """Tell of the jobs that worker after worker died of: their workflows can't do so themselves."""
+    since = (datetime.now(UTC) - _DAY).isoformat()
+    for view, request in jobs.died(since):
+        if request is None or not _is_news(request):
+            continue
+        notice = notice_of(Event.FAILED, view.id, view.error)
+        notice = _about_job(notice, view.id, request.study, request.study_instance_uid, request.model)
+        # Once for each end, however long it is seen.
+        once = {"key": f"{Event.FAILED.value}-{view.id}-{view.updated}", "at": view.updated or notice.at}
+        jobs.notifications.announce(notify, notice.model_copy(update=once))
+
+
 @step("watch")
 def _watch() -> None:
+    announce_deaths(queue(), settings().notify)
     minutes = settings().notify.queue_minutes
     backlog = queue().backlog()
     oldest = max(backlog[name].oldest_seconds for name in (JOBS_QUEUE, INTAKE_QUEUE)) / 60
@@ -162,8 +182,8 @@ def _watch() -> None:
 
 @workflow(name=WATCH_WORKFLOW)
 def watch(_at: datetime, _context: Any) -> None:
-    """Look whether studies wait for too long, and whether the archive answers."""
-    if settings().notify.wants(Event.QUEUE, Event.UNWELL):
+    """Look whether studies wait for too long, what workers died of, and whether the archive answers."""
+    if settings().notify.wants(Event.QUEUE, Event.UNWELL, Event.FAILED):
         _watch()
 
 
@@ -212,7 +232,7 @@ def schedule_notify() -> None:
     """Look every few minutes and count every day, where anybody wants to know."""
     told = settings().notify
     wanted = [
-        (WATCH_WORKFLOW, watch, _EVERY_FIVE_MINUTES, (Event.QUEUE, Event.UNWELL)),
+        (WATCH_WORKFLOW, watch, _EVERY_FIVE_MINUTES, (Event.QUEUE, Event.UNWELL, Event.FAILED)),
         (DIGEST_WORKFLOW, digest, daily(told.digest), (Event.DIGEST,)),
     ]
     for name, function, rhythm, events in wanted:
