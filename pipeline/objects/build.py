@@ -10,15 +10,18 @@ from pydicom import Dataset
 
 from pipeline.errors import REASONS, Flag, GlioLoopError
 from pipeline.names import DELINEATED_REGIONS, REGION_MEANING, ROI_NAMES, TUMOUR_REGIONS, Language, Region
+from pipeline.objects.arguments import on_clock_of
 from pipeline.objects.measure import RegionSize, region_size
 from pipeline.objects.overlay.drawing import draw_overlay, zoom_of
 from pipeline.objects.overlay.sop import OverlaySlice, overlay_series
+from pipeline.objects.page.sop import PageDocument
 from pipeline.objects.page.words import Words
 from pipeline.objects.preview.drawing import DrawnRegion, draw_preview
 from pipeline.objects.preview.sop import PreviewCapture
 from pipeline.objects.provenance import Provenance
 from pipeline.objects.regions import REGION_STYLES, declare_private_codes
 from pipeline.objects.report.sop import TumourReport
+from pipeline.objects.result_page import result_page
 from pipeline.objects.rtstruct.enum import HoleEncodings
 from pipeline.objects.rtstruct.region import RegionOfInterest, region_contours
 from pipeline.objects.rtstruct.sop import RTStructureSet
@@ -88,7 +91,7 @@ def build_objects(
     want
         Of :data:`pipeline.settings.OBJECT_KINDS`.
     language
-        That the overlay is written in.
+        That overlay and page are written in.
     uid_seed
         Identity of the job: the same seed gives the same UIDs. None for fresh ones.
     predecessor
@@ -114,11 +117,14 @@ def build_objects(
     }
     contours = {region: region_contours(item, series, HoleEncodings.SEPARATE) for region, item in regions.items()}
     sizes = {region: region_size(traced, series) for region, traced in contours.items()}
-    drawn = [
-        DrawnRegion(name, REGION_STYLES[region].colour, contours[region], sizes[region].volume_ml)
+    drawn = {
+        region: DrawnRegion(name, REGION_STYLES[region].colour, contours[region], sizes[region].volume_ml)
         for region, name in names.items()
-    ]
-    codes = _codes(sizes, flags)
+    }
+    shown = list(drawn.values())
+    remarks = _remarks(sizes, flags)
+    codes = list(dict.fromkeys(one.code for one in remarks))
+    words = Words(language)
     datasets: dict[str, Dataset] = {}
     overlay: list[OverlaySlice] = []
     segmentation = picture = None
@@ -133,20 +139,22 @@ def build_objects(
             names=names, flags=flags, segmentation=segmentation, uid_seed=seed,
         )  # fmt: skip
     if "preview" in want:
-        picture = draw_preview(series, drawn, [REASONS[code].message for code in codes], provenance.model)
+        picture = draw_preview(series, shown, [REASONS[code].message for code in codes], provenance.model)
         datasets["preview"] = PreviewCapture(source, volume, picture, provenance, uid_seed=seed)
     if "overlay" in want:
-        words = Words(language)
-        remarks = [*map(words, codes), f"{provenance.model}: {words('research')}"]
-        pictures = draw_overlay(series, drawn, remarks, language)
+        below = [*map(words, codes), f"{provenance.model}: {words('research')}"]
+        pictures = draw_overlay(series, shown, below, language)
         overlay = overlay_series(source, volume, pictures, zoom_of(series), provenance, uid_seed=seed)
+    if "pdf" in want:
+        page = result_page(series, drawn, sizes, remarks, on_clock_of(series, provenance), language)
+        datasets["pdf"] = PageDocument(source, volume, page, "page", provenance, series_number=9010, uid_seed=seed)
     if "rtstruct" in want:
         datasets["rtstruct"] = RTStructureSet(
             source, volume, list(regions.values()), provenance,
             flags=flags, predecessor=predecessor, uid_seed=seed,
         )  # fmt: skip
     if Region.CAVITY in names:
-        for kind in datasets.keys() - {"preview"}:  # which holds no codes
+        for kind in datasets.keys() & {"rtstruct", "seg", "sr"}:  # the others hold no codes of regions
             declare_private_codes(datasets[kind])
     return ObjectSet(datasets, picture, sizes, overlay)
 
@@ -173,9 +181,9 @@ def _region(
     )
 
 
-def _codes(sizes: Mapping[Region, RegionSize], flags: Sequence[Flag]) -> list[str]:
-    """What is told in words, each once: that nothing was found first, where it was not."""
-    codes = [flag.code for flag in flags]
-    if not any(sizes[region].volume_ml > 0 for region in TUMOUR_REGIONS if region in sizes):
-        codes.insert(0, "NO_TUMOUR_FOUND")
-    return list(dict.fromkeys(codes))
+def _remarks(sizes: Mapping[Region, RegionSize], flags: Sequence[Flag]) -> list[Flag]:
+    """What is told in words: that nothing was found first, where it was not."""
+    found = any(sizes[region].volume_ml > 0 for region in TUMOUR_REGIONS if region in sizes)
+    if found or any(flag.code == "NO_TUMOUR_FOUND" for flag in flags):
+        return sorted(flags, key=lambda flag: flag.code != "NO_TUMOUR_FOUND")
+    return [Flag("NO_TUMOUR_FOUND"), *flags]

@@ -50,7 +50,7 @@ def draw_overlay(
     size = (columns * zoom, rows * zoom)
     words, window = Words(language), grey_window(series)
     legend = [(f"{one.name} {words.number(one.volume_ml, 1)} ml", one.colour) for one in regions]
-    strip = _strip(size[0], legend, remarks)
+    strip = text_strip(size[0], legend, remarks)
     for index in range(count):
         picture = Image.new("RGB", (size[0], size[1] + strip.height))
         picture.paste(draw_slice(series, regions, index, size, window, width=1), (0, 0))
@@ -63,11 +63,11 @@ def draw_overlay(
 
 
 def _letters(width: int) -> int:
-    return max(11, width // 40)
+    return min(18, max(11, width // 40))
 
 
-def _strip(width: int, legend: Sequence[tuple[str, Colour]], remarks: Sequence[str]) -> Image.Image:
-    """The text below a slice: the legend, as many to a line as fit, and the remarks."""
+def text_strip(width: int, legend: Sequence[tuple[str, Colour]], remarks: Sequence[str] = ()) -> Image.Image:
+    """Write what stands below slices: the legend, as many to a line as fit, and remarks."""
     letters = _letters(width)
     face, line, room = font(letters), round(1.4 * letters), width - 2 * _MARGIN
     placed: list[tuple[float, int, str, Colour]] = []

@@ -71,10 +71,10 @@ def draw_preview(
     return picture
 
 
-def draw_panels(series: ReferenceSeries, regions: Sequence[DrawnRegion]) -> Image.Image:
-    """Draw the three slices of the preview side by side, without its text."""
+def draw_panels(series: ReferenceSeries, regions: Sequence[DrawnRegion], word: str = "slice") -> Image.Image:
+    """Draw the three slices of the preview side by side, each with its number after a word, without further text."""
     window = grey_window(series)
-    panels = [_panel(series, regions, index, window) for index in _slices(series, regions)]
+    panels = [_panel(series, regions, index, window, word) for index in _slices(series, regions)]
     picture = Image.new("RGB", (sum(panel.width for panel in panels), _PANEL_HEIGHT), (0, 0, 0))
     left = 0
     for panel in panels:
@@ -148,13 +148,13 @@ def _slices(series: ReferenceSeries, regions: Sequence[DrawnRegion]) -> list[int
 
 
 def _panel(
-    series: ReferenceSeries, regions: Sequence[DrawnRegion], index: int, window: tuple[float, float]
+    series: ReferenceSeries, regions: Sequence[DrawnRegion], index: int, window: tuple[float, float], word: str
 ) -> Image.Image:
     count, rows, columns = series.shape
     across, down = series.planes[index].spacing
     width = max(1, round(columns * across * _PANEL_HEIGHT / (rows * down)))
     panel = draw_slice(series, regions, index, (width, _PANEL_HEIGHT), window)
-    ImageDraw.Draw(panel).text((6, 4), f"slice {index + 1}/{count}", fill=(200, 200, 200), font=_font())
+    ImageDraw.Draw(panel).text((6, 4), f"{word} {index + 1}/{count}", fill=(200, 200, 200), font=_font())
     return panel
 
 
