@@ -8,7 +8,8 @@
 
 A case's row says what is known of it, with a digest of every file; a folder without one is no case. Its folder is
 written beside its place and renamed: it is there whole or not at all. A correction of a study that was corrected before
-becomes its next version; older ones stay, and learning takes the newest.
+becomes its next version; older ones stay, and learning takes the newest. Rows and files go together in each transaction
+here, which is why this file is long.
 """
 
 import hashlib

@@ -2,6 +2,7 @@
 
 A job is a DBOS workflow. What people see of it (stage, progress, destinations) is kept in the workflow's
 attributes; the outcome is its result. Nothing here imports numpy or SimpleITK: the plugin uses it inside Orthanc.
+One class is all that other processes see of the queue, which is why this file is long.
 """
 
 from collections.abc import Iterable
