@@ -80,6 +80,8 @@ def _by_onnxruntime(path: Path, provider: Provider) -> tuple[Provider, Run]:
     """Load by onnxruntime; the provider that it took in the end, which is the processor where CUDA does not start."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    # A thread that waits by spinning keeps a core from another job's, and gains nothing with networks of this size.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     session = ort.InferenceSession(
         str(path), options, providers=list(dict.fromkeys((EXECUTION[provider], EXECUTION[Provider.CPU])))

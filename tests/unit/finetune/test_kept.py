@@ -21,7 +21,7 @@ SHAPE = NetworkShape(features=(4, 8), refine=4)
 
 def _sample(kept: tuple[int, ...]) -> Sample:
     images, regions = phantom(1)
-    middle = (..., *(slice(12, 52),) * 3)
+    middle = (..., *(slice(16, 48),) * 3)
     images, regions = images[middle], {region: mask[middle] for region, mask in regions.items()}
     brain = (images != 0).all(axis=0)
     # a network from before cavities were drawn has no output for the last one
