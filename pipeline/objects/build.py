@@ -11,6 +11,7 @@ from pydicom import Dataset
 from pipeline.errors import REASONS, Flag, GlioLoopError
 from pipeline.names import DELINEATED_REGIONS, REGION_MEANING, ROI_NAMES, TUMOUR_REGIONS, Language, Region
 from pipeline.objects.arguments import on_clock_of
+from pipeline.objects.gsps.sop import ContourPresentation
 from pipeline.objects.measure import RegionSize, region_size
 from pipeline.objects.overlay.drawing import draw_overlay, zoom_of
 from pipeline.objects.overlay.sop import OverlaySlice, overlay_series
@@ -91,7 +92,7 @@ def build_objects(
     want
         Of :data:`pipeline.settings.OBJECT_KINDS`.
     language
-        That overlay and page are written in.
+        That overlay, presentation state and page are written in.
     uid_seed
         Identity of the job: the same seed gives the same UIDs. None for fresh ones.
     predecessor
@@ -125,6 +126,8 @@ def build_objects(
     remarks = _remarks(sizes, flags)
     codes = list(dict.fromkeys(one.code for one in remarks))
     words = Words(language)
+    below = [*map(words, codes), f"{provenance.model}: {words('research')}"]
+    legend = {region: f"{one.name} {words.number(one.volume_ml, 1)} ml" for region, one in drawn.items()}
     datasets: dict[str, Dataset] = {}
     overlay: list[OverlaySlice] = []
     segmentation = picture = None
@@ -142,9 +145,10 @@ def build_objects(
         picture = draw_preview(series, shown, [REASONS[code].message for code in codes], provenance.model)
         datasets["preview"] = PreviewCapture(source, volume, picture, provenance, uid_seed=seed)
     if "overlay" in want:
-        below = [*map(words, codes), f"{provenance.model}: {words('research')}"]
-        pictures = draw_overlay(series, shown, below, language)
+        pictures = draw_overlay(series, shown, list(legend.values()), below, words("slice"))
         overlay = overlay_series(source, volume, pictures, zoom_of(series), provenance, uid_seed=seed)
+    if "gsps" in want:
+        datasets["gsps"] = ContourPresentation(source, volume, drawn, legend, below, provenance, uid_seed=seed)
     if "pdf" in want:
         page = result_page(series, drawn, sizes, remarks, on_clock_of(series, provenance), language)
         datasets["pdf"] = PageDocument(source, volume, page, "page", provenance, series_number=9010, uid_seed=seed)

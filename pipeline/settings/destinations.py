@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.alias_generators import to_pascal
 
-ObjectKind = Literal["rtstruct", "seg", "sr", "preview", "overlay", "pdf"]
+ObjectKind = Literal["rtstruct", "seg", "sr", "preview", "overlay", "pdf", "gsps"]
 #: What can be made of a study.
 OBJECT_KINDS: Final[tuple[ObjectKind, ...]] = get_args(ObjectKind)
 #: What is made of it where the site says nothing else; the others are for archives that do not show these.

@@ -5,9 +5,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from pipeline.names import Language
 from pipeline.objects.page.picture import Colour, font, wrapped
-from pipeline.objects.page.words import Words
 from pipeline.objects.preview.drawing import DrawnRegion, draw_slice, grey_window
 from pipeline.objects.source import ReferenceSeries
 
@@ -23,7 +21,7 @@ def zoom_of(series: ReferenceSeries) -> int:
 
 
 def draw_overlay(
-    series: ReferenceSeries, regions: Sequence[DrawnRegion], remarks: Sequence[str], language: Language
+    series: ReferenceSeries, regions: Sequence[DrawnRegion], legend: Sequence[str], remarks: Sequence[str], word: str
 ) -> Iterator[Image.Image]:
     """Draw all slices in their order, without patient data.
 
@@ -35,10 +33,12 @@ def draw_overlay(
         The reference series.
     regions
         The regions, in the order in which they are drawn.
+    legend
+        A text for each region.
     remarks
         Lines of text: what it is for, what was not found.
-    language
-        Of the numbers and of the word for a slice.
+    word
+        For a slice.
 
     Yields
     ------
@@ -48,14 +48,13 @@ def draw_overlay(
     count, rows, columns = series.shape
     zoom = zoom_of(series)
     size = (columns * zoom, rows * zoom)
-    words, window = Words(language), grey_window(series)
-    legend = [(f"{one.name} {words.number(one.volume_ml, 1)} ml", one.colour) for one in regions]
-    strip = text_strip(size[0], legend, remarks)
+    window = grey_window(series)
+    strip = text_strip(size[0], [(text, one.colour) for text, one in zip(legend, regions, strict=True)], remarks)
     for index in range(count):
         picture = Image.new("RGB", (size[0], size[1] + strip.height))
         picture.paste(draw_slice(series, regions, index, size, window, width=1), (0, 0))
         picture.paste(strip, (0, size[1]))
-        label = f"{words('slice')} {index + 1}/{count}"
+        label = f"{word} {index + 1}/{count}"
         ImageDraw.Draw(picture).text(
             (_MARGIN, 4), label, _LIGHT, font(_letters(size[0])), stroke_width=1, stroke_fill=0
         )

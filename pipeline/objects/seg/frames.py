@@ -10,6 +10,7 @@ from pydicom import Dataset
 from pydicom.uid import UID, MRImageStorage
 
 from pipeline.objects.source import ReferenceSeries
+from pipeline.volume.records import SliceSource
 
 _STAND_IN = "2.25.9"  # never leaves this module: followed by the number of the slice
 
@@ -17,9 +18,14 @@ _STAND_IN = "2.25.9"  # never leaves this module: followed by the number of the 
 def stand_ins(series: ReferenceSeries, span: slice) -> list[Dataset]:
     """Return a single-frame image for each slice of a span, in their order, under a UID that tells which."""
     images = series.slice_images(span)
-    for number, image in enumerate(images, span.start):
+    for number, image in enumerate(images, span.start or 0):
         image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, UID(f"{_STAND_IN}.{number}")
     return images
+
+
+def named_source(item: Dataset, series: ReferenceSeries) -> SliceSource:
+    """Tell which slice an item refers to that names what stands for it."""
+    return series.volume.slices[int(item.ReferencedSOPInstanceUID.rpartition(".")[2])]
 
 
 def name_sources(segmentation: Dataset, series: ReferenceSeries) -> None:
@@ -31,7 +37,7 @@ def name_sources(segmentation: Dataset, series: ReferenceSeries) -> None:
         for source in derivation.get("SourceImageSequence") or []
     }
     for source in frames.values():
-        item = series.volume.slices[int(source.ReferencedSOPInstanceUID.rpartition(".")[2])]
+        item = named_source(source, series)
         source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = item.sop_class_uid, item.sop_instance_uid
         if item.frame_number is not None:
             source.ReferencedFrameNumber = item.frame_number

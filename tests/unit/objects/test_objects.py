@@ -21,6 +21,7 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -49,6 +50,7 @@ from tests.unit.objects.standard_tables import dicom_info
 PROVENANCE = Provenance("unet@1.2.3", "cd" * 32, created=datetime.datetime(2026, 3, 4, 5, 6, 7), options={"tta": "no"})
 SOP_CLASSES = (
     EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
     SegmentationStorage,
     ComprehensiveSRStorage,
     SecondaryCaptureImageStorage,

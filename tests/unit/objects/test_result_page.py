@@ -31,7 +31,7 @@ def study() -> Study:
 
 @pytest.mark.parametrize(
     ("language", "empty"),
-    zip(Language, [(), TUMOUR_REGIONS, TUMOUR_REGIONS, ()], strict=True),
+    list(zip(Language, [(), TUMOUR_REGIONS, TUMOUR_REGIONS, ()], strict=True)),
 )
 def test_the_page_says_in_each_language_what_was_found(
     study: Study, language: Language, empty: tuple[Region, ...], monkeypatch: pytest.MonkeyPatch
