@@ -144,7 +144,7 @@ class Web:
     name
         What Orthanc knows it by.
     behaviour
-        ``accepts``, ``401``, ``500``, ``hangs``, ``slow``.
+        ``accepts``, ``hangs``, ``slow``, ``aborts`` (hangs up in place of an answer), or a status: ``401``.
     """
 
     def __init__(self, name: str, behaviour: str) -> None:
@@ -161,6 +161,10 @@ class Web:
                 body = _body_of(self)
                 if web.behaviour == "hangs":
                     time.sleep(3600)
+                if web.behaviour == "aborts":
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
                 if web.behaviour == "slow":
                     time.sleep(SLOW_SECONDS)
                 if web.behaviour.isdigit():

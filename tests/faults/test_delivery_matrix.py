@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.node import LOOPBACK
+from pipeline.node import LOOPBACK, free_port
 from tests.faults.receivers import Scp, Web, hanging
 from tests.faults.site import Layout, Site
 from tests.patience import wait_for
@@ -24,15 +24,22 @@ SCPS: Final = {
     "c-jpeg": "accepts",
     "c-spare": "accepts",
 }
-WEBS: Final = {f"{kind}-{one}": one for kind in ("web", "peer") for one in ("accepts", "401", "500", "hangs", "slow")}
+WEB_FAULTS: Final = ("accepts", "401", "500", "503", "aborts", "hangs", "slow")
+WEBS: Final = {f"{kind}-{one}": one for kind in ("web", "peer") for one in WEB_FAULTS}
 #: What has everything at once, whatever the others do.
 LIVING: Final = ("c-accepts", "c-commits", "c-jpeg", "web-accepts", "peer-accepts", "folder")
 #: What never gets anything.
-BROKEN: Final = ("c-rejects", "c-aborts", "c-fails", "web-401", "web-500", "peer-401", "peer-500", "no-folder")
+BROKEN: Final = (
+    *("c-rejects", "c-aborts", "c-fails", "c-nobody", "no-folder", "file-for-folder"),
+    *(f"{kind}-{one}" for kind in ("web", "peer") for one in ("401", "500", "503", "aborts", "nobody")),
+)
 
 
 def _destinations(folder: Path) -> list[dict[str, object]]:
-    settings: list[dict[str, object]] = [{"Modality": name} for name in SCPS] + [{"Modality": "c-hangs"}]
+    settings: list[dict[str, object]] = [{"Modality": name} for name in SCPS] + [
+        {"Modality": "c-hangs"},
+        {"Modality": "c-nobody"},
+    ]
     by_name = {str(one["Modality"]): one for one in settings}
     for name in ("c-commits", "c-late", "c-never", "c-refuses"):
         by_name[name] |= {"Commitment": True, "CommitmentLateSeconds": 2}
@@ -40,11 +47,14 @@ def _destinations(folder: Path) -> list[dict[str, object]]:
     by_name["c-refuses"]["RetrySeconds"] = [0]
     by_name["c-fails"]["Alternate"] = "c-spare"
     by_name["c-jpeg"] |= {"TransferSyntax": JPEG_LS, "Send": ["rtstruct", "sr", "reference"]}
-    webs: list[dict[str, object]] = [{"DicomWeb" if name.startswith("web") else "Peer": name} for name in WEBS]
+    webs: list[dict[str, object]] = [
+        {"DicomWeb" if name.startswith("web") else "Peer": name} for name in (*WEBS, "web-nobody", "peer-nobody")
+    ]
     webs[0] |= {"Send": ["rtstruct"]}
     folders: list[dict[str, object]] = [
         {"Folder": str(folder), "Name": "folder"},
         {"Folder": str(folder / "not mounted"), "Name": "no-folder"},
+        {"Folder": __file__, "Name": "file-for-folder"},
     ]
     return settings + webs + folders
 
@@ -64,12 +74,16 @@ def test_destinations_by_faults(tmp_path: Path, small_study: Path) -> None:
         for one in (*scps.values(), *webs.values()):
             stack.enter_context(one.running())
         hangs = {"AET": "HANGS", "Host": LOOPBACK, "Port": stack.enter_context(hanging()), "Timeout": 60}
+        nobody = {"AET": "NOBODY", "Host": LOOPBACK, "Port": free_port(), "Timeout": 8}
+        modalities = {"c-hangs": hangs, "c-nobody": nobody, **{one: scp.modality for one, scp in scps.items()}}
+        urls = {name: web.url for name, web in webs.items()}
+        urls |= {name: f"http://{LOOPBACK}:{free_port()}/" for name in ("web-nobody", "peer-nobody")}
         with site.pair.node.client() as client:
-            for name, modality in {"c-hangs": hangs, **{one: scp.modality for one, scp in scps.items()}}.items():
+            for name, modality in modalities.items():
                 client.put(f"/modalities/{name}", json=modality).raise_for_status()
-            for name, web in webs.items():
+            for name, url in urls.items():
                 path = f"/dicom-web/servers/{name}" if name.startswith("web") else f"/peers/{name}"
-                client.put(path, json={"Url": web.url, "Username": "u", "Password": "p"}).raise_for_status()
+                client.put(path, json={"Url": url, "Username": "u", "Password": "p"}).raise_for_status()
         job = site.process()
         wait_for(lambda: len(_states(site, job)) > len(LIVING), 120, "the result")
         wait_for(
