@@ -1,4 +1,4 @@
-"""Telling once: a POST to a webhook, an e-mail to a server. Tries and waits are the durable workflow's."""
+"""Telling once: a POST to a webhook, an e-mail, a result to a record. Tries and waits are the durable workflow's."""
 
 import hashlib
 import hmac
@@ -13,9 +13,10 @@ import httpx
 
 from pipeline.errors import GlioLoopError
 from pipeline.names import Event
+from pipeline.notify import hl7
 from pipeline.notify.fhir import bundle
 from pipeline.notify.message import Notice, Person, document, worded
-from pipeline.settings.notify import AnyChannel, Fhir, Mail, Webhook
+from pipeline.settings.notify import AnyChannel, Fhir, Hl7, Mail, Webhook
 
 _TIMEOUT_SECONDS: Final = 20.0
 
@@ -45,6 +46,8 @@ def tell(notice: Notice, channel: AnyChannel, node: str, link: str, person: Pers
                 _mail(notice, channel, node, link, person)
             case Fhir():
                 _transact(notice, channel, node, person)
+            case Hl7():
+                hl7.send(notice, channel, node, person, _TIMEOUT_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, smtplib.SMTPException, ValueError) as error:
         raise GlioLoopError("NOTIFY_FAILED", f"{channel.name}: {_reason(error)}") from error
 

@@ -18,7 +18,7 @@ from pipeline.settings.fetch import ScheduledQuery, StudyQuery
 from pipeline.settings.finetune import FinetunePolicy
 from pipeline.settings.identification import IdentificationRules, Plane, Preference
 from pipeline.settings.node import ROOT, SECTION_VARIABLE, Settings, load_settings
-from pipeline.settings.notify import AnyChannel, Channel, Fhir, Mail, Notify, Webhook
+from pipeline.settings.notify import AnyChannel, Channel, Fhir, Hl7, Mail, Notify, Webhook
 from pipeline.settings.priors import Priors
 from pipeline.settings.retention import Retention
 from pipeline.settings.roles import Role, Roles
@@ -43,6 +43,7 @@ __all__ = [
     "FinetunePolicy",
     "Folder",
     "ForwardKind",
+    "Hl7",
     "IdentificationRules",
     "Mail",
     "Modality",

@@ -110,12 +110,31 @@ class Fhir(Channel):
     token: SecretStr = SecretStr("")
 
 
-AnyChannel = Webhook | Mail | Fhir
+class Hl7(Channel):
+    """A server that gets results as HL7 v2 messages over MLLP: the patient's number, never the name.
+
+    Attributes
+    ----------
+    hl7, port, encryption
+        Its host, and how it is reached.
+    application, facility
+        What it calls itself: MSH-5 and MSH-6.
+    """
+
+    events: tuple[Literal[Event.DONE, Event.TEST], ...] = (Event.DONE,)
+    hl7: str = Field(min_length=1, max_length=253)
+    port: int = Field(default=2575, ge=1, le=65_535)
+    encryption: Literal["tls", "none"] = "none"
+    application: str = Field(default="", max_length=180, pattern=r"^[^|^~\\&\r\n]*$")
+    facility: str = Field(default="", max_length=180, pattern=r"^[^|^~\\&\r\n]*$")
+
+
+AnyChannel = Webhook | Mail | Fhir | Hl7
 
 
 def _kind_of(value: object) -> str:
     keys = {str(one).lower() for one in value} if isinstance(value, Mapping) else set()
-    for kind in (Mail, Fhir):
+    for kind in (Mail, Fhir, Hl7):
         if isinstance(value, kind) or kind.__name__.lower() in keys:
             return kind.__name__
     return Webhook.__name__
@@ -140,7 +159,10 @@ class Notify(BaseModel):
 
     channels: tuple[
         Annotated[
-            Annotated[Webhook, Tag("Webhook")] | Annotated[Mail, Tag("Mail")] | Annotated[Fhir, Tag("Fhir")],
+            Annotated[Webhook, Tag("Webhook")]
+            | Annotated[Mail, Tag("Mail")]
+            | Annotated[Fhir, Tag("Fhir")]
+            | Annotated[Hl7, Tag("Hl7")],
             Discriminator(_kind_of),
         ],
         ...,

@@ -23,7 +23,7 @@ from pipeline.jobs.workflows.steps import step, workflow
 from pipeline.names import Event, JobState
 from pipeline.notify.message import Notice, Person
 from pipeline.notify.send import tell
-from pipeline.settings import Fhir, Notify
+from pipeline.settings import Fhir, Hl7, Notify
 
 log = structlog.get_logger()
 
@@ -95,7 +95,7 @@ def _tell(one: Telling) -> TellingOutcome:
         if channel is None:
             raise GlioLoopError("CHANNEL_UNKNOWN", one.channel)
         with coded("notify"):
-            wanted = channel.patient_name or isinstance(channel, Fhir)
+            wanted = channel.patient_name or isinstance(channel, Fhir | Hl7)
             person = _person(one.notice.study) if wanted and one.notice.study else None
             tell(one.notice, channel, _node(), _link(one.notice), person)
     except GlioLoopError as error:
