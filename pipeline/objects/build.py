@@ -1,7 +1,7 @@
 """All objects of one result, from the probabilities on the reference series."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import SimpleITK as sitk
@@ -14,7 +14,7 @@ from pipeline.objects.arguments import on_clock_of
 from pipeline.objects.gsps.sop import ContourPresentation
 from pipeline.objects.measure import RegionSize, region_size
 from pipeline.objects.overlay.drawing import draw_overlay, zoom_of
-from pipeline.objects.overlay.sop import OverlaySlice, overlay_series
+from pipeline.objects.overlay.sop import overlay_series
 from pipeline.objects.page.sop import PageDocument
 from pipeline.objects.page.words import Words
 from pipeline.objects.preview.drawing import DrawnRegion, draw_preview
@@ -41,7 +41,8 @@ class ObjectSet:
     datasets
         Ready for ``save_as(path, enforce_file_format=True)``, by kind, in the order in which they should be stored.
     overlay
-        The slices with contours burnt in, of the kind ``overlay``, in their order; none unless wanted.
+        The slices with contours burnt in, of the kind ``overlay``, in their order, each made when it is taken and once
+        only; none unless wanted.
     picture
         The preview as a picture (``save("preview.png")``), where it was wanted.
     sizes
@@ -51,7 +52,7 @@ class ObjectSet:
     datasets: Mapping[str, Dataset]
     picture: Image.Image | None
     sizes: Mapping[Region, RegionSize]
-    overlay: Sequence[Dataset] = ()
+    overlay: Iterable[Dataset] = ()
 
 
 def build_objects(
@@ -129,7 +130,7 @@ def build_objects(
     below = [*map(words, codes), f"{provenance.model}: {words('research')}"]
     legend = {region: f"{one.name} {words.number(one.volume_ml, 1)} ml" for region, one in drawn.items()}
     datasets: dict[str, Dataset] = {}
-    overlay: list[OverlaySlice] = []
+    overlay: Iterable[Dataset] = ()
     segmentation = picture = None
     if "seg" in want:
         datasets["seg"] = segmentation = TumourSegmentation(

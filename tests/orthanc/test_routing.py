@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.node import LOOPBACK
 from pipeline.node.demo.sender import send_study, study_in_folder
-from pipeline.settings import ROOT
+from pipeline.settings import OBJECT_KINDS, ROOT
 from tests.faults.receivers import Scp, Web
 from tests.faults.site import Layout, Site
 from tests.orthanc.conftest import copy_study
@@ -61,7 +61,8 @@ class Hospital:
 @pytest.fixture
 def hospital(tmp_path: Path, small_study: Path) -> Iterator[Hospital]:
     example = _example()
-    section = example["GlioLoop"]
+    # Of all that can be made each destination gets what it is to have.
+    section = {**example["GlioLoop"], "Objects": [*OBJECT_KINDS]}
     with ExitStack() as stack:
         site = stack.enter_context(Site(Layout(tmp_path), small_study, section))
         node = site.pair.node.configuration
@@ -119,6 +120,9 @@ def test_the_worked_example(hospital: Hospital, small_study: Path, tmp_path: Pat
         == _kinds(hospital, second, hospital.pacs)
         == {"preview", "overlay", "sr"}
     )
+    made = first["result"]["objects"]
+    assert set(made) == set(OBJECT_KINDS)
+    assert set(first["result"]["stored"]) == set(OBJECT_KINDS) - {"overlay"}
     # An overlay is a series: it has got there whole.
     slices = first["result"]["volumes"]["t1c"]["size"][2]
     assert len(hospital.pacs.received.accepted) == 2 * (2 + slices)

@@ -3,7 +3,7 @@
 One instance a slice: every archive shows such a series as a stack, those too that take a multi-frame one for a film.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from highdicom.sc import SCImage
@@ -126,8 +126,8 @@ def overlay_series(
     *,
     series_number: int = 9009,
     uid_seed: str | None = None,
-) -> list[OverlaySlice]:
-    """Make a series of all slices.
+) -> Iterator[OverlaySlice]:
+    """Make a series of all slices, each when it is asked for: together they take hundreds of MB.
 
     Parameters
     ----------
@@ -138,6 +138,11 @@ def overlay_series(
     pictures
         One a slice, in their order; see :class:`OverlaySlice` for these and what follows.
 
+    Yields
+    ------
+    OverlaySlice
+        In the order of the slices.
+
     Raises
     ------
     GlioLoopError
@@ -145,13 +150,11 @@ def overlay_series(
     """
     series = reference_series(source, volume)
     provenance, uids = on_clock_of(series, provenance), UidSource(uid_seed)
-    slices = [
-        OverlaySlice(series, index, picture, zoom, provenance, uids, series_number=series_number)
-        for index, picture in enumerate(pictures)
-    ]
-    for one in slices[1:]:  # without a seed each slice would name a series of its own
-        one.SeriesInstanceUID = slices[0].SeriesInstanceUID
-    return slices
+    own = uids.uid("overlay/series")
+    for index, picture in enumerate(pictures):
+        one = OverlaySlice(series, index, picture, zoom, provenance, uids, series_number=series_number)
+        one.SeriesInstanceUID = own  # without a seed each slice would name a series of its own
+        yield one
 
 
 def _source(plane: SlicePlane) -> Dataset:

@@ -14,7 +14,6 @@ from pydicom.uid import RLELossless
 
 from pipeline.errors import Flag
 from pipeline.names import TUMOUR_REGIONS, Language, Region
-from pipeline.objects import ObjectSet
 from pipeline.objects.overlay.rle import rle_frame
 from pipeline.objects.regions import REGION_STYLES
 from pipeline.volume.records import SourceVolume
@@ -31,8 +30,8 @@ def study() -> Study:
 
 
 @pytest.fixture(scope="module")
-def made(study: Study) -> ObjectSet:
-    return built(*study, want={"overlay"}, uid_seed="job-1")
+def made(study: Study) -> list[Dataset]:
+    return list(built(*study, want={"overlay"}, uid_seed="job-1").overlay)
 
 
 def colour_in(dataset: Dataset, region: Region) -> np.ndarray:
@@ -60,13 +59,13 @@ def test_frames_are_packed_as_pydicom_packs_them(seed: int) -> None:
     assert np.array_equal(dataset.pixel_array, pixels)
 
 
-def test_every_slice_is_there_in_the_plane_of_its_source(study: Study, made: ObjectSet) -> None:
+def test_every_slice_is_there_in_the_plane_of_its_source(study: Study, made: list[Dataset]) -> None:
     headers, volume = study
-    assert [one.InstanceNumber for one in made.overlay] == list(range(1, 13))
-    assert len({one.SOPInstanceUID for one in made.overlay}) == 12
-    assert {one.SeriesInstanceUID for one in made.overlay} == {made.overlay[0].SeriesInstanceUID}
+    assert [one.InstanceNumber for one in made] == list(range(1, 13))
+    assert len({one.SOPInstanceUID for one in made}) == 12
+    assert {one.SeriesInstanceUID for one in made} == {made[0].SeriesInstanceUID}
     by_uid = {str(one.SOPInstanceUID): one for one in headers}
-    for one in map(reread, made.overlay):
+    for one in map(reread, made):
         assert one.FrameOfReferenceUID == volume.frame_of_reference_uid
         source = by_uid[one.SourceImageSequence[0].ReferencedSOPInstanceUID]
         steps = [np.array(source.ImageOrientationPatient[:3]) * source.PixelSpacing[1]]
@@ -80,8 +79,8 @@ def test_every_slice_is_there_in_the_plane_of_its_source(study: Study, made: Obj
         assert one.Rows > 40 * _ZOOM
 
 
-def test_contours_lie_where_the_regions_are_and_holes_have_no_bridge(study: Study, made: ObjectSet) -> None:
-    dataset = reread(made.overlay[5])
+def test_contours_lie_where_the_regions_are_and_holes_have_no_bridge(study: Study, made: list[Dataset]) -> None:
+    dataset = reread(made[5])
     assert dataset.file_meta.TransferSyntaxUID == RLELossless
     points = (colour_in(dataset, Region.ET) + 0.5) / _ZOOM - 0.5
     distance = np.hypot((points[:, 0] - 19.5) * 1.1, (points[:, 1] - 23.5) * 0.9)
@@ -91,18 +90,18 @@ def test_contours_lie_where_the_regions_are_and_holes_have_no_bridge(study: Stud
     assert np.minimum(abs(distance - outer), abs(distance - inner)).max() < 0.4
     assert (distance > 8).any()
     assert (distance < 6).any()
-    assert not len(colour_in(reread(made.overlay[0]), Region.WT))
+    assert not len(colour_in(reread(made[0]), Region.WT))
 
 
-def test_an_overlay_passes_the_validators_and_dcmtk_shows_it(made: ObjectSet, tmp_path: Path) -> None:
-    validate({"overlay": made.overlay[5]}, tmp_path)
+def test_an_overlay_passes_the_validators_and_dcmtk_shows_it(made: list[Dataset], tmp_path: Path) -> None:
+    validate({"overlay": made[5]}, tmp_path)
     if shutil.which("dcmj2pnm") is None:
         pytest.skip("dcmj2pnm (Debian package dcmtk) is not installed")
     target = tmp_path / "slice.ppm"
     subprocess.run(["dcmj2pnm", tmp_path / "overlay.dcm", target], check=True, capture_output=True)
     content = target.read_bytes().split(b"\n", 3)[-1]
-    shown = np.frombuffer(content, np.uint8).reshape(reread(made.overlay[5]).pixel_array.shape)
-    assert np.array_equal(shown, made.overlay[5].pixel_array)
+    shown = np.frombuffer(content, np.uint8).reshape(reread(made[5]).pixel_array.shape)
+    assert np.array_equal(shown, made[5].pixel_array)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +121,9 @@ def test_the_text_says_ml_use_flags_and_nobodys_name(
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", listen)
     empty = () if language is Language.ENGLISH else TUMOUR_REGIONS
     made = built(*study, want={"overlay"}, language=language, empty=empty, flags=[Flag("LARGE_MOTION")])
+    slices = list(made.overlay)
     stated = " ".join(lines)
-    assert len(made.overlay) == 12
+    assert len(slices) == 12
     volume = "GTV_WT 0,0 ml" if empty else f"GTV_WT {made.sizes[Region.WT].volume_ml:.1f} ml"
     assert volume in stated
     assert {"en": "Research use only", "nl": "Alleen voor onderzoek", "de": "Nur für die Forschung"}[language] in stated
@@ -131,4 +131,4 @@ def test_the_text_says_ml_use_flags_and_nobodys_name(
     assert "Doe" not in stated
     if empty:
         assert found in stated
-        assert not len(colour_in(made.overlay[5], Region.WT))
+        assert not len(colour_in(slices[5], Region.WT))
