@@ -18,6 +18,7 @@ from pipeline.case.job import JobView
 from pipeline.database.tables import ANSWERED, migrate, require_migrated
 from pipeline.jobs.backlog import Backlog, backlog_by_queue
 from pipeline.jobs.deliveries import Deliveries, adopt_deliveries
+from pipeline.jobs.fairness import fair_priority
 from pipeline.jobs.notifications import Notifications
 from pipeline.jobs.queues import (
     APPLICATION,
@@ -137,15 +138,23 @@ class JobQueue:
             return job
 
     def enqueue_job(
-        self, identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY, delay_seconds: float = 0
+        self,
+        identity: str,
+        request: JobRequest,
+        priority: int = DEFAULT_PRIORITY,
+        delay_seconds: float = 0,
+        sender: str | None = None,
     ) -> None:
-        """Queue a job; one that is there already is left as it is."""
+        """Queue a job; one that is there already is left as it is. Where its sender is named, in the sender's turn."""
+        if sender is not None and priority == DEFAULT_PRIORITY:
+            priority = fair_priority(self._senders_waiting(), sender)
         attributes = {
             "study": request.study,
             "study_instance_uid": request.study_instance_uid,
             "model": request.model,
             "origin": request.origin,
             "sequences": [] if isinstance(request.decision, Undecided) else sorted(request.decision.chosen),
+            "sender": sender or "",
             "stage": None,
             "progress": 0.0,
         }
@@ -159,6 +168,15 @@ class JobQueue:
         if delay_seconds:
             options["delay_seconds"] = delay_seconds
         self._client.enqueue(options, request.model_dump(mode="json"))
+
+    def _senders_waiting(self) -> list[tuple[str, int]]:
+        """Sender and priority of each job that waits."""
+        database = self._client._sys_db
+        table = database.tables.workflow_status
+        waiting = table.c.name == SEGMENT_WORKFLOW, table.c.status == "ENQUEUED"
+        with database.engine.connect() as connection:
+            found = connection.execute(sqlalchemy.select(table.c.attributes, table.c.priority).where(*waiting))
+            return [((attributes or {}).get("sender", ""), priority) for attributes, priority in found]
 
     def report(self, identity: str, **attributes: object) -> None:
         """Merge values into what people see of a job; never part of its durable history."""

@@ -152,17 +152,27 @@ def _inspected(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
         if missing and first and not queue().same_input(request):
             return IntakeOutcome(outcome=Finding.INCOMPLETE, missing=missing)
     urgent = settings().turns.urgent(study.description)
-    outcome = _queue_once(identity, request, LOW_PRIORITY if prior else URGENT_PRIORITY if urgent else DEFAULT_PRIORITY)
+    priority = LOW_PRIORITY if prior else URGENT_PRIORITY if urgent else DEFAULT_PRIORITY
+    outcome = _queue_once(identity, request, priority, _sender(request))
     return outcome.model_copy(update={"test": True}) if study.is_test else outcome
 
 
-def _queue_once(identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY) -> IntakeOutcome:
+def _sender(request: JobRequest) -> str:
+    """AE title that the images came from; empty where they did not come from one."""
+    images = next((one for one in request.instances.values() if one), None)
+    known = archive().get(f"/instances/{images[0]}/metadata?expand") if images else None
+    return str((known or {}).get("RemoteAET", ""))
+
+
+def _queue_once(
+    identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY, sender: str = ""
+) -> IntakeOutcome:
     """Queue a job unless there is one of the same images: by another network, by an earlier version, or waiting."""
     known = queue().same_input(request)
     if known is not None:
         return IntakeOutcome(outcome=Finding.KNOWN, job=known)
     delay = settings().turns.seconds_to_quiet(datetime.now()) if priority == LOW_PRIORITY else 0.0
-    queue().enqueue_job(identity, request, priority, delay)
+    queue().enqueue_job(identity, request, priority, delay, sender)
     return IntakeOutcome(outcome=Finding.QUEUED, job=identity)
 
 

@@ -12,7 +12,7 @@ from pipeline.case.identity import fresh_nonce, job_id
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.backlog import Backlog
 from pipeline.jobs.queue import JobQueue
-from pipeline.jobs.queues import INTAKE_QUEUE, JOBS_QUEUE
+from pipeline.jobs.queues import DEFAULT_PRIORITY, INTAKE_QUEUE, JOBS_QUEUE, LOW_PRIORITY, URGENT_PRIORITY
 from pipeline.jobs.request import JobRequest, ProcessOptions
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.jobs.view import job_view
@@ -145,6 +145,27 @@ def test_a_delivery_that_could_not_note_its_end(delivery: str, state: str, code:
     view = job_view(status, {f"{'a' * 32}.workstation": delivery})
     assert view.state == state
     assert (view.error.code if view.error else None) == code
+
+
+def test_a_sender_with_many_does_not_hold_up_another(queue: JobQueue) -> None:
+    def place(name: str) -> int:
+        """In the order in which the queue hands out."""
+        query = sqlalchemy.text("SELECT workflow_uuid FROM workflow_status ORDER BY priority, created_at, rowid")
+        with queue.client._sys_db.engine.connect() as connection:
+            return [row[0] for row in connection.execute(query)].index(name)
+
+    def send(sender: str, number: int, priority: int = DEFAULT_PRIORITY) -> str:
+        queue.enqueue_job(f"{sender}-{number}", _request(f"study-{sender}-{number}"), priority, sender=sender)
+        return f"{sender}-{number}"
+
+    many = [send("MR1", number) for number in range(60)]
+    assert [place(one) for one in many] == list(range(60))
+    assert place(send("MR2", 0)) == 1
+    assert place(send("MR2", 1)) == 3
+    assert place(send("MR3", 0)) == 2
+    assert place(send("MR1", 60)) == 63
+    assert place(send("MR3", 1, URGENT_PRIORITY)) == 0
+    assert place(send("MR3", 2, LOW_PRIORITY)) == 65
 
 
 def test_backlog_counts_what_waits_and_not_what_is_put_off(queue: JobQueue) -> None:
