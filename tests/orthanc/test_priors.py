@@ -55,6 +55,19 @@ def with_more(folder: Path) -> Path:
     return folder
 
 
+def damage(pair: Pair, study: str, series: str) -> None:
+    """Have the other archive lose the last image of a series, which it finds out when it is to send it."""
+    other = pair.workstation
+    with other.client() as client:
+        (found,) = client.post("/tools/lookup", content=study).raise_for_status().json()
+        described = client.get(f"/studies/{found['ID']}/series").raise_for_status().json()
+        (lost,) = [one for one in described if series in one["MainDicomTags"]["SeriesDescription"].lower()]
+        uuid = client.get(f"/instances/{lost['Instances'][-1]}").raise_for_status().json()["FileUuid"]
+    other.stop()  # it has the file in its memory, too
+    next(other.configuration.state_folder.rglob(uuid)).unlink()
+    other.start()
+
+
 def course(pair: Pair, patient: str) -> list[dict[str, Any]]:
     found = pair.get(f"/glioloop/patients/{patient}/course")
     return list(found["studies"])
@@ -88,6 +101,23 @@ def test_priors_in_another_archive(node: Pair, small_study: Path, tmp_path: Path
     jobs = {job["study_instance_uid"]: job for job in node.get("/glioloop/jobs")}
     assert jobs[earlier]["origin"] == "course"
     assert jobs[now]["origin"] != "course"
+
+    # One that hands out a part, and then does not: told, and nothing of it stays to be compared with.
+    half = archive(node, of(scanned(small_study, tmp_path / "half", "20250603"), "P-3", "19720101"))
+    damage(node, half, "flair")
+    third = send(node, of(scanned(small_study, tmp_path / "third", "20260107"), "P-3", "19720101"))
+    node.wait_job("done", study=third)
+    wait_for(lambda: bool(course(node, "P-3")), 90, "the course of the study whose prior came in part")
+    (study,) = course(node, "P-3")
+    (flag,) = study["flags"]
+    assert flag["code"] == "PRIOR_NOT_FETCHED"
+    assert flag["detail"].startswith("workstation: RETRIEVE_FAILED")
+    wait_for(
+        lambda: half not in {one["MainDicomTags"]["StudyInstanceUID"] for one in node.get("/studies?expand")},
+        60,
+        "the part to be taken out again",
+    )
+    assert half not in {job["study_instance_uid"] for job in node.get("/glioloop/jobs") if job["state"] == "done"}
 
     # An archive that is down is told, and stops nothing.
     node.workstation.stop()
