@@ -123,6 +123,11 @@ def test_the_worked_example(hospital: Hospital, small_study: Path, tmp_path: Pat
     made = first["result"]["objects"]
     assert set(made) == set(OBJECT_KINDS)
     assert set(first["result"]["stored"]) == set(OBJECT_KINDS) - {"overlay"}
+    # Orthanc itself shows them.
+    with hospital.site.pair.node.client() as client:
+        (slice_,) = client.post("/tools/lookup", content=made["overlay"]["sop_instance_uid"]).json()
+        assert client.get(f"/instances/{slice_['ID']}/preview").content.startswith(b"\x89PNG")
+        assert client.get(f"/instances/{first['result']['stored']['pdf']}/pdf").content.startswith(b"%PDF")
     # An overlay is a series: it has got there whole.
     slices = first["result"]["volumes"]["t1c"]["size"][2]
     assert len(hospital.pacs.received.accepted) == 2 * (2 + slices)

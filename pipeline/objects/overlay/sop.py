@@ -150,11 +150,26 @@ def overlay_series(
     """
     series = reference_series(source, volume)
     provenance, uids = on_clock_of(series, provenance), UidSource(uid_seed)
+    lossy = _lossy(source)
     own = uids.uid("overlay/series")
     for index, picture in enumerate(pictures):
         one = OverlaySlice(series, index, picture, zoom, provenance, uids, series_number=series_number)
         one.SeriesInstanceUID = own  # without a seed each slice would name a series of its own
+        one.update(lossy)
         yield one
+
+
+def _lossy(source: Sequence[Dataset]) -> Dataset:
+    """What is said of a lossy compression that an image has been through: it stays so in what is derived from it."""
+    told = Dataset()
+    for header in source:
+        if header.get("LossyImageCompression") == "01":
+            told.LossyImageCompression = "01"
+            for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+                if header.get(keyword):
+                    setattr(told, keyword, header[keyword].value)
+            break
+    return told
 
 
 def _source(plane: SlicePlane) -> Dataset:

@@ -79,6 +79,13 @@ def test_every_slice_is_there_in_the_plane_of_its_source(study: Study, made: lis
         assert one.Rows > 40 * _ZOOM
 
 
+def test_what_was_lossy_once_is_said_to_be() -> None:
+    headers, volume = phantom_series((4, 16, 20))
+    assert next(iter(built(headers, volume, want={"overlay"}).overlay)).get("LossyImageCompression", "00") == "00"
+    headers[2].LossyImageCompression, headers[2].LossyImageCompressionRatio = "01", 8
+    assert next(iter(built(headers, volume, want={"overlay"}).overlay)).LossyImageCompressionRatio == 8
+
+
 def test_contours_lie_where_the_regions_are_and_holes_have_no_bridge(study: Study, made: list[Dataset]) -> None:
     dataset = reread(made[5])
     assert dataset.file_meta.TransferSyntaxUID == RLELossless
