@@ -55,9 +55,11 @@ def test_tidy_keeps_the_result(tmp_path: Path) -> None:
     case = Workspace(tmp_path / "case")
     case.write_image("probability-WT", sitk.Image(2, 2, 2, sitk.sitkFloat32))
     case.write_bytes("objects/rtstruct.dcm", b"x")
+    case.write_bytes("objects/overlay/0001.dcm", b"large, and in the archive")
     case.write_json("result", {"a": 1})
+    remains = sorted(str(path.relative_to(case.path)) for path in case.remains)
     case.source(MRSequence.T1).mkdir(parents=True)
     case.tidy()
     left = sorted(str(path.relative_to(case.path)) for path in case.path.rglob("*") if path.is_file())
-    assert left == ["objects/rtstruct.dcm", "result.json"]
+    assert left == remains == ["objects/rtstruct.dcm", "result.json"]
     assert not case.source(MRSequence.T1).exists()
