@@ -21,8 +21,8 @@ from pipeline.database.tables import AUDIT, AUDIT_HEAD, NO_DIGEST, TRAIL, once_k
 from pipeline.database.transactions import Tables, writing
 
 EVENTS: Final = (
-    "asked", "received", "decided", "segmented", "stored", "forwarded", "committed", "ended", "corrected", "promoted",
-    "repaired", "removed", "checked", "followed", "fetched", "denied",
+    "asked", "received", "decided", "segmented", "stored", "forwarded", "committed", "ended", "corrected", "approved",
+    "promoted", "repaired", "removed", "checked", "followed", "fetched", "denied",
 )  # fmt: skip
 FIRST: Final = NO_DIGEST
 _LINES_AT_ONCE: Final = 1000

@@ -11,6 +11,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Gauge
 
 from pipeline.case.job import JobView
+from pipeline.corrections.decisions import Decision, Decisions
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CaseRecord, ShownCase
 from pipeline.corrections.store import CorrectionStore
@@ -39,10 +40,13 @@ class ReviewMark(Record):
     ----------
     trusted
         Whether the correction is learnt from; None where there is none.
+    decision
+        Who accepted the result in the dashboard or sent it back, and why; None where nobody did.
     """
 
     state: ReviewState
     trusted: bool | None
+    decision: Decision | None = None
 
 
 class Review(ReviewMark):
@@ -142,12 +146,17 @@ def review_of(store: CorrectionStore, orthanc_id: str, study_instance_uid: str, 
     cases = tuple(store.of_study(orthanc_id, study_instance_uid))
     job = next((one for one in jobs if one.has_objects), None)
     newest = cases[0] if cases else None
+    decision = Decisions(store.database).of([job.id]).get(job.id) if job is not None else None
     if newest is not None and (job is None or newest.job == job.id or _after(newest.received, str(job.created))):
         state, since, model, trusted = ReviewState(newest.kind), newest.received, newest.model, newest.trusted
-        return Review(state=state, since=since, model=model, trusted=trusted, feedback=cases)
+        return Review(state=state, since=since, model=model, trusted=trusted, feedback=cases, decision=decision)
     if job is not None:
-        state = ReviewState.SENT if job.delivered else ReviewState.AUTOMATIC
-        return Review(state=state, since=job.updated, model=job.model, trusted=None, feedback=cases)
+        return Review(
+            **dict(_mark(job, None, decision)),
+            since=decision.at if decision else job.updated,
+            model=job.model,
+            feedback=cases,
+        )
     return Review(state=ReviewState.NONE, since=None, model=None, trusted=None, feedback=cases)
 
 
@@ -172,15 +181,18 @@ def reviews_of(store: CorrectionStore, jobs: Ordered[JobView]) -> dict[str, Revi
     corrections: dict[str, CaseRecord] = {}
     for case in store.of_studies(map(pseudonyms.study, names)):
         corrections.setdefault(case.job, case)
-    return {job.id: _mark(job, corrections.get(job.id)) for job in jobs}
+    decisions = Decisions(store.database).of(drawn)
+    return {job.id: _mark(job, corrections.get(job.id), decisions.get(job.id)) for job in jobs}
 
 
-def _mark(job: JobView, correction: CaseRecord | None) -> ReviewMark:
+def _mark(job: JobView, correction: CaseRecord | None, decision: Decision | None) -> ReviewMark:
     if not job.has_objects:
         return ReviewMark(state=ReviewState.NONE, trusted=None)
-    if correction is None:
-        return ReviewMark(state=ReviewState.SENT if job.delivered else ReviewState.AUTOMATIC, trusted=None)
-    return ReviewMark(state=ReviewState(correction.kind), trusted=correction.trusted)
+    if correction is not None:
+        return ReviewMark(state=ReviewState(correction.kind), trusted=correction.trusted, decision=decision)
+    if decision is not None:
+        return ReviewMark(state=ReviewState(decision.verdict), trusted=None, decision=decision)
+    return ReviewMark(state=ReviewState.SENT if job.delivered else ReviewState.AUTOMATIC, trusted=None)
 
 
 def _after(one: str, other: str) -> bool:

@@ -132,6 +132,21 @@ REASONS: dict[str, Reason] = {
         "The job's state does not allow this.",
         "Only a queued or running job is cancelled; only an ended one is tried again.",
     ),
+    "RESULT_LACKING": Reason(
+        Kind.REFUSAL,
+        "There are no contours to accept or to send back.",
+        "Only the structure set of a job that is done can be; see its `result.stored`.",
+    ),
+    "RESULT_SUPERSEDED": Reason(
+        Kind.REFUSAL,
+        "These contours are not the latest ones of the study.",
+        "A later job or a correction has taken their place; the detail says which. Look at that one.",
+    ),
+    "REVIEW_ENDED": Reason(
+        Kind.REFUSAL,
+        "These contours are accepted already and cannot be sent back.",
+        "They may have been sent on as approved. Correct them at the workstation, or reprocess the study.",
+    ),
     "NODE_STARTING": Reason(
         Kind.FAILURE,
         "The node is not ready yet.",

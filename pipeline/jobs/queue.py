@@ -21,6 +21,7 @@ from pipeline.jobs.deliveries import Deliveries, adopt_deliveries
 from pipeline.jobs.fairness import fair_priority
 from pipeline.jobs.notifications import Notifications
 from pipeline.jobs.queues import (
+    ACCEPT_WORKFLOW,
     APPLICATION,
     AUDIT_WORKFLOW,
     CORRECTIONS_QUEUE,
@@ -53,7 +54,7 @@ DAMAGED_STATUS: Final = 65
 _LOOKS: Final = (
     INTAKE_WORKFLOW, RESCAN_WORKFLOW, CORRECTIONS_WORKFLOW, COURSE_WORKFLOW, PRIORS_WORKFLOW, RETENTION_WORKFLOW,
     NOTIFY_WORKFLOW, WATCH_WORKFLOW, DIGEST_WORKFLOW, FETCH_WORKFLOW, FETCH_SCHEDULE_WORKFLOW,
-    AUDIT_WORKFLOW,
+    AUDIT_WORKFLOW, ACCEPT_WORKFLOW,
 )  # fmt: skip
 #: Rows that one statement deletes.
 _AT_ONCE: Final = 200

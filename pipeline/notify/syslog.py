@@ -45,6 +45,7 @@ _KINDS: Final[dict[str, _Kind]] = {
     "segmented": _Kind(_ACCESSED, "C"),
     "followed": _Kind(_ACCESSED, "C"),
     "corrected": _Kind(_ACCESSED, "U"),
+    "approved": _Kind(_ACCESSED, "C"),
     "decided": _Kind(_ACCESSED, "R"),
     "removed": _Kind(_ACCESSED, "D"),
     "denied": _Kind(_ALERT, "E", _Code("110132", "Use of Restricted Function")),

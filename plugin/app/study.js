@@ -75,7 +75,16 @@ export class StudyPage {
   review(found, result) {
     if (!result) return null;
     const correction = correctionOf(found, result);
-    if (!correction) return card("Review", facts(["State", REVIEW_LABELS[result.review?.state] ?? "not reviewed"]));
+    const latest = found.jobs.find((job) => job.result?.objects?.rtstruct)?.id === result.id;
+    const { state, decision } = result.review ?? {};
+    if (!correction) {
+      return card("Review",
+        facts(["State", REVIEW_LABELS[state] ?? "not reviewed"], ["By", decision?.by], ["At", decision && moment(decision.at)], ["Reason", decision?.reason]),
+        latest && state !== "accepted" ? h("div", { class: "actions" },
+          action("Accept", () => this.accept(result), { class: "primary" }),
+          action(state === "sent_back" ? "Change the reason…" : "Send back…", () => sendBack((reason) => post(`/glioloop/jobs/${result.id}/send-back`, { reason }), () => this.refresh()))) : null,
+        latest ? null : h("p", { class: "muted small" }, "A later result has taken the place of this one."));
+    }
     const rows = REGIONS.filter((name) => correction.regions[name]).map((name) => [
       REGION_LABELS[name], millilitres(correction.regions[name].automatic_ml), millilitres(correction.regions[name].corrected_ml), difference(correction.regions[name])]);
     return card("Review",
@@ -89,10 +98,36 @@ export class StudyPage {
       })));
   }
 
+  async accept(result) {
+    await post(`/glioloop/jobs/${result.id}/accept`);
+    await this.refresh();
+  }
+
   async segment() {
     await post(`/glioloop/studies/${this.study}/process`);
     await this.refresh();
   }
+}
+
+/** Ask why contours are sent back, then do it. */
+function sendBack(run, done) {
+  const reason = h("textarea", { id: "send-back-reason", rows: 4, maxlength: 1000, required: true });
+  const failure = h("div", { role: "alert" });
+  const box = h("dialog", { class: "form", "aria-labelledby": "send-back-title" }, h("form", { method: "dialog", onsubmit: async (event) => {
+    event.preventDefault();
+    try {
+      await run(reason.value);
+      box.close();
+      await done();
+    } catch (error) {
+      fill(failure, errorBox(error));
+    }
+  } }, h("h2", { id: "send-back-title" }, "Send the contours back"),
+  h("label", { for: "send-back-reason" }, "Reason, kept with the result and shown"), reason, failure,
+  h("div", { class: "actions end" }, h("button", { type: "button", onclick: () => box.close() }, "Keep them"), h("button", { class: "primary" }, "Send back"))));
+  box.addEventListener("close", () => box.remove());
+  document.body.append(box);
+  box.showModal();
 }
 
 /** Address of the configured viewer for this study, with the result's structure set where it can show one. */

@@ -4,13 +4,24 @@ import time
 from typing import Final
 
 from pipeline.archive.study import find_study
+from pipeline.corrections.decisions import Decisions
 from pipeline.corrections.export import export_archive
-from pipeline.corrections.review import Agreement, agreement
+from pipeline.corrections.review import Agreement, ReviewState, agreement
 from pipeline.corrections.verdicts import Verdict
 from pipeline.errors import GlioLoopError
+from pipeline.jobs.acceptance import enqueue_acceptance
 from pipeline.jobs.finetuning import FinetuneOptions, FinetuneRuns, RunView
 from plugin.routes.answers import Content
-from plugin.routes.documents import AskedStudy, CaseList, DeletedCases, DeleteOptions, ShownRecord
+from plugin.routes.documents import (
+    AskedStudy,
+    CaseList,
+    DeletedCases,
+    DeleteOptions,
+    NoOptions,
+    ReviewedJob,
+    SendBackOptions,
+    ShownRecord,
+)
 from plugin.routes.handlers import Handlers
 from plugin.routes.request import Request
 from plugin.routes.table import CORRECTION_ROUTES
@@ -82,6 +93,44 @@ class CorrectionRoutes(Handlers):
         study = find_study(self._archive, request.groups[0])
         self.queue().enqueue_corrections(study.orthanc_id, f"rest-{time.time_ns()}")
         return 202, AskedStudy(study=study.orthanc_id)
+
+    # --- results that are judged without drawing ---
+
+    def accept(self, request: Request) -> tuple[int, ReviewedJob]:
+        """Accept a result as it is: an approved structure set is written; 202 with the job. Twice is once."""
+        request.options(NoOptions)
+        job = self._latest(request.groups[0])
+        if job.review.state is not ReviewState.ACCEPTED or job.review.decision is not None:
+            decision = Decisions(self._node.database()).accept(job.id, request.user)
+            enqueue_acceptance(self.queue(), job, decision)
+        return 202, self.shown_job(job.id)
+
+    def send_back(self, request: Request) -> tuple[int, ReviewedJob]:
+        """Send a result back, with a reason that is kept and shown."""
+        options = request.options(SendBackOptions)
+        job = self._latest(request.groups[0])
+        if job.review.state is ReviewState.ACCEPTED:
+            raise GlioLoopError("REVIEW_ENDED")
+        Decisions(self._node.database()).send_back(job.id, request.user, options.reason)
+        return 200, self.shown_job(job.id)
+
+    def _latest(self, identity: str) -> ReviewedJob:
+        """A job whose contours are the latest of its study.
+
+        Raises
+        ------
+        GlioLoopError
+            JOB_UNKNOWN, RESULT_LACKING, RESULT_SUPERSEDED.
+        """
+        job = self.shown_job(identity)
+        if job.result is None or "rtstruct" not in job.result.stored or job.study is None:
+            raise GlioLoopError("RESULT_LACKING", job.state)
+        latest = next(one for one in self.queue().jobs(job.study) if one.has_objects)
+        if latest.id != job.id:
+            raise GlioLoopError("RESULT_SUPERSEDED", f"job {latest.id}")
+        if job.review.state is ReviewState.CORRECTED:
+            raise GlioLoopError("RESULT_SUPERSEDED", "a correction")
+        return job
 
     def agreement(self, _request: Request) -> tuple[int, Agreement]:
         """Agreement of automatic and reviewed contours over time, per region and model version."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import JsonValue, PlainSerializer, RootModel, StrictBool
+from pydantic import JsonValue, PlainSerializer, RootModel, StrictBool, StringConstraints
 
 from pipeline.case.job import JobView
 from pipeline.case.outcomes import StoredDecision
@@ -173,6 +173,12 @@ class DeletedCases(Record):
     """Ids of corrections that are gone."""
 
     deleted: tuple[str, ...]
+
+
+class SendBackOptions(Record):
+    """Body of ``POST /glioloop/jobs/{job}/send-back``."""
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 
 
 class AskedStudy(Record):

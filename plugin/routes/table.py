@@ -83,6 +83,8 @@ WORKLIST_ROUTES: Final = (
 #: Answered by :class:`plugin.routes.corrections.CorrectionRoutes`.
 CORRECTION_ROUTES: Final = (
     Route("POST", "/glioloop/studies/{study}/feedback", "look"),
+    Route("POST", "/glioloop/jobs/{job}/accept", "accept"),
+    Route("POST", "/glioloop/jobs/{job}/send-back", "send_back"),
     Route("GET", "/glioloop/feedback", "cases"),
     Route("GET", "/glioloop/feedback/agreement", "agreement"),
     Route("GET", "/glioloop/feedback/{case}", "case"),

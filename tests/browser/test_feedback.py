@@ -1,6 +1,8 @@
 """The loop in Chromium: a real correction on the feedback page, beside the automatic contours, and in the worklist."""
 
 import copy
+import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ import numpy as np
 import pydicom
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
+from pipeline.settings import ROOT
 from tests.browser.conftest import Browser, Site
 from tests.browser.pixels import expected_points, reference_slices, share_in_colour
 from tests.orthanc.corrections import from_workstation, grow, send_back
@@ -150,3 +154,60 @@ def test_learning_trust_and_deletion(browser: Browser, site: Site, corrected: Co
     browser.until(lambda: site.pair.get("/glioloop/feedback")["total"] == 0, what="the deletion")
     browser.until(lambda: not browser.all(".corrections tbody tr"), what="the page to follow")
     assert site.pair.get("/glioloop/feedback")["dropped"][0]["why"] == "deleted"
+
+
+def test_contours_are_sent_back_and_accepted(browser: Browser, site: Site, job: dict[str, Any], axe: str) -> None:
+    """With a reason, by keyboard; then one click writes an approved structure set, once; what is past is refused."""
+    page, command = f"{site.app}#/studies/{job['study']}/{job['id']}", f"/glioloop/jobs/{job['id']}"
+
+    def refused(name: str, body: dict[str, str] | None = None, of: str = command) -> tuple[int, str]:
+        answer = site.pair.post(f"{of}/{name}", body or {})
+        return answer.status_code, answer.json()["error"]["code"]
+
+    assert refused("send-back") == (400, "REQUEST_INVALID") == refused("send-back", {"reason": " "})
+    assert refused("accept", of=f"/glioloop/jobs/{0:032x}") == (404, "JOB_UNKNOWN")
+    browser.open(page)
+    browser.button("Send back…").send_keys(Keys.ENTER)
+    browser.find("dialog[open] textarea").send_keys("The oedema <i>is</i> lacking")
+    browser.script(axe)
+    result = browser.driver.execute_async_script("axe.run(document).then(arguments[0])")
+    assert [one["id"] for one in result["violations"] if one["impact"] in ("serious", "critical")] == []
+    browser.button("Send back").send_keys(Keys.ENTER)
+    browser.until(lambda: not browser.all("dialog"), 30, "the dialog to go")
+    browser.until(lambda: "The oedema <i>is</i> lacking" in browser.text("[aria-labelledby=card-review]"), 30, "why")
+    mark = site.pair.get(command)["review"]
+    assert (mark["state"], mark["decision"]["by"]) == ("sent_back", site.pair.node.configuration.user)
+    assert [one["id"] for one in site.pair.get("/glioloop/jobs?review=sent_back")] == [job["id"]]
+    assert site.pair.get("/glioloop/feedback")["total"] == 0
+    _picture(browser, "sent-back")
+
+    browser.button("Accept").send_keys(Keys.ENTER)
+    browser.until(lambda: "accepted" in browser.text("[aria-labelledby=card-review]"), 30, "the state")
+    wait_for(lambda: site.pair.get("/glioloop/feedback")["total"] == 1, 120, "the approved structure set")
+    case = the_case(site)
+    assert (case["kind"], case["trusted"], case["approval"], case["job"]) == ("accepted", True, "APPROVED", job["id"])
+    assert site.pair.post(f"{command}/accept").status_code == 202  # the same again
+    assert refused("send-back", {"reason": "late"}) == (409, "REVIEW_ENDED")
+    with site.pair.node.client() as client:
+        query = {"Level": "Series", "Query": {"Modality": "RTSTRUCT", "SeriesDescription": "*(approved)"}}
+        (series,) = client.post("/tools/find", json=query | {"Expand": True}).raise_for_status().json()
+        (instance,) = series["Instances"]
+        made = pydicom.dcmread(io.BytesIO(client.get(f"/instances/{instance}/file").raise_for_status().content))
+    assert (made.ApprovalStatus, made.ReviewerName) == ("APPROVED", site.pair.node.configuration.user)
+    assert (
+        made.PredecessorStructureSetSequence[0].ReferencedSOPInstanceUID
+        == job["result"]["rtstruct"]["sop_instance_uid"]
+    )
+    browser.until(lambda: "Dice 1.000" in browser.text("[aria-labelledby=card-review]"), 30, "the case")
+    _picture(browser, "accepted")
+
+    answer = site.pair.post(f"/glioloop/studies/{job['study']}/process", {"force": True})
+    later = f"/glioloop/jobs/{answer.json()['id']}"
+    wait_for(lambda: site.pair.get(later)["state"] == "done", 240, "the later job")
+    assert site.pair.get(later)["review"]["state"] in ("automatic", "sent")
+    assert refused("accept") == (409, "RESULT_SUPERSEDED") == refused("send-back", {"reason": "late"})
+
+
+def _picture(browser: Browser, name: str) -> None:
+    if os.environ.get("GLIOLOOP_SCREENSHOTS"):
+        browser.picture().save(ROOT / "docs" / f"study-{name}.png")

@@ -154,6 +154,13 @@ def test_the_worked_example(hospital: Hospital, small_study: Path, tmp_path: Pat
     wait_for(lambda: bool(hospital.radiotherapy.received.accepted), 120, "the approved contours")
     assert dict(hospital.radiotherapy.received.accepted) == {uid: 1}
     assert hospital.site.wait_end(first["id"])["state"] == "done"
+
+    # Accepted in the dashboard: a structure set that nobody had before goes the same way.
+    assert hospital.site.pair.post(f"/glioloop/jobs/{second['id']}/accept", {}).status_code == 202
+    wait_for(lambda: len(hospital.radiotherapy.received.accepted) == 2, 120, "what was accepted")
+    own = {one["sop_instance_uid"] for one in second["result"]["objects"].values()}
+    assert not own & hospital.radiotherapy.received.accepted.keys()
+    assert hospital.site.wait_end(second["id"])["review"]["state"] == "accepted"
     assert max(hospital.pacs.received.accepted.values()) == 1
 
 

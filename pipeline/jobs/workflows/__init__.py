@@ -1,6 +1,7 @@
 """The durable workflows; importing this package makes them known to DBOS."""
 
 from pipeline.jobs.workflows import (
+    accept,
     check,
     corrections,
     course,
@@ -16,6 +17,6 @@ from pipeline.jobs.workflows import (
 )  # fmt: skip
 
 __all__ = [
-    "check", "corrections", "course", "deliver", "fetch", "finetune", "intake", "notify", "priors", "retention",
-    "segment", "syslog",
+    "accept", "check", "corrections", "course", "deliver", "fetch", "finetune", "intake", "notify", "priors",
+    "retention", "segment", "syslog",
 ]  # fmt: skip

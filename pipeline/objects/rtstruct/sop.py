@@ -140,10 +140,11 @@ class RTStructureSet(SOPClass):
         if predecessor is not None:
             if str(predecessor.get("StudyInstanceUID", self.StudyInstanceUID)) != self.StudyInstanceUID:
                 raise GlioLoopError("OBJECT_INVALID", "the predecessor belongs to another study")
-            self.PredecessorStructureSetSequence = [_predecessor(predecessor)]
+            self.PredecessorStructureSetSequence = [predecessor_item(predecessor)]
 
 
-def _predecessor(predecessor: Dataset) -> Dataset:
+def predecessor_item(predecessor: Dataset) -> Dataset:
+    """Refer to the structure set that another one follows."""
     item = Dataset()
     item.ReferencedSOPClassUID = str(predecessor.get("SOPClassUID", RTStructureSetStorage))
     item.ReferencedSOPInstanceUID = str(predecessor.SOPInstanceUID)

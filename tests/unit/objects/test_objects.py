@@ -32,6 +32,7 @@ from pipeline.errors import Flag, GlioLoopError
 from pipeline.names import ROI_NAMES, TUMOUR_REGIONS, Region
 from pipeline.objects import ObjectSet, Provenance, build_objects, read_structure_set
 from pipeline.objects.measure import region_size
+from pipeline.objects.rtstruct.approval import approved
 from pipeline.objects.rtstruct.isocontour import Contours
 from pipeline.objects.source import reference_series
 from pipeline.settings import ROOT
@@ -149,7 +150,10 @@ def test_dicom_validator_finds_what_is_missing_or_does_not_belong(result: Object
 
 def test_objects_pass_the_validators(result: ObjectSet, tmp_path: Path) -> None:
     assert set(result.datasets) == {"rtstruct", "seg", "sr", "preview"}
-    validate(result.datasets, tmp_path)
+    accepted = approved(
+        reread(result.datasets["rtstruct"]), "j.doe", datetime.datetime.now(datetime.UTC), "approved job"
+    )
+    validate(result.datasets | {"approved": accepted}, tmp_path)
 
 
 def test_objects_of_an_empty_result_pass_the_validators(oblique: tuple, tmp_path: Path) -> None:
