@@ -88,7 +88,7 @@ export class StudyPage {
     const rows = REGIONS.filter((name) => correction.regions[name]).map((name) => [
       REGION_LABELS[name], millilitres(correction.regions[name].automatic_ml), millilitres(correction.regions[name].corrected_ml), difference(correction.regions[name])]);
     return card("Review",
-      facts(["State", REVIEW_LABELS[correction.kind]], ["Received", moment(correction.received)], ["Approval", correction.approval?.toLowerCase()],
+      facts(["State", REVIEW_LABELS[correction.kind]], ["By", decision?.by], ["Received", moment(correction.received)], ["Approval", correction.approval?.toLowerCase()],
         ["Trusted", correction.trusted ? "yes" : "no: not learnt from"], ["Drawn on", correction.drawn_on?.join(", ")]),
       h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Automatic and corrected" },
         plainTable("Automatic and corrected", ["Region", "Automatic", "Corrected", "Difference"], rows)),
