@@ -15,14 +15,18 @@ import sqlalchemy
 from dbos import DBOSClient, WorkflowStatus
 from sqlalchemy import ColumnElement, Engine, Row, Select, case, cast, func, or_, select, type_coerce
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex
 
 from pipeline.case.job import JobView
 from pipeline.corrections.review import ReviewState
 from pipeline.database.tables import CASES, DECISIONS, WORKLIST
+from pipeline.database.transactions import Tables, writing
 from pipeline.jobs.queues import DEFAULT_PRIORITY, SEGMENT_WORKFLOW
 from pipeline.names import JobState, Region
 from pipeline.records import Record
 
+#: Of DBOS's rows.
+_INDEX: Final = "glioloop_workflows_changed"
 #: Jobs that are read at once.
 _AT_ONCE: Final = 500
 #: A row that has just changed may change again under the same time.
@@ -143,8 +147,10 @@ class Worklist:
     def make_index(self) -> None:
         """Let it be seen without reading every job which of them have changed."""
         table = self._workflows
-        columns = (table.c.name, table.c.updated_at, table.c.workflow_uuid)
-        sqlalchemy.Index("glioloop_workflows_changed", *columns).create(self._engine, checkfirst=True)
+        index = next((one for one in table.indexes if one.name == _INDEX), None)
+        index = index or sqlalchemy.Index(_INDEX, table.c.name, table.c.updated_at, table.c.workflow_uuid)
+        with writing(self._engine, Tables.ALL) as connection:
+            connection.execute(CreateIndex(index, if_not_exists=True))
 
     def follow(self) -> None:
         """Bring the rows up to what has become of the jobs."""

@@ -2,7 +2,6 @@
 
 import copy
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from pipeline.settings import ROOT
 from tests.browser.conftest import Browser, Site
 from tests.browser.pixels import expected_points, reference_slices, share_in_colour
 from tests.orthanc.corrections import from_workstation, grow, send_back
@@ -179,7 +177,6 @@ def test_contours_are_sent_back_and_accepted(browser: Browser, site: Site, job: 
     assert (mark["state"], mark["decision"]["by"]) == ("sent_back", site.pair.node.configuration.user)
     assert [one["id"] for one in site.pair.get("/glioloop/jobs?review=sent_back")] == [job["id"]]
     assert site.pair.get("/glioloop/feedback")["total"] == 0
-    _picture(browser, "sent-back")
 
     browser.button("Accept").send_keys(Keys.ENTER)
     browser.until(lambda: "accepted" in browser.text("[aria-labelledby=card-review]"), 30, "the state")
@@ -199,15 +196,9 @@ def test_contours_are_sent_back_and_accepted(browser: Browser, site: Site, job: 
         == job["result"]["rtstruct"]["sop_instance_uid"]
     )
     browser.until(lambda: "Dice 1.000" in browser.text("[aria-labelledby=card-review]"), 30, "the case")
-    _picture(browser, "accepted")
 
     answer = site.pair.post(f"/glioloop/studies/{job['study']}/process", {"force": True})
     later = f"/glioloop/jobs/{answer.json()['id']}"
     wait_for(lambda: site.pair.get(later)["state"] == "done", 240, "the later job")
     assert site.pair.get(later)["review"]["state"] in ("automatic", "sent")
     assert refused("accept") == (409, "RESULT_SUPERSEDED") == refused("send-back", {"reason": "late"})
-
-
-def _picture(browser: Browser, name: str) -> None:
-    if os.environ.get("GLIOLOOP_SCREENSHOTS"):
-        browser.picture().save(ROOT / "docs" / f"study-{name}.png")

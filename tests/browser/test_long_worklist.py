@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import sqlite3
 from collections.abc import Iterator
 
@@ -12,7 +11,6 @@ from selenium.webdriver.support.select import Select
 
 from benchmarks.worklist import PAINT, node_with_jobs
 from pipeline.node import OrthancProcess
-from pipeline.settings import ROOT
 from tests.browser.conftest import Browser
 
 JOBS = 2000
@@ -92,8 +90,6 @@ def test_jobs_are_found_by_keyboard_and_stay_where_they_are(
         assert client.get("/glioloop/jobs?state=lost").status_code == 400
         assert client.get("/glioloop/jobs?patient=nobody").json() == []
         assert client.get("/glioloop/jobs?sort=patient&limit=3").status_code == 200
-    if os.environ.get("GLIOLOOP_SCREENSHOTS"):
-        chromium.picture().save(ROOT / "docs" / "worklist-search.png")
     chromium.button("Retry 3 failed…").send_keys(Keys.ENTER)
     chromium.find("dialog[open] .primary").send_keys(Keys.ENTER)
     chromium.until(lambda: "No job matches." in chromium.words(), 30, "none that failed")

@@ -1,5 +1,6 @@
 """The node's tables on both databases: made once whoever comes first, and what is asked of them afterwards."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,16 @@ import sqlalchemy
 
 from pipeline.audit import AuditTrail
 from pipeline.case.identity import content_of, job_id
+from pipeline.corrections.review import ReviewState
 from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_in, database_of
-from pipeline.database.tables import MIGRATED, MIGRATIONS, TAKEN_OVER
+from pipeline.database.tables import CASES, MIGRATED, MIGRATIONS, TAKEN_OVER
 from pipeline.jobs.changes import ChangeCursor, read_cursor
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.request import DeliveryTry, JobRequest
 from pipeline.jobs.workflows.retention import clean
+from pipeline.jobs.worklist import Order, WorklistQuery
+from pipeline.names import JobState
 from pipeline.node import LOOPBACK, free_port
 from pipeline.registry import Registry
 from pipeline.settings import load_settings
@@ -191,3 +196,27 @@ def test_hosts_that_share_nothing_but_the_database(url: str, tmp_path: Path) -> 
     with engine.connect() as connection:
         left = [row.file for row in connection.execute(sqlalchemy.select(TAKEN_OVER)) if "left" in row.what]
     assert sorted(left) == ["audit/trail.jsonl", "models/current.json"]
+
+
+def test_lists_of_jobs_are_searched_and_sorted(url: str) -> None:
+    queue = JobQueue(url)
+    queue.make_tables()
+    queue.make_tables()
+    for number in range(3):
+        queue.enqueue_job(f"{number:032x}", _request([]).model_copy(update={"study": f"study-{number}"}), 100 - number)
+    record = {"job": f"{1:032x}", "kind": "corrected", "received": "2026-01-02T00:00:00+00:00"}
+    row = {"id": "a-v1", "patient": "p", "study": "s", "fingerprint": "f", "bytes": 1, "record": json.dumps(record)}
+    with queue.engine.begin() as connection:
+        connection.execute(sqlalchemy.insert(CASES).values(**row))
+    found = {order: queue.worklist.page(WorklistQuery(), order, 9, 0, lambda _: {}) for order in Order}
+    assert all(sorted(one) == [f"{number:032x}" for number in range(3)] for one in found.values())
+    assert found[Order.PRIORITY][0] == f"{2:032x}"
+    everything = WorklistQuery(
+        study="study-1", studies=("study-1", "study-2"), since=date(2020, 1, 1), until=date(2090, 1, 1), urgent=True,
+        states=tuple(JobState), reviews=tuple(ReviewState),
+    )  # fmt: skip
+    assert [one.job for one in queue.worklist.rows(everything)] == [f"{1:032x}"]
+    assert queue.worklist.counts(everything).states == {JobState.QUEUED: 1}
+    assert queue.worklist.page(WorklistQuery(flag="any", least_ml=1, most_ml=2), Order.DATE, 9, 0, lambda _: {}) == []
+    assert queue.worklist.page(WorklistQuery(flag="none", studies=()), Order.URGENT, 9, 0, lambda _: {}) == []
+    queue.close()
