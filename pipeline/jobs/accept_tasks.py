@@ -6,20 +6,28 @@ from tempfile import TemporaryDirectory
 
 from pipeline.archive.store import store
 from pipeline.child.task import Report
+from pipeline.database.engine import database_of
+from pipeline.database.folders import SharedFolders
 from pipeline.errors import GlioLoopError
-from pipeline.jobs.resources import archive
+from pipeline.jobs.resources import archive, settings
 
 
-def approve(_report: Report, job: str, automatic: str, by: str, at: str) -> str:
-    """Store a job's structure set as approved by a person; returns the Orthanc id of what was stored."""
+def approve(_report: Report, job: str, by: str, at: str) -> str:
+    """Store a job's structure set as approved by a person; returns the Orthanc id of what was stored.
+
+    It is the one that the job wrote and the page shows: a workstation may have sent another one to the archive under
+    the same SOP Instance UID.
+    """
     import pydicom
 
     from pipeline.objects.rtstruct.approval import approved
 
+    folders = SharedFolders.of(settings(), lambda: database_of(settings()))
+    own = folders.file(f"jobs/{job}", "objects/rtstruct.dcm")
+    if not own.exists():
+        raise GlioLoopError("RESULT_LACKING", "the files of the job are no longer kept")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rtstruct.dcm"
-        if not archive().download(f"/instances/{automatic}/file", path):
-            raise GlioLoopError("RESULT_LACKING", "the structure set is no longer in the archive")
-        made = approved(pydicom.dcmread(path), by, datetime.fromisoformat(at), f"approved {job}")
+        made = approved(pydicom.dcmread(own), by, datetime.fromisoformat(at), f"approved {job}")
         made.save_as(path, enforce_file_format=True)
         return store(archive(), [path])[path.stem]

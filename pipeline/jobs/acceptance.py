@@ -11,9 +11,8 @@ from pipeline.jobs.queues import ACCEPT_WORKFLOW, CORRECTIONS_QUEUE
 def enqueue_acceptance(queue: JobQueue, job: JobView, decision: Decision) -> None:
     """Have the structure set of a job written as approved, once; where that failed for good, again."""
     identity = f"accept-{job.id}"
-    structure_set = job.result.stored["rtstruct"] if job.result else ""
     options = EnqueueOptions(workflow_name=ACCEPT_WORKFLOW, queue_name=CORRECTIONS_QUEUE, workflow_id=identity)
-    queue.client.enqueue(options, job.study, job.id, structure_set, decision.by, decision.at)
+    queue.client.enqueue(options, job.study, job.id, decision.by, decision.at)
     (found,) = queue.client.list_workflows(workflow_ids=[identity], load_input=False, load_output=False)
     if found.status == "ERROR":
         queue.client.rewind_workflow(identity, start_step=1, queue_name=CORRECTIONS_QUEUE)

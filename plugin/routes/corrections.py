@@ -125,6 +125,8 @@ class CorrectionRoutes(Handlers):
         job = self.shown_job(identity)
         if job.result is None or "rtstruct" not in job.result.stored or job.study is None:
             raise GlioLoopError("RESULT_LACKING", job.state)
+        if not self._node.folders.file(f"jobs/{job.id}", "objects/rtstruct.dcm").exists():
+            raise GlioLoopError("RESULT_LACKING", "the files of the job are no longer kept")
         latest = next(one for one in self.queue().jobs(job.study) if one.has_objects)
         if latest.id != job.id:
             raise GlioLoopError("RESULT_SUPERSEDED", f"job {latest.id}")

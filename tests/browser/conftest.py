@@ -61,15 +61,30 @@ class Browser:
         """Give the browser an Orthanc's user and password; it keeps them for that origin."""
         configuration = orthanc.configuration
         address = configuration.url.replace("://", f"://{configuration.user}:{configuration.password}@")
-        self.driver.get(f"{address}/system")
+        self._go("about:blank")
+        self._go(f"{address}/system")
 
     def open(self, url: str) -> None:
         """Load a page anew, also where only the part behind # differs."""
-        self.driver.get("about:blank")
+        self._go("about:blank")
+        self._go(url)
+
+    def _go(self, url: str) -> None:
+        """Have a page loaded, and wait for it: to or from about:blank, where a page is surely another one.
+
+        The driver itself waits for no page: it may miss that one is loaded, and then answers no command any more.
+        """
         self.driver.get(url)
-        # The driver itself waits for no page: it may miss that one is loaded, and then answers no command any more.
-        loaded = "return location.protocol !== 'about:' && document.readyState === 'complete'"
-        self.until(lambda: self.script(loaded), 60, f"{url} to load")
+        blank = json.dumps(url == "about:blank")
+        loaded = f"return (location.protocol === 'about:') === {blank} && document.readyState === 'complete'"
+
+        def there() -> bool:
+            try:
+                return bool(self.script(loaded))
+            except WebDriverException:
+                return False  # between two pages
+
+        wait_for(there, 60, f"{url.rpartition('@')[2]} to load")
 
     def find(self, selector: str, seconds: float = 15) -> WebElement:
         """Return the first visible element that a CSS selector matches, once there is one."""
@@ -273,6 +288,9 @@ def open_chromium() -> Chrome:
         "--use-gl=angle",
         "--use-angle=swiftshader",
         "--enable-unsafe-swiftshader",
+        # Pages without it: in software it takes half a core.
+        "--disable-gpu-rasterization",
+        "--disable-gpu-compositing",
     ):
         options.add_argument(argument)
     options.page_load_strategy = "none"

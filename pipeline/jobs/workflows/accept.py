@@ -17,11 +17,11 @@ log = structlog.get_logger()
 
 
 @step("accept-write", talks_to_orthanc=True)
-def _write(job: str, automatic: str, by: str, at: str) -> str:
+def _write(job: str, by: str, at: str) -> str:
     """Store the approved structure set; returns its Orthanc id."""
     with talking().lend() as lent:
         child = InChild(Job(str(DBOS.workflow_id), lent), "accept")
-        stored: str = child(accept_tasks.approve, job, automatic, by, at)
+        stored: str = child(accept_tasks.approve, job, by, at)
     audit().append("approved", job, by, {"instance": stored}, once=stored)
     return stored
 
@@ -32,19 +32,19 @@ def _look(study: str, job: str) -> None:
 
 
 @workflow(name=ACCEPT_WORKFLOW, max_recovery_attempts=5)
-def accept(study: str, job: str, automatic: str, by: str, at: str) -> str:
+def accept(study: str, job: str, by: str, at: str) -> str:
     """Write what a person accepted.
 
     Parameters
     ----------
-    study, automatic
-        Orthanc's ids of the study and of the structure set that was accepted.
+    study
+        Orthanc's id.
     job
-        That made it.
+        Whose structure set was accepted.
     by, at
         Who accepted it, and when.
     """
-    stored = _write(job, automatic, by, at)
+    stored = _write(job, by, at)
     log.info("approved structure set stored", job=job, instance=stored)
     _look(study, job)
     return stored
