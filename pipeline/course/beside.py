@@ -65,7 +65,7 @@ def _moved(scan: Scan, region: Region, target: sitk.Image, transform: sitk.Trans
         return np.zeros(target.GetSize()[::-1], dtype=bool)
     image = sitk.GetImageFromArray(scan.masks[region].astype(np.float32))
     image.CopyInformation(scan.volume.image)
-    return np.asarray(sitk.GetArrayViewFromImage(sitk.Resample(image, target, transform, sitk.sitkLinear, 0.0)) >= 0.5)
+    return np.asarray(sitk.GetArrayFromImage(sitk.Resample(image, target, transform, sitk.sitkLinear, 0.0)) >= 0.5)
 
 
 def _contours(masks: list[Mask]) -> dict[int, list[Contour]]:

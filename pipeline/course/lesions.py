@@ -50,7 +50,7 @@ class Labelled:
     @property
     def array(self) -> Labels:
         """The labels, shape (slices, rows, columns)."""
-        return np.asarray(sitk.GetArrayViewFromImage(self.labels))
+        return np.asarray(sitk.GetArrayFromImage(self.labels))
 
 
 def lesions_of(masks: Mapping[Region, Mask], grid: sitk.Image, plane: MidSagittalPlane) -> dict[Region, Labelled]:

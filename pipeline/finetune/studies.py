@@ -16,7 +16,7 @@ from pipeline.evaluation.labels import OWN
 from pipeline.identify import headers_from_files, identify
 from pipeline.inference import delineate
 from pipeline.inference.grids import sample_all
-from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
+from pipeline.names import TUMOUR_REGIONS, MRSequence, Provider, Region
 from pipeline.registry import InstalledModel
 from pipeline.training.samples import Sample, tumour_sample
 from pipeline.training.synthesis.render import RenderedStudy
@@ -47,7 +47,8 @@ def study_of(case: Case, model: InstalledModel) -> RenderedStudy:
     """
     volumes = {sequence: as_source(image, sequence.value) for sequence, image in case.read_images().items()}
     unmoved = dict.fromkeys(volumes, identity_alignment())
-    found = delineate(volumes, unmoved, _REFERENCE, model)
+    # What is the fastest differs from day to day, and providers in their last bits: the same cases teach the same.
+    found = delineate(volumes, unmoved, _REFERENCE, model, provider=Provider.CPU)
     if Region.BRAIN not in found.probabilities:
         raise GlioLoopError("MODEL_NOT_TRAINABLE", f"{model.card.identity} does not give the brain")
     brain = found.probabilities[Region.BRAIN]

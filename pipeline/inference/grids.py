@@ -143,7 +143,7 @@ def _sampled(volume: SourceVolume, base: float, transform: sitk.Transform, grid:
     valid = np.isfinite(moved)
     if volume.valid is not None:
         seen = sitk.Cast(volume.valid, sitk.sitkFloat32)
-        valid &= sitk.GetArrayViewFromImage(sitk.Resample(seen, grid, transform, sitk.sitkLinear, 0.0)) >= _HALF
+        valid &= sitk.GetArrayFromImage(sitk.Resample(seen, grid, transform, sitk.sitkLinear, 0.0)) >= _HALF
     return np.where(valid, moved, np.float32(0)), valid
 
 
