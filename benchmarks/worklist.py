@@ -140,15 +140,16 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the only form there is")
     arguments = parser.parse_args()
     try:
-        from tests.browser.conftest import open_chromium  # noqa: PLC0415 - selenium is for tests
+        from tests.browser.conftest import Browser, open_chromium  # noqa: PLC0415 - selenium is for tests
     except ImportError:
         skip("selenium is not installed: ./glioloop setup dev")
     paints, lists = [], []
     with (
         tempfile.TemporaryDirectory() as folder,
         node_with_jobs(Path(folder) / "node", arguments.jobs, 0.95) as node,
-        open_chromium() as browser,
+        open_chromium() as driver,
     ):
+        browser = Browser(driver)
         browser.login(node)
         browser.size(1360, 850)
         for _ in range(arguments.rounds):
