@@ -209,8 +209,10 @@ class JobQueue:
 
     def jobs_of(self, identities: Ordered[str]) -> list[JobView]:
         """Jobs by their ids, in that order; those that are no more are left out."""
+        if not identities:
+            return []  # DBOS takes no ids for all of them
         found = self._client.list_workflows(workflow_ids=list(identities), name=SEGMENT_WORKFLOW, load_input=False)
-        views = {view.id: view for view in self._views(found)} if identities else {}
+        views = {view.id: view for view in self._views(found)}
         return [views[one] for one in identities if one in views]
 
     @property
