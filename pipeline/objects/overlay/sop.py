@@ -6,28 +6,25 @@ One instance a slice: every archive shows such a series as a stack, those too th
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from highdicom.sc import SCImage
 from highdicom.sr.coding import CodedConcept
 from PIL import Image
 from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import RLELossless
 from pydicom.valuerep import format_number_as_ds
 
-from pipeline.errors import GlioLoopError
-from pipeline.errors.resources import place_of
 from pipeline.names import MANUFACTURER
-from pipeline.objects.arguments import equipment, on_clock_of, patient_and_study, series_of_one, set_clock
+from pipeline.objects.arguments import on_clock_of, series_of_one
+from pipeline.objects.capture import Capture
 from pipeline.objects.directions import direction_letters
-from pipeline.objects.legal import UNICODE
 from pipeline.objects.overlay.rle import rle_frame
-from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
+from pipeline.objects.provenance import Provenance, UidSource
 from pipeline.objects.source import ReferenceSeries, SlicePlane, reference_series
 from pipeline.volume.records import SourceVolume
 
 
-class OverlaySlice(SCImage):
+class OverlaySlice(Capture):
     """One slice with contours burnt in, in the frame of reference and the plane of its source."""
 
     def __init__(
@@ -68,33 +65,10 @@ class OverlaySlice(SCImage):
         place = series_of_one("overlay", series_number, provenance, uids, f"{MANUFACTURER} overlay")
         place["sop_instance_uid"] = uids.uid(f"overlay/instance/{index}")
         place["instance_number"] = index + 1
-        try:
-            super().__init__(
-                pixel_array=pixels,
-                photometric_interpretation="RGB",
-                bits_allocated=8,
-                coordinate_system="PATIENT",
-                patient_orientation=("L", "P"),  # told with the plane below
-                transfer_syntax_uid=ExplicitVRLittleEndian,
-                specific_character_set=UNICODE,
-                **patient_and_study(series),
-                **place,
-                **equipment(provenance),
-                contributing_equipment=[contributing_equipment(provenance)],
-            )
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise GlioLoopError("OBJECT_INVALID", f"overlay: {place_of(error)}") from error
-        self.PatientName = series.first.PatientName  # here, as it is: the base class warns of names without a caret
-        self.BodyPartExamined = "BRAIN"  # unpaired: no Laterality is needed
-        self.BurnedInAnnotation = "YES"
-        self.ConversionType = "WSD"
-        self.add_new("ImageType", "CS", ["DERIVED", "SECONDARY", "OTHER"])
+        super().__init__(series, pixels, place, provenance, kind="overlay")
         self.DerivationDescription = "Contours and volumes burnt in"
         self._set_plane(series, series.planes[index], zoom)
         self.SourceImageSequence = [_source(series.planes[index])]
-        set_clock(self, provenance)
-        self.ContentDate = self.DateOfSecondaryCapture = self.SeriesDate
-        self.ContentTime = self.TimeOfSecondaryCapture = self.SeriesTime
         self.file_meta.TransferSyntaxUID = RLELossless
         self.PixelData = encapsulate([rle_frame(pixels)])
         self["PixelData"].VR, self["PixelData"].is_undefined_length = "OB", True

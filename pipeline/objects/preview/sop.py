@@ -3,22 +3,18 @@
 from collections.abc import Sequence
 
 import numpy as np
-from highdicom.sc import SCImage
 from PIL import Image
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
-from pipeline.errors import GlioLoopError
-from pipeline.errors.resources import place_of
 from pipeline.names import MANUFACTURER
-from pipeline.objects.arguments import equipment, on_clock_of, patient_and_study, series_of_one, set_clock
-from pipeline.objects.legal import UNICODE
-from pipeline.objects.provenance import Provenance, UidSource, contributing_equipment
+from pipeline.objects.arguments import on_clock_of, series_of_one
+from pipeline.objects.capture import Capture
+from pipeline.objects.provenance import Provenance, UidSource
 from pipeline.objects.source import reference_series
 from pipeline.volume.records import SourceVolume
 
 
-class PreviewCapture(SCImage):
+class PreviewCapture(Capture):
     """A picture in the study of the reference series; text burnt in, no patient data in the picture."""
 
     def __init__(
@@ -57,29 +53,6 @@ class PreviewCapture(SCImage):
         """
         series = reference_series(source, volume)
         provenance = on_clock_of(series, provenance)
-        uids = UidSource(uid_seed)
-        try:
-            super().__init__(
-                pixel_array=np.asarray(picture.convert("RGB")),
-                photometric_interpretation="RGB",
-                bits_allocated=8,
-                coordinate_system="PATIENT",
-                patient_orientation=("L", "P"),
-                transfer_syntax_uid=ExplicitVRLittleEndian,
-                specific_character_set=UNICODE,
-                **patient_and_study(series),
-                **series_of_one(kind, series_number, provenance, uids, f"{MANUFACTURER} {kind}"),
-                **equipment(provenance),
-                contributing_equipment=[contributing_equipment(provenance)],
-            )
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise GlioLoopError("OBJECT_INVALID", f"{kind}: {place_of(error)}") from error
-        self.PatientName = series.first.PatientName  # here, as it is: the base class warns of names without a caret
-        self.BodyPartExamined = "BRAIN"  # unpaired: no Laterality is needed
+        place = series_of_one(kind, series_number, provenance, UidSource(uid_seed), f"{MANUFACTURER} {kind}")
+        super().__init__(series, np.asarray(picture.convert("RGB")), place, provenance, kind=kind)
         self.add_new("PatientOrientation", "CS", "")  # three slices in one picture have none of their own
-        self.BurnedInAnnotation = "YES"
-        self.ConversionType = "WSD"
-        self.add_new("ImageType", "CS", ["DERIVED", "SECONDARY", "OTHER"])
-        set_clock(self, provenance)
-        self.ContentDate = self.DateOfSecondaryCapture = self.SeriesDate
-        self.ContentTime = self.TimeOfSecondaryCapture = self.SeriesTime
