@@ -6,10 +6,8 @@ from tempfile import TemporaryDirectory
 
 from pipeline.archive.store import store
 from pipeline.child.task import Report
-from pipeline.database.engine import database_of
-from pipeline.database.folders import SharedFolders
 from pipeline.errors import GlioLoopError
-from pipeline.jobs.resources import archive, settings
+from pipeline.jobs.resources import archive, folders
 
 
 def approve(_report: Report, job: str, by: str, at: str) -> str:
@@ -22,8 +20,7 @@ def approve(_report: Report, job: str, by: str, at: str) -> str:
 
     from pipeline.objects.rtstruct.approval import approved
 
-    folders = SharedFolders.of(settings(), lambda: database_of(settings()))
-    own = folders.file(f"jobs/{job}", "objects/rtstruct.dcm")
+    own = folders().file(f"jobs/{job}", "objects/rtstruct.dcm")
     if not own.exists():
         raise GlioLoopError("RESULT_LACKING", "the files of the job are no longer kept")
     with TemporaryDirectory() as folder:

@@ -3,6 +3,8 @@
 from functools import cache
 
 from pipeline.archive.client import HttpArchive
+from pipeline.database.engine import database_of
+from pipeline.database.folders import SharedFolders
 from pipeline.settings import Settings, load_settings
 
 
@@ -16,3 +18,8 @@ def settings() -> Settings:
 def archive() -> HttpArchive:
     """Return this process's connection to Orthanc."""
     return HttpArchive(settings())
+
+
+def folders() -> SharedFolders:
+    """Return the folders of the hosts that share the database."""
+    return SharedFolders.of(settings(), lambda: database_of(settings()))

@@ -30,8 +30,6 @@ from pipeline.case.outcomes import (
 )
 from pipeline.child.task import Report
 from pipeline.corrections.verdicts import Outcome
-from pipeline.database.engine import database_of
-from pipeline.database.folders import SharedFolders
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import FlagRecord
 from pipeline.errors.resources import trace_of
@@ -39,7 +37,7 @@ from pipeline.identify import Decision
 from pipeline.jobs.preparation import Prepared, prepare, seems_whole
 from pipeline.jobs.queues import COURSE_WORKFLOW, READY
 from pipeline.jobs.request import JobRequest, ProcessOptions
-from pipeline.jobs.resources import archive, settings
+from pipeline.jobs.resources import archive, folders, settings
 from pipeline.names import MRSequence, Provider, Stage
 from pipeline.registry import InstalledModel, ModelCard
 
@@ -310,7 +308,7 @@ def tidy(_report: Report, identity: str, output: JobOutput) -> None:
     case.write_json("result", (output.result or JobOutput(error=output.error)).as_json())
     if not settings().keep_job_files:
         case.tidy()
-    SharedFolders.of(settings(), lambda: database_of(settings())).give(f"jobs/{identity}", case.remains)
+    folders().give(f"jobs/{identity}", case.remains)
 
 
 # --- delivery ---

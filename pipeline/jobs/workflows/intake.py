@@ -4,6 +4,7 @@ An automatic look never repeats work: where a job of the same images is there al
 made it. Only a person asks for a study a second time.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -153,7 +154,7 @@ def _inspected(child: InChild, study_id: str, origin: str) -> IntakeOutcome:
             return IntakeOutcome(outcome=Finding.INCOMPLETE, missing=missing)
     urgent = settings().turns.urgent(study.description)
     priority = LOW_PRIORITY if prior else URGENT_PRIORITY if urgent else DEFAULT_PRIORITY
-    outcome = _queue_once(identity, request, priority, _sender(request))
+    outcome = _queue_once(identity, request, priority, lambda: _sender(request))
     return outcome.model_copy(update={"test": True}) if study.is_test else outcome
 
 
@@ -165,14 +166,17 @@ def _sender(request: JobRequest) -> str:
 
 
 def _queue_once(
-    identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY, sender: str = ""
+    identity: str, request: JobRequest, priority: int = DEFAULT_PRIORITY, sender: Callable[[], str] = str
 ) -> IntakeOutcome:
-    """Queue a job unless there is one of the same images: by another network, by an earlier version, or waiting."""
+    """Queue a job unless there is one of the same images: by another network, by an earlier version, or waiting.
+
+    The archive is asked for its sender only where it is queued.
+    """
     known = queue().same_input(request)
     if known is not None:
         return IntakeOutcome(outcome=Finding.KNOWN, job=known)
     delay = settings().turns.seconds_to_quiet(datetime.now()) if priority == LOW_PRIORITY else 0.0
-    queue().enqueue_job(identity, request, priority, delay, sender)
+    queue().enqueue_job(identity, request, priority, delay, sender())
     return IntakeOutcome(outcome=Finding.QUEUED, job=identity)
 
 
