@@ -13,31 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import pydicom
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-
 from benchmarks.environment import shared_data
+from benchmarks.studies import copied
 from tests.orthanc.conftest import Pair, make_pair, send
 from tests.patience import wait_for
 
 STABLE_AGE = 60
-
-
-def anew(source: Path, target: Path) -> Path:
-    """Copy a study under new UIDs of study, series and instances."""
-    uids: dict[str, str] = {}
-    target.mkdir()
-    for number, path in enumerate(sorted(source.rglob("*.dcm"))):
-        dataset = pydicom.dcmread(path)
-        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
-            if keyword in dataset:
-                setattr(dataset, keyword, uids.setdefault(dataset[keyword].value, generate_uid()))
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        if dataset.file_meta.TransferSyntaxUID.is_compressed:
-            dataset.decompress(generate_instance_uid=False)
-            dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.save_as(target / f"{number:05d}.dcm", enforce_file_format=True)
-    return target
 
 
 def measure(pair: Pair, study: Path) -> dict[str, float]:
@@ -60,7 +41,7 @@ def main() -> None:
     source = options.study or shared_data("tcga-fg-6692") / "dicom"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        studies = [anew(source, folder / f"study-{number}") for number in range(options.rounds)]
+        studies = [copied(source, folder / f"study-{number}", "ARRIVAL") for number in range(options.rounds)]
         pair = make_pair(folder / "servers", stable_age=STABLE_AGE)
         with pair.workstation, pair.node:
             pair.wait_ready()
