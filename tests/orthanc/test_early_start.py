@@ -1,6 +1,7 @@
 """A study is begun before it is stable, and nothing of half a study is told: on real Orthancs."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pydicom
 import pytest
 
 from pipeline.node import LOOPBACK, SCANNER
+from pipeline.node.demo.loop import Loop
 from pipeline.node.demo.sender import StudyFile, send_study, study_in_folder
 from tests.faults import network
 from tests.orthanc.conftest import Pair, copy_study, make_pair
@@ -70,16 +72,20 @@ def test_each_study_is_done_once_before_it_is_stable_and_whole(early: Pair, smal
     assert (job["state"], job["origin"]) == ("done", "ready"), job["error"]
     by_and_by = _send(early, first)
     wait_for(lambda: bool(_jobs(early, by_and_by)), 60, "a job of what is there")
-    _send(early, late)
-    wait_for(lambda: len(_jobs(early, by_and_by)) == 2, 90, "a job of everything")
-    again = early.wait_job("done", "refused", "failed", study=by_and_by)
+    with ThreadPoolExecutor() as beside:
+        followed = beside.submit(
+            Loop(tmp_path, early.node, early.workstation, lambda *_: None).follow_study, by_and_by, 600
+        )
+        _send(early, late)
+        wait_for(lambda: len(_jobs(early, by_and_by)) == 2, 90, "a job of everything")
+        again = early.wait_job("done", "refused", "failed", study=by_and_by)
     assert again["state"] == "done", again["error"]
     early.settle()
     assert [one["id"] for one in _jobs(early, at_once)] == [job["id"]]
     assert [(one["state"], one["origin"]) for one in _jobs(early, with_gap)] == [("done", "ready")]
     whole, half = _jobs(early, by_and_by)
     assert (half["state"], half["error"]["code"]) == ("refused", "SUPERSEDED")
-    assert whole["id"] == again["id"]
+    assert whole["id"] == again["id"] == followed.result().id
     assert len(early.node_structure_sets()) == len(early.workstation_structure_sets()) == 3
 
 

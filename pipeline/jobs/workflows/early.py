@@ -96,11 +96,14 @@ def refuse_overtaken(request: JobRequest) -> None:
 
 
 def refused_for_good(request: JobRequest, refusal: GlioLoopError) -> GlioLoopError:
-    """Return what a job is refused for, once its study is stable: the reason, or that more images have come."""
-    if request.origin == READY and refusal.code != "SUPERSEDED":
+    """Return what a job is refused for: the reason, or, where nobody asked for it, that more images have come.
+
+    A job that began before its study was stable waits for that: what was refused may have been half a study.
+    """
+    if request.origin in _UNASKED and refusal.code != "SUPERSEDED":
         try:
             with last_error():
-                _await(request, doubtful=True)
+                _await(request, doubtful=request.origin == READY)
         except GlioLoopError as error:
             return error if error.code == "SUPERSEDED" else refusal
     return refusal

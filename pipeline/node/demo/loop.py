@@ -67,8 +67,8 @@ class Loop:
             progress=lambda sent: self.progress(f"send {len(files)} images by C-STORE", sent / len(files)),
         )
 
-    def wait_for_job(self, study: str) -> str:
-        """Wait until the node has made a job of the study; return its id.
+    def wait_for_job(self, study: str, after: str = "") -> str:
+        """Wait until the node has made a job of the study, another than ``after``; return its id.
 
         Raises
         ------
@@ -81,9 +81,25 @@ class Loop:
             while time.monotonic() < deadline:
                 answer = client.get("/glioloop/jobs", params={"study": study})
                 if answer.status_code == HTTPStatus.OK and answer.json():
-                    return str(answer.json()[0]["id"])
+                    latest = str(answer.json()[0]["id"])
+                    if latest != after:
+                        return latest
                 time.sleep(_POLL_SECONDS)
         raise GlioLoopError("INTERNAL", f"the node made no job of the study; see {self.folder}")
+
+    def follow_study(self, study: str, timeout_seconds: float) -> JobView:
+        """Follow the job of a study, or the one that takes its place because images came late; return its last state.
+
+        Raises
+        ------
+        GlioLoopError
+            INTERNAL where there is none in time, or one does not end in time.
+        """
+        job = self.follow(self.wait_for_job(study), timeout_seconds)
+        # A sender that pauses for longer than the stable age has half a study begun; the node does it anew.
+        while job.error and job.error.code == "SUPERSEDED":
+            job = self.follow(self.wait_for_job(study, after=job.id), timeout_seconds)
+        return job
 
     def follow(self, job_id: str, timeout_seconds: float) -> JobView:
         """Show a job's progress until it ends and its result was delivered or not; return its last state.
@@ -233,9 +249,9 @@ def run(loop: Loop, files: tuple[StudyFile, ...], timeout_seconds: float) -> Out
     started = time.monotonic()
     study = files[0].study_instance_uid
     loop.send(files)
-    job_id = loop.wait_for_job(study)
+    loop.wait_for_job(study)
     loop.timings_s["stable_wait"] = _seconds_since(started)
-    job = loop.follow(job_id, timeout_seconds)
+    job = loop.follow_study(study, timeout_seconds)
     made = job.result.rtstruct if job.result else None
     uid = made.sop_instance_uid if made else None
     dataset = loop.fetch_from_workstation(uid) if uid and job.state is JobState.DONE else None
@@ -248,9 +264,9 @@ def run(loop: Loop, files: tuple[StudyFile, ...], timeout_seconds: float) -> Out
         at_workstation=dataset is not None,
         rois=rois_of(dataset) if dataset is not None else (),
         timings_s=loop.timings_s | stages | {"total": round(total, 3)},
-        urls=loop.urls(study, job_id, made.series_instance_uid if made else ""),
+        urls=loop.urls(study, job.id, made.series_instance_uid if made else ""),
         model=job.model,
-        preview=loop.save_preview(job_id),
+        preview=loop.save_preview(job.id),
         flags=job.result.flags if job.result else (),
         error=job.error,
     )
