@@ -16,6 +16,7 @@ from pipeline.database.engine import database_in
 from pipeline.names import MRSequence
 from pipeline.node import OrthancProcess
 from pipeline.settings import ROOT
+from tests import prometheus
 from tests.orthanc.conftest import Pair, make_pair
 from tests.patience import wait_for
 from tests.unit.corrections.phantom import write_threshold_model
@@ -43,6 +44,16 @@ def _check(pair: Pair, seconds: float = 240) -> dict[str, Any]:
     return found
 
 
+def _wait_for_alert(pair: Pair, folder: Path, fires: bool) -> None:
+    """Wait until a real Prometheus says so; tests/unit/node/test_alerts.py tells where there is none."""
+    if prometheus.program("prometheus") is None:
+        return
+    with prometheus.running(folder, pair.node.configuration) as reader:
+        wait_for(lambda: reader.value("glioloop_check_well") == float(not fires), 60, "a look at the metrics")
+        wait_for(lambda: ("GlioLoopUnwell" in reader.firing()) == fires, 60, "the alert, or its absence")
+        assert reader.value('up{job="glioloop"}') == 1
+
+
 def _health(pair: Pair) -> httpx.Response:
     with pair.node.client() as client:
         return client.get("/glioloop/health")
@@ -53,7 +64,7 @@ def _metrics(pair: Pair) -> str:
         return client.get("/glioloop/metrics").raise_for_status().text
 
 
-def test_a_check_differs_recovers_and_leaves_nothing(node: Pair) -> None:
+def test_a_check_differs_recovers_and_leaves_nothing(node: Pair, tmp_path: Path) -> None:
     state_folder = node.node.configuration.state_folder
     assert node.get("/glioloop/check")["state"] == "never"
     assert "glioloop_check" not in _metrics(node)
@@ -69,6 +80,7 @@ def test_a_check_differs_recovers_and_leaves_nothing(node: Pair) -> None:
     assert (health.status_code, health.json()["status"]) == (503, "degraded")
     assert health.json()["error"]["code"] == "NODE_UNWELL"
     assert "glioloop_check_well 0.0" in _metrics(node)
+    _wait_for_alert(node, tmp_path / "unwell", fires=True)
 
     # With an expectation that it does not meet, neither.
     expectations.record(model, truth(sample_volume(MRSequence.T1C)))
@@ -83,6 +95,7 @@ def test_a_check_differs_recovers_and_leaves_nothing(node: Pair) -> None:
     assert _health(node).status_code == 200
     assert "glioloop_check_well 1.0" in _metrics(node)
     assert 'glioloop_check_dice{region="WT"} 1.0' in _metrics(node)
+    _wait_for_alert(node, tmp_path / "well", fires=False)
 
     # No trace in the archive, among the jobs, at the workstation or of what was learnt.
     for orthanc in (node.node, node.workstation):

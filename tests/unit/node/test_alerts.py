@@ -2,15 +2,14 @@
 
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 
 from pipeline.settings import ROOT
+from tests.prometheus import FOLDER, program
 
-FOLDER = ROOT / "deploy" / "prometheus"
 SOURCES = [path for part in ("plugin", "pipeline") for path in (ROOT / part).rglob("*.py")]
 
 
@@ -21,9 +20,8 @@ def _metrics() -> set[str]:
 
 @pytest.mark.parametrize("arguments", [("check", "rules", "alerts.yml"), ("test", "rules", "alerts-test.yml")])
 def test_promtool_takes_the_rules_and_each_fires_where_it_should(arguments: tuple[str, ...]) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("Debian's package prometheus, which has promtool, is not installed")
+    if (promtool := program("promtool")) is None:
+        pytest.skip("Debian's package prometheus, which has promtool, is not there")
     done = subprocess.run([promtool, *arguments], cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
