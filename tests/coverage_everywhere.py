@@ -12,13 +12,18 @@ from typing import Any, Final
 import coverage
 from coverage.plugin_support import Plugins
 
-#: A child of the worker is killed, and so is a worker in many a test: what is older than this is on the disk by then.
+#: A worker is killed in many a test: what is older than this is on the disk by then.
 _SAVE_SECONDS: Final = 2.0
 
 
 def coverage_init(_plugins: Plugins, _options: dict[str, str]) -> None:
     """Be called by coverage.py as it starts in a process."""
-    threading.Thread(target=_save_again_and_again, name="coverage", daemon=True).start()
+    # A child of the worker is forked with its work imported, and begins anew here.
+    serve = sys.modules.get("pipeline.child.serve")
+    if serve is None:
+        threading.Thread(target=_save_again_and_again, name="coverage", daemon=True).start()
+    else:
+        serve.perform = _saving(serve.perform)
     if "orthanc" in sys.builtin_module_names:
         _measure_what_orthanc_calls()
 
@@ -26,9 +31,25 @@ def coverage_init(_plugins: Plugins, _options: dict[str, str]) -> None:
 def _save_again_and_again() -> None:
     while True:
         time.sleep(_SAVE_SECONDS)
-        measuring = coverage.Coverage.current()
-        if measuring is not None:
-            measuring.save()
+        _save()
+
+
+def _save() -> None:
+    measuring = coverage.Coverage.current()
+    if measuring is not None:
+        measuring.save()
+
+
+def _saving(perform: Callable[..., Any]) -> Callable[..., Any]:
+    """A child saves between its tasks: at work, with threads of its own, it would now and then crash over that."""
+
+    def performed(*called: Any) -> Any:
+        try:
+            return perform(*called)
+        finally:
+            _save()
+
+    return performed
 
 
 def _measure_what_orthanc_calls() -> None:

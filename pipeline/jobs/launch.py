@@ -63,10 +63,12 @@ def executor() -> str:
 
 
 def _make_tables(settings: Settings) -> None:
-    """Make every table before any workflow runs; take over what earlier versions kept elsewhere."""
+    """Make every table before any workflow runs; take over what earlier versions left."""
     queue = JobQueue(settings.queue_database_url)
     try:
         queue.make_tables()
+        queue.adopt_queued()
+        queue.adopt_begun(executor())
         database_of(settings)
     finally:
         queue.close()

@@ -45,6 +45,7 @@ from pipeline.jobs.queues import (
 )
 from pipeline.jobs.request import JobRequest, Undecided, delivery_id
 from pipeline.jobs.serializer import JsonSerializer
+from pipeline.jobs.versions import UNDERSTOOD, adopt_begun, adopt_queued
 from pipeline.jobs.view import JobAttributes, job_view
 from pipeline.jobs.worklist import Worklist
 from pipeline.names import BROKEN_DELIVERIES, ENDED_DELIVERIES, DeliveryState
@@ -305,9 +306,9 @@ class JobQueue:
         return [status.workflow_id for status in found]
 
     def executors_at_work(self) -> list[str]:
-        """Names of the workers of this version for which workflows count as at work."""
+        """Names of the workers, of earlier versions, too, for which workflows count as at work."""
         table = self._client._sys_db.tables.workflow_status
-        running = (table.c.status == "PENDING", table.c.application_version == WORKFLOWS_VERSION)
+        running = (table.c.status == "PENDING", table.c.application_version.in_(UNDERSTOOD))
         query = sqlalchemy.select(table.c.executor_id).where(*running).distinct()
         with self.engine.connect() as connection:
             return [str(name) for name in connection.execute(query).scalars() if name]
@@ -315,8 +316,17 @@ class JobQueue:
     def take_over(self, executor: str) -> list[str]:
         """Put back into their queues what a worker that is no more was at work on; returns the ids."""
         database = self._client._sys_db
+        adopt_begun(self._client, executor)
         found = self.at_work(executor)
         return [one for one in found if database.reenqueue_for_recovery(one, [executor], INTERNAL_QUEUE_NAME)]
+
+    def adopt_queued(self) -> None:
+        """Go on with what earlier versions queued."""
+        adopt_queued(self._client)
+
+    def adopt_begun(self, executor: str) -> None:
+        """Go on with what a worker of this name began under an earlier version, once it is no more."""
+        adopt_begun(self._client, executor)
 
     def backlog(self) -> dict[str, Backlog]:
         """How far each queue is behind, by its name."""

@@ -3,9 +3,10 @@
 from typing import Final
 
 APPLICATION: Final = "glioloop"
-#: Raised when rows of the workflows of earlier versions can't be gone on with: DBOS leaves those alone. Not when
-#: results change: a job that waits through an update is done by the new pipeline.
-WORKFLOWS_VERSION: Final = "1"
+#: A whole number, raised when what is queued, or the steps of a workflow, are no longer what the version before knows:
+#: its workers then leave alone what this one queues (pipeline/jobs/versions.py). Not when results change: a job that
+#: waits through an update is done by the new pipeline.
+WORKFLOWS_VERSION: Final = "2"
 JOBS_QUEUE: Final = "glioloop-jobs"
 INTAKE_QUEUE: Final = "glioloop-intake"
 DELIVERY_QUEUE: Final = "glioloop-delivery"

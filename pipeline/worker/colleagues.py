@@ -32,6 +32,7 @@ class Colleagues:
         try:
             if not self._presence.beat():
                 return False
+            self._queue.adopt_queued()  # those that run on may queue more
             for executor in self._presence.vanished(self._queue.executors_at_work()):
                 jobs = self._queue.take_over(executor)
                 self._presence.forget(executor)

@@ -1,36 +1,29 @@
 """Hosts that share PostgreSQL and Orthanc, and no disk: what a worker that vanishes leaves is finished by another."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from benchmarks.postgres import running_postgres
-from pipeline.settings import ROOT
 from tests.orthanc.conftest import Pair, make_pair, send
 from tests.orthanc.corrections import from_workstation, grow, send_back
+from tests.orthanc.workers import worker_elsewhere
 from tests.patience import wait_for
-
-#: Far below the product's own, so that the test need not wait for it.
-SILENCE = 10
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Pair]:
     """A node without workers; what its plugin keeps lies apart from every worker's files."""
-    tmp_path.chmod(0o711)
-    for folder in tmp_path.parents:
-        if folder != Path("/tmp") and folder.is_relative_to("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o011)  # PostgreSQL's account passes through
     with ExitStack() as stack:
+        # Not below pytest's folder, which the next pytest to start closes to PostgreSQL's account.
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        folder.chmod(0o711)
         try:
-            url = stack.enter_context(running_postgres(tmp_path))
+            url = stack.enter_context(running_postgres(folder))
         except FileNotFoundError as error:
             pytest.skip(str(error))
         pair = make_pair(tmp_path / "site", Workers=0, DatabaseUrl=url)
@@ -39,33 +32,8 @@ def site(tmp_path: Path) -> Iterator[Pair]:
         yield pair
 
 
-@contextmanager
-def _worker(pair: Pair, folder: Path, name: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker on a host of its own."""
-    node = pair.node.configuration
-    section = json.loads((node.folder / "orthanc.json").read_text())["GlioLoop"]
-    environment = os.environ | {
-        "GLIOLOOP_DATABASE_URL": section["DatabaseUrl"],
-        "GLIOLOOP_STATE_FOLDER": str(folder / name),
-        "GLIOLOOP_EXECUTOR": name,
-        "GLIOLOOP_ORTHANC_URL": node.url,
-        "GLIOLOOP_ORTHANC_USER": node.user,
-        "GLIOLOOP_ORTHANC_PASSWORD": node.password,
-        "GLIOLOOP_WORKER_SILENCE_SECONDS": str(SILENCE),
-        "GLIOLOOP_DESTINATIONS": json.dumps([{"Modality": "workstation", "Send": ["inputs", "rtstruct", "seg"]}]),
-    }
-    with (folder / f"{name}.log").open("wb") as log:
-        command = [sys.executable, "-m", "pipeline.worker"]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
 def test_another_host_finishes_what_one_that_vanished_began(site: Pair, tmp_path: Path, small_study: Path) -> None:
-    with _worker(site, tmp_path, "first") as first, _worker(site, tmp_path, "second") as second:
+    with worker_elsewhere(site, tmp_path, "first") as first, worker_elsewhere(site, tmp_path, "second") as second:
         site.wait_ready()
         study = send(site, small_study)
         wait_for(lambda: _stage(site, study) in ("infer", "restore", "write"), 120, "the middle of a job")
