@@ -19,6 +19,7 @@ from pipeline.cli.fetch import fetch
 from pipeline.cli.finetune import finetune
 from pipeline.cli.follow import follow
 from pipeline.cli.models import app as models
+from pipeline.cli.run_archive import run_archive
 from pipeline.cli.serve import serve
 from pipeline.cli.train import export, sample, train
 from pipeline.errors import GlioLoopError
@@ -48,6 +49,7 @@ app.command()(sample)
 app.command()(finetune)
 app.command()(follow)
 app.command()(fetch)
+app.command("run-archive")(run_archive)
 app.command()(bench)
 app.add_typer(feedback, name="feedback", help="Corrections that came back: list, export, trust, delete.")
 app.add_typer(models, name="models", help="The networks: list, show, import, promote, rollback.")

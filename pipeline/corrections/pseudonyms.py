@@ -16,6 +16,7 @@ from pipeline.database.tables import PSEUDONYM_KEY
 
 _BYTES: Final = 32
 _DIGITS: Final = 16
+_MOST_DAYS: Final = 730
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Pseudonyms:
     def share(self, patient: str) -> float:
         """A number from 0 to 1 that belongs to a patient (by pseudonym) for ever, and that nobody can choose."""
         return int(self._of("role", patient), 16) / 16**_DIGITS
+
+    def days(self, patient: str) -> int:
+        """By how many days a patient's dates (by pseudonym) are put back, 1 to 730: the time between them stays."""
+        return 1 + int(self._of("days", patient), 16) % _MOST_DAYS
 
     def person(self, name: str) -> str:
         """Pseudonym of who reviewed; empty for an empty name."""

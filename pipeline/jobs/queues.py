@@ -48,3 +48,5 @@ LOW_PRIORITY: Final = 5000
 
 #: What asked for a job that began before its study was stable.
 READY: Final = "ready"
+#: What asked for a job of a run over the whole archive: it is no news to anybody.
+ARCHIVE: Final = "archive"

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
 
 class ProcessOptions(BaseModel):
-    """Body of ``POST /glioloop/studies/{study}/process``; unknown keys are refused."""
+    """Body of ``POST /glioloop/studies/{study}/process``; unknown keys are refused.
+
+    Attributes
+    ----------
+    background
+        Whether it is one study of many that nobody waits for: its end is told nobody, and no earlier studies are
+        fetched for it.
+    known
+        Whether the job that the same images have already answers it, whichever network made it.
+    quiet
+        Whether it waits for quiet hours.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,6 +37,9 @@ class ProcessOptions(BaseModel):
     series: dict[MRSequence, str] = Field(default_factory=dict)
     destinations: tuple[str, ...] | None = Field(default=None, max_length=16)
     priority: int = Field(default=DEFAULT_PRIORITY, ge=1, le=10_000)
+    background: bool = False
+    known: bool = False
+    quiet: bool = False
 
 
 class Undecided(StoredRecord):
@@ -52,7 +66,7 @@ class JobRequest(BaseModel):
     destinations
         Names of modalities; None means those configured.
     origin
-        ``ready``, ``stable``, ``rest``, ``rescan``, ``forced`` or ``course``: what asked.
+        ``ready``, ``stable``, ``rest``, ``archive``, ``rescan``, ``forced`` or ``course``: what asked.
     asked_by
         Orthanc's user where a person asked.
     may_lack

@@ -5,14 +5,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from pydantic import BaseModel, ConfigDict, RootModel
+
 from pipeline.archive.client import trust
 from pipeline.archive.connection import Failed, connect
+from pipeline.archive.orthanc import StudyRecord
+from pipeline.case.job import JobView
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.checks import CheckState
 from pipeline.jobs.fetching import FetchView
 from pipeline.node.configuration import LOOPBACK, read_commented_json
-from pipeline.records import Document, StoredRecord
+from pipeline.records import StoredRecord
 from pipeline.settings import Settings, load_settings
 
 
@@ -24,7 +28,17 @@ class _Refusal(StoredRecord):
     error: ErrorRecord
 
 
-_Answer = TypeVar("_Answer", bound=Document)
+class _Studies(RootModel[tuple[StudyRecord, ...]]):
+    """What Orthanc finds."""
+
+
+class _ShownJob(JobView):
+    """A job as REST shows it, with what this command does not look at."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+_Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 class RunningNode:
@@ -76,6 +90,19 @@ class RunningNode:
     def fetched(self, identity: str) -> FetchView:
         """Return how far that is."""
         return self._answer("GET", f"/glioloop/fetch/{identity}", None, FetchView)
+
+    def studies(self, wanted: Mapping[str, str]) -> tuple[StudyRecord, ...]:
+        """Return the studies of the node's archive that match, by DICOM's rules."""
+        body = {"Level": "Study", "Expand": True, "CaseSensitive": False, "Query": dict(wanted)}
+        return self._answer("POST", "/tools/find", body, _Studies).root
+
+    def process(self, study: str, body: Mapping[str, object]) -> JobView:
+        """Have a study processed; ``study`` is Orthanc's id of it."""
+        return self._answer("POST", f"/glioloop/studies/{study}/process", body, _ShownJob)
+
+    def job(self, identity: str) -> JobView:
+        """Return one job."""
+        return self._answer("GET", f"/glioloop/jobs/{identity}", None, _ShownJob)
 
     def _answer(self, method: str, path: str, body: object | None, kind: type[_Answer]) -> _Answer:
         try:

@@ -33,6 +33,7 @@ export const ORIGIN_LABELS = {
   forced: "forced end of waiting",
   rescan: "found after a restart",
   rest: "asked for",
+  archive: "run over the archive",
   course: "earlier study, done again by the present network",
 };
 

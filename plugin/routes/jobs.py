@@ -1,5 +1,6 @@
 """Routes of studies, jobs, networks and the node's health, under Orthanc's own authentication."""
 
+from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -16,6 +17,7 @@ from pipeline.identify import Decision
 from pipeline.jobs.checks import CheckOptions, CheckState, check_state, collect_check, enqueue_check
 from pipeline.jobs.preparation import decide, prepare
 from pipeline.jobs.queue import DAMAGED_STATUS, JobQueue
+from pipeline.jobs.queues import ARCHIVE
 from pipeline.jobs.request import ProcessOptions, Undecided
 from pipeline.names import ENDED_JOBS, JobState
 from plugin.routes.documents import (
@@ -49,10 +51,15 @@ class NodeRoutes(Handlers):
         check_destinations(self._archive, map(settings.destination, options.destinations or ()))
         study = find_study(self._archive, request.groups[0])
         card = self.registry().get(options.model or settings.model or None).card
-        prepared = prepare(self._archive, settings, study, options, card, "rest")
+        origin = ARCHIVE if options.background else "rest"
+        prepared = prepare(self._archive, settings, study, options, card, origin)
+        known = jobs.same_input(prepared.request) if options.known else None
+        if known is not None:
+            return 202, self.shown_job(known)
         prepared.decision.require(prepared.request.may_lack)
         request_of_user = prepared.request.model_copy(update={"asked_by": request.user})
-        jobs.enqueue_job(prepared.identity, request_of_user, options.priority)
+        delay = settings.turns.seconds_to_quiet(datetime.now()) if options.quiet else 0.0
+        jobs.enqueue_job(prepared.identity, request_of_user, options.priority, delay)
         return 202, self.shown_job(prepared.identity)
 
     def study(self, request: Request) -> tuple[int, StudyAnswer]:

@@ -17,6 +17,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.worklist import Order, WorklistCounts, WorklistQuery
 from pipeline.names import ENDED_JOBS, JobState
+from pipeline.records.cells import harmless
 from plugin.inside import PluginArchive
 from plugin.node import Node
 from plugin.routes.answers import Content
@@ -121,7 +122,7 @@ class WorklistRoutes(Handlers):
             queued = datetime.fromtimestamp(row.created / 1000, UTC).isoformat(timespec="seconds")
             volume = "" if row.whole_ml is None else f"{row.whole_ml:.3f}"
             told = (row.job, row.study, row.state, row.review, queued, row.priority, volume, " ".join(row.flags))
-            write((*told, *map(_harmless, people.get(row.study, ("",) * 3) if options.names else ())))
+            write((*told, *map(harmless, people.get(row.study, ("",) * 3) if options.names else ())))
         headers = {"Content-Disposition": 'attachment; filename="worklist.csv"', "Cache-Control": "no-store"}
         return 200, Content(text.getvalue().encode(), "text/csv; charset=utf-8", headers)
 
@@ -179,11 +180,6 @@ def _options(request: Request) -> ListOptions:
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))[:100]}: {e['msg']}" for e in error.errors(include_input=False)[:10]]
         raise GlioLoopError("REQUEST_INVALID", "; ".join(wrong)) from None
-
-
-def _harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell[:1] in tuple("=+-@\t\r") else cell
 
 
 class StudyNames:

@@ -1,9 +1,10 @@
-"""Studies are found at another archive and brought, by REST, by the command, and by a schedule."""
+"""Studies are found at another archive and brought, by REST, by the command, and by a schedule; then all delineated."""
 
+import csv
 import json
 import subprocess
 import sys
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import FETCH_QUEUE, FETCH_SCHEDULE_WORKFLOW
 from pipeline.settings import ROOT, StudyQuery, load_settings
-from tests.orthanc.conftest import Pair, copy_study, make_pair
+from tests.orthanc.conftest import Pair, copy_study, make_pair, send
 from tests.patience import wait_for
 
 
@@ -45,7 +46,8 @@ def _ended(pair: Pair, **query: object) -> dict[str, Any]:
 
 def test_studies_are_brought(tmp_path: Path, small_study: Path) -> None:
     daily = {"Name": "night", "Modality": "workstation", "Date": "20200102", "Daily": "04:00"}
-    pair = make_pair(tmp_path, Fetch=[daily], Automatic=False)
+    far = (datetime.now().hour + 12) % 24
+    pair = make_pair(tmp_path, Fetch=[daily], Automatic=False, Turns={"QuietHours": [far, (far + 1) % 24]})
     with pair.workstation, pair.node:
         pair.wait_ready()
         first = _archived(pair, small_study, tmp_path / "a", PatientID="A", StudyDate="20200101")
@@ -76,6 +78,51 @@ def test_studies_are_brought(tmp_path: Path, small_study: Path) -> None:
         assert wide["error"]["code"] == "QUERY_TOO_WIDE"
         assert pair.post("/glioloop/fetch", {"modality": "nowhere", "patient": "A"}).status_code == 422
         assert pair.post("/glioloop/fetch", {"modality": "workstation"}).status_code == 400
+        _whole_archive_is_run(pair, send(pair, small_study), tmp_path)
+
+
+def _whole_archive_is_run(pair: Pair, whole: str, folder: Path) -> None:
+    """The archive holds a whole study, and three that lack sequences."""
+    assert len(_run_archive(pair, folder, "--dry-run")) == 4
+    assert pair.get("/glioloop/jobs") == []
+    # Until the quiet hours it is put off, whatever the worker has to do.
+    put_off = pair.post(f"/glioloop/studies/{whole}/process", {"quiet": True, "background": True}).json()
+    queue = JobQueue(f"sqlite:///{pair.node.configuration.state_folder / 'queue.sqlite'}")
+    (status,) = queue.client.list_workflows(workflow_ids=[put_off["id"]])
+    queue.close()
+    assert (status.status, put_off["origin"]) == ("DELAYED", "archive")
+    # Asked for otherwise it would be another job; where that of the same images suffices, it is that one.
+    known = pair.post(f"/glioloop/studies/{whole}/process", {"known": True, "destinations": []}).json()
+    assert known["id"] == put_off["id"]
+    assert pair.post(f"/glioloop/jobs/{put_off['id']}/cancel").status_code == 200
+
+    found = _run_archive(pair, folder, "--now", "--again", "--identifiers")
+    assert {one["state"] for one in found if one["study_instance_uid"] != whole} == {"refused"}
+    assert {one["reason"] for one in found if one["study_instance_uid"] != whole} == {"SEQUENCE_MISSING"}
+    (done,) = (one for one in found if one["study_instance_uid"] == whole)
+    job = pair.get(f"/glioloop/jobs/{done['job']}")
+    assert (done["state"], job["priority"], job["deliveries"]) == ("done", 5000, {})
+    assert float(done["whole_tumour_ml"]) == pytest.approx(job["result"]["volumes_ml"]["WT"], abs=0.001)
+    assert float(done["whole_tumour_diameter_mm"]) > 0 and float(done["seconds"]) > 0
+    assert not pair.workstation_structure_sets()
+
+    # A second run finds what is there, adds nothing, and tells nothing of who the patients are.
+    told = _run_archive(pair, folder, "--redcap", "--from", "2000-01-01")
+    assert [one["job"] for one in told if one["state"] == "done"] == [done["job"]]
+    assert len(pair.get("/glioloop/jobs")) == 2
+    assert whole not in (folder / "archive.csv").read_text()
+    assert (folder / "archive_data_dictionary.csv").exists()
+
+
+def _run_archive(pair: Pair, folder: Path, *options: str) -> list[dict[str, str]]:
+    configuration = pair.node.configuration.folder / "orthanc.json"
+    command = [sys.executable, "-m", "pipeline", "run-archive", folder / "archive.csv", *options]
+    ran = subprocess.run(
+        [*command, "--configuration", configuration], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    with (folder / "archive.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_dates_of_a_schedule() -> None:

@@ -14,7 +14,7 @@ from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
 from pipeline.jobs.notifications import Telling, TellingOutcome, about_result, notice_of
 from pipeline.jobs.queue import JobQueue
-from pipeline.jobs.queues import DIGEST_WORKFLOW, INTAKE_QUEUE, JOBS_QUEUE, NOTIFY_WORKFLOW, WATCH_WORKFLOW
+from pipeline.jobs.queues import ARCHIVE, DIGEST_WORKFLOW, INTAKE_QUEUE, JOBS_QUEUE, NOTIFY_WORKFLOW, WATCH_WORKFLOW
 from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.resources import queue
@@ -49,8 +49,8 @@ def announce_end(identity: str, request: JobRequest, output: JobOutput) -> None:
 
 
 def _is_news(request: JobRequest) -> bool:
-    """The node's own test study, and what is done anew for a course, are nobody's."""
-    return request.destinations != () or request.origin == "rest"
+    """The node's own test study, what is done anew for a course, and a run over the archive are nobody's."""
+    return (request.destinations != () or request.origin == "rest") and request.origin != ARCHIVE
 
 
 def announce_failed_delivery(job: str, destination: str, error: ErrorRecord) -> None:

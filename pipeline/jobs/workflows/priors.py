@@ -12,7 +12,7 @@ from pipeline.course.archives import PriorSearch, RemoteStudy
 from pipeline.course.records import LeftOut
 from pipeline.errors import GlioLoopError
 from pipeline.jobs import course_tasks
-from pipeline.jobs.queues import COURSE_WORKFLOW, PRIORS_QUEUE, PRIORS_WORKFLOW
+from pipeline.jobs.queues import ARCHIVE, COURSE_WORKFLOW, PRIORS_QUEUE, PRIORS_WORKFLOW
 from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import settings
 from pipeline.jobs.workflows.children import InChild, Job, talking
@@ -34,7 +34,7 @@ class Fetched(StoredRecord):
 def enqueue_priors(request: JobRequest) -> None:
     """Have the priors of a job's study looked for in other archives; called from the job's workflow."""
     policy = settings().priors
-    if policy.archives and policy.most and request.origin != COURSE_WORKFLOW:
+    if policy.archives and policy.most and request.origin not in (COURSE_WORKFLOW, ARCHIVE):
         _enqueue(f"priors-{DBOS.workflow_id}", request.study, 1, 0)
 
 

@@ -1,0 +1,1 @@
+"""What research takes from the node: runs over its whole archive, and tables of them."""
