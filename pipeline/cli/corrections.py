@@ -1,14 +1,17 @@
 """Commands ``feedback list | export | trust | delete``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import AsJson, answer, live_progress
+from pipeline.cli.console import AsJson, LiveProgress, answer, live_progress
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CaseRecord
 from pipeline.corrections.store import CorrectionStore
+
+if TYPE_CHECKING:
+    from pipeline.research.release import Released
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -38,15 +41,43 @@ def _line(case: CaseRecord) -> str:
 def export(
     out: Annotated[Path, typer.Argument(help="Folder for one case folder each, in the BraTS layout.")],
     every: Annotated[bool, typer.Option("--all", help="Also those nobody approved, and older versions.")] = False,
+    deidentified: Annotated[
+        bool, typer.Option("--deidentified", help="Without faces (skull-stripped), dates and words that people typed.")
+    ] = False,
+    dicom: Annotated[bool, typer.Option("--dicom", help="With --deidentified: as DICOM, too.")] = False,
+    model: Annotated[
+        str, typer.Option(help="name@version that finds the brain for --deidentified; default: the promoted one.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Copy the corrections as BraTS-layout cases, with their records, under their pseudonyms."""
     from pipeline.corrections.export import export_cases  # noqa: PLC0415 - see above
 
+    if dicom and not deidentified:
+        raise typer.BadParameter("--dicom needs --deidentified")
     with live_progress() as progress:
+        if deidentified:
+            released = _release(out, every, dicom, model, progress)
+            refused = [f"{case}: {error.code}" for case, error in released.refused.items()]
+            told = "\n".join([f"{len(released.exported)} cases in {out}", *refused])
+            answer(released.as_json(), told, as_json)
+            return
         progress.report("copy", None)
         exported = export_cases(_store(), out, every)
     answer({"exported": exported}, f"{len(exported)} cases in {out}", as_json)
+
+
+def _release(out: Path, every: bool, dicom: bool, model: str, progress: LiveProgress) -> "Released":
+    from pipeline.registry import Registry  # noqa: PLC0415 - see above
+    from pipeline.research.release import release_cases  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+
+    settings, store = load_settings(), _store()
+    network = Registry(settings.models_folder, settings.state_folder, store.database).get(
+        model or settings.model or None
+    )
+    progress.report("brains", 0.0)
+    return release_cases(store, out, network, every, dicom, lambda fraction: progress.report("brains", fraction))
 
 
 @app.command()
