@@ -94,6 +94,8 @@ def _identified() -> tuple[Column, ...]:
         Column("patient_id", "Patient's number", text, of_patient("PatientID"), identifier=True),
         Column("patient_name", "Patient's name", text, of_patient("PatientName"), identifier=True),
         Column("study_date", "Date of the study", date, lambda one: _date(one, 0), identifier=True),
+        # A hash of the images' UIDs: who has them could tell whose it is.
+        Column("job", "Job of the node", text, _job, identifier=True),
     )
 
 
@@ -171,5 +173,4 @@ _FOUND: Final = (
         for region in DELINEATED_REGIONS
     ),
     Column("seconds", "Time of all stages, s", ColumnKind.NUMBER, _seconds),
-    Column("job", "Job of the node", ColumnKind.TEXT, _job),
 )

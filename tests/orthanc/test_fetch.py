@@ -108,9 +108,9 @@ def _whole_archive_is_run(pair: Pair, whole: str, folder: Path) -> None:
 
     # A second run finds what is there, adds nothing, and tells nothing of who the patients are.
     told = _run_archive(pair, folder, "--redcap", "--from", "2000-01-01")
-    assert [one["job"] for one in told if one["state"] == "done"] == [done["job"]]
+    assert [one["whole_tumour_ml"] for one in told if one["state"] == "done"] == [done["whole_tumour_ml"]]
     assert len(pair.get("/glioloop/jobs")) == 2
-    assert whole not in (folder / "archive.csv").read_text()
+    assert not any(one in (folder / "archive.csv").read_text() for one in (whole, done["study"], done["job"]))
     assert (folder / "archive_data_dictionary.csv").exists()
 
 
