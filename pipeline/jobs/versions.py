@@ -1,8 +1,8 @@
 """What workers of earlier versions queued or began, and what is not for them.
 
-DBOS gives a worker what workers of its own version queued, and what the plugin queued only where its version is the
-latest that ever ran. So an earlier version that still runs beside this one ends what it has begun, and takes nothing
-that it might not know how to read. This version goes on with all that earlier ones leave.
+DBOS gives a worker what workers of its own version queued, and what the plugin queued only where its version counts as
+the latest. So an earlier version that still runs beside this one ends what it has begun, and takes nothing that it
+might not know how to read. This version goes on with all that earlier ones leave.
 """
 
 from typing import Final
@@ -19,7 +19,13 @@ UNDERSTOOD: Final = (*EARLIER, WORKFLOWS_VERSION)
 
 
 def adopt_queued(client: DBOSClient) -> int:
-    """Make what earlier versions queued, and nobody has begun, this version's own; return how much it was."""
+    """Make what earlier versions queued, and nobody has begun, this version's own; return how much it was.
+
+    What the plugin queues is for this version from then on, too: for DBOS the one that came last is the latest.
+    """
+    versions = [one["version_name"] for one in client.list_application_versions()]
+    if WORKFLOWS_VERSION in versions and versions[0] in EARLIER:
+        client.set_latest_application_version(WORKFLOWS_VERSION)
     table = client._sys_db.tables.workflow_status
     waiting = (table.c.application_version.in_(EARLIER), table.c.status.in_(("ENQUEUED", "DELAYED")))
     with client._sys_db.engine.begin() as connection:

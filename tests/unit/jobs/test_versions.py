@@ -73,6 +73,15 @@ def test_what_an_earlier_version_queued_is_done(queue: JobQueue, status: str) ->
     assert _row(queue) == (status, WORKFLOWS_VERSION)
 
 
+def test_an_earlier_version_that_comes_later_is_not_the_latest(queue: JobQueue) -> None:
+    client = queue.client
+    for version in (WORKFLOWS_VERSION, "1"):
+        client._sys_db.create_application_version(version)
+    client.set_latest_application_version("1")
+    queue.adopt_queued()
+    assert client.get_latest_application_version()["version_name"] == WORKFLOWS_VERSION
+
+
 def test_what_an_earlier_version_is_at_work_on_is_left_to_it(queue: JobQueue) -> None:
     _row(queue, status="PENDING", application_version="1", executor_id="old")
     _record_a_step(queue)
