@@ -257,7 +257,7 @@ def write_stage(
     card = model.card
     volume = case.read_reference(reference)
     objects = build_objects(
-        source=_headers(case, reference, volume),
+        source=headers_of(case, reference, volume),
         volume=volume,
         probabilities=case.read_regions("native"),
         masks=case.read_regions("mask"),
@@ -287,8 +287,8 @@ def _lineage(card: ModelCard) -> dict[str, str]:
     return {"fine-tuned from": card.lineage.parent, "corrections learnt": str(len(card.lineage.cases))}
 
 
-def _headers(case: Workspace, reference: MRSequence, volume: SourceVolume) -> list[pydicom.Dataset]:
-    """Of the instances that hold the reference's slices; its files may hold other parts of the series, too."""
+def headers_of(case: Workspace, reference: MRSequence, volume: SourceVolume) -> list[pydicom.Dataset]:
+    """Headers of the instances that hold the reference's slices; its files may hold other parts of the series, too."""
     instances = {one.sop_instance_uid for one in volume.slices}
     headers = (pydicom.dcmread(path, stop_before_pixels=True) for path in case.source_files(reference))
     return [header for header in headers if str(header.get("SOPInstanceUID", "")) in instances]

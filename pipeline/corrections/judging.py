@@ -150,13 +150,33 @@ class Judge:
         request = self.requests.get(job)
         if request is None:
             raise GlioLoopError("CASE_LOST", f"job {job}")
-        most = self.settings.most_series_bytes
+        load_again(self.archive, self.settings, request, case)
 
-        def fetch(sequence: MRSequence, uid: str) -> None:
-            fetch_series(self.archive, request.instances[uid], case.source(sequence), most)
 
-        # Contours may lie on the slices of any of the series.
-        stages.load_stage(case, request.identification, most, lambda _fraction: None, fetch=fetch, fine=True)
+def load_again(archive: HttpArchive, settings: Settings, request: Request, case: Workspace) -> None:
+    """Read a job's series from the archive again, each in its own resolution.
+
+    Parameters
+    ----------
+    archive, settings
+        The node's.
+    request
+        What was asked of the job.
+    case
+        Where files and volumes go.
+
+    Raises
+    ------
+    GlioLoopError
+        What :func:`pipeline.case.stages.load_stage` and the fetching of files raise.
+    """
+    most = settings.most_series_bytes
+
+    def fetch(sequence: MRSequence, uid: str) -> None:
+        fetch_series(archive, request.instances[uid], case.source(sequence), most)
+
+    # Contours may lie on the slices of any of the series.
+    stages.load_stage(case, request.identification, most, lambda _fraction: None, fetch=fetch, fine=True)
 
 
 def _understood(judge: Callable[[], Outcome | None]) -> Outcome | None:

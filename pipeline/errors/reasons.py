@@ -134,7 +134,7 @@ REASONS: dict[str, Reason] = {
     ),
     "RESULT_LACKING": Reason(
         Kind.REFUSAL,
-        "There are no contours to accept or to send back.",
+        "There are no contours to accept, send back or edit.",
         "Only the structure set of a job that is done can be; see its `result.stored`.",
     ),
     "RESULT_SUPERSEDED": Reason(
@@ -144,7 +144,7 @@ REASONS: dict[str, Reason] = {
     ),
     "REVIEW_ENDED": Reason(
         Kind.REFUSAL,
-        "These contours are accepted already and cannot be sent back.",
+        "These contours are accepted already: they can be neither sent back nor edited here.",
         "They may have been sent on as approved. Correct them at the workstation, or reprocess the study.",
     ),
     "NODE_STARTING": Reason(

@@ -13,6 +13,11 @@ def enqueue_acceptance(queue: JobQueue, job: JobView, decision: Decision) -> Non
     identity = f"accept-{job.id}"
     options = EnqueueOptions(workflow_name=ACCEPT_WORKFLOW, queue_name=CORRECTIONS_QUEUE, workflow_id=identity)
     queue.client.enqueue(options, job.study, job.id, decision.by, decision.at)
+    again_where_failed(queue, identity)
+
+
+def again_where_failed(queue: JobQueue, identity: str) -> None:
+    """Have a workflow that was asked for before done again, where it failed for good."""
     (found,) = queue.client.list_workflows(workflow_ids=[identity], load_input=False, load_output=False)
     if found.status == "ERROR":
         queue.client.rewind_workflow(identity, start_step=1, queue_name=CORRECTIONS_QUEUE)

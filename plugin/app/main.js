@@ -7,7 +7,7 @@ import { FeedbackPage } from "./feedback.js";
 import { JobPage } from "./job.js";
 import { ModelsPage } from "./models.js";
 import { NodePage } from "./node.js";
-import { errorBox, trouble } from "./parts.js";
+import { confirm, errorBox, trouble } from "./parts.js";
 import * as patients from "./patients.js";
 import { StudyPage } from "./study.js";
 import { Worklist } from "./worklist.js";
@@ -19,6 +19,8 @@ const main = document.getElementById("main");
 const offline = h("div", { class: "offline", role: "alert", hidden: true });
 let page = null;
 let timer = 0;
+/** Hash of the page that is shown. */
+let shown = null;
 /** Link to a viewer, `{study}` in it; empty where none is configured. It does not change while Orthanc runs. */
 const viewer = () => (asked ??= getAnyway("/glioloop/health").then((found) => found.viewer ?? "", () => ""));
 let asked = null;
@@ -34,6 +36,8 @@ const PAGES = [
 ];
 
 function open() {
+  if (page?.unsaved && location.hash !== shown) return ask(location.hash);
+  shown = location.hash;
   clearTimeout(timer);
   document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
   const found = PAGES.find(([pattern]) => pattern.test(location.hash));
@@ -53,6 +57,15 @@ function open() {
     say(title);
   }
   return refresh(page);
+}
+
+/** Stay on a page whose edits are not saved, unless the user wants to lose them. */
+function ask(wanted) {
+  history.replaceState(null, "", shown);
+  confirm("Leave without saving?", "What you have painted and erased would be lost.", "Leave", async () => {
+    page = { element: page.element };
+    location.hash = wanted;
+  }, "Go on editing");
 }
 
 async function refresh(which) {
@@ -100,5 +113,6 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 window.addEventListener("hashchange", open);
+window.addEventListener("beforeunload", (event) => { if (page?.unsaved) event.preventDefault(); });
 // What the page is for comes first: health counts every waiting job.
 Promise.resolve(open()).finally(health);

@@ -132,14 +132,14 @@ export function action(label, run, options = {}) {
 }
 
 /** Ask before something that cannot be taken back. */
-export function confirm(question, detail, label, run) {
+export function confirm(question, detail, label, run, keep = "Keep it") {
   const go = action(label, async () => {
     await run();
     box.close();
   }, { class: "primary" });
   const box = h("dialog", { class: "notice", "aria-label": question },
     h("p", { class: "error-message" }, question), h("p", {}, detail),
-    h("div", { class: "actions end" }, h("button", { type: "button", onclick: () => box.close() }, "Keep it"), go));
+    h("div", { class: "actions end" }, h("button", { type: "button", onclick: () => box.close() }, keep), go));
   box.addEventListener("close", () => box.remove());
   document.body.append(box);
   box.showModal();

@@ -1,8 +1,10 @@
 // The slice browser: the aligned sequences on the reference series' slices, with the contours over them.
 
 import { get, root } from "./api.js";
+import { Brush } from "./brush.js";
 import { h, s, text } from "./dom.js";
 import { SEQUENCES, SEQUENCE_LABELS } from "./format.js";
+import { areas, bounds } from "./outlines.js";
 import { segments } from "./parts.js";
 
 const FOUR = "four";
@@ -13,10 +15,16 @@ const TURNS = [[AUTOMATIC, CORRECTED], [AUTOMATIC], [CORRECTED]];
 
 /** Slices of one job's result. */
 export class SliceBrowser {
-  /** content: the job's contours, or those of two studies, each its `own`; corrected: those of a correction on the same slices, or null. */
-  constructor(job, content, corrected) {
+  /**
+   * content: the job's contours, or those of two studies, each its `own`; corrected: those of a correction on the same slices, or null.
+   * edited: where the contours may be edited, called when that ends, with whether something was saved; correction: what is gone on from.
+   */
+  constructor(job, content, corrected, edited = null, correction = null) {
     this.job = job;
     this.content = content;
+    this.edited = edited;
+    this.correction = correction;
+    this.brush = null;
     // Results of earlier versions do not say; they had all four.
     this.sequences = content.sequences ?? SEQUENCES;
     this.labels = content.labels ?? SEQUENCE_LABELS;
@@ -31,12 +39,14 @@ export class SliceBrowser {
     this.build();
   }
 
-  static async of(job, correction) {
+  static async of(job, correction, edited) {
     const [content, corrected] = await Promise.all([
       get(`/glioloop/jobs/${job.id}/contours`),
       // A correction that cannot be shown leaves the automatic contours as they are.
       correction ? get(`/glioloop/feedback/${correction.id}/contours`).catch(() => null) : null]);
-    return new SliceBrowser(job, content, corrected);
+    // What was drawn on other slices can't be gone on with here.
+    const mayEdit = !correction || (corrected && corrected.slices.join() === content.slices.join());
+    return new SliceBrowser(job, content, corrected, mayEdit ? edited : null, correction && { id: correction.id, contours: corrected });
   }
 
   build() {
@@ -45,12 +55,17 @@ export class SliceBrowser {
     this.slider = h("input", { type: "range", min: 0, max: count - 1, step: 1, value: this.k, "aria-label": "Slice", oninput: () => this.go(Number(this.slider.value)) });
     this.place = h("output", { class: "number slice-number", "aria-live": "polite" });
     this.strip = h("canvas", { class: "profile", "aria-hidden": "true", height: 22 });
+    this.editButton = this.edited && h("button", { type: "button", onclick: () => this.edit() }, "Edit contours");
+    this.editing = h("div");
+    this.shownOnly = [this.roiSwitches(), this.sourceSwitches(), this.editButton].filter(Boolean);
     this.element = h("div", { class: "browser", onkeydown: (event) => this.key(event) },
-      h("div", { class: "toolbar" }, this.viewPicker(), this.roiSwitches(), this.sourceSwitches(), this.zoomButton()),
+      h("div", { class: "toolbar" }, this.viewPicker(), this.shownOnly.slice(0, 2), this.zoomButton(), this.shownOnly.slice(2)),
+      this.editing,
       this.panes,
       h("div", { class: "slider-row" }, h("div", { class: "slider" }, this.strip, this.slider), this.place),
-      h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, ", this.content.own ? "1 and 2 for a study, 3 for both, C" : "1–4 for a sequence, 5 for all, C", " for the contours, ", this.corrected ? "X for automatic and corrected in turn, " : "", "Z to zoom. For orientation only, not for diagnosis."));
+      this.help = h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, ", this.content.own ? "1 and 2 for a study, 3 for both, C" : "1–4 for a sequence, 5 for all, C", " for the contours, ", this.corrected ? "X for automatic and corrected in turn, " : "", "Z to zoom. For orientation only, not for diagnosis."));
     this.panes.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) this.panes.addEventListener(type, (event) => this.brush?.pointer(event));
     this.resize = new ResizeObserver(() => this.draw());
     this.resize.observe(this.panes);
     this.showPanes();
@@ -132,12 +147,41 @@ export class SliceBrowser {
     this.draw();
   }
 
+  /** Enter edit mode: the contours as areas that are painted and erased. */
+  edit() {
+    this.brush = new Brush(this, this.correction, (saved) => {
+      this.brush = null;
+      this.showEditing();
+      this.editButton.focus();
+      this.edited(saved);
+    });
+    this.showEditing();
+    this.canvases[0][1].focus();
+  }
+
+  showEditing() {
+    this.editing.replaceChildren(...(this.brush ? [this.brush.element] : []));
+    for (const one of [...this.shownOnly, this.help]) one.hidden = this.brush !== null;
+    this.panes.dataset.editing = this.brush !== null;
+    this.draw();
+  }
+
+  /** The voxel of a slice under a pointer: column and row. */
+  placeOf(canvas, event) {
+    const [left, top, width, height] = this.window();
+    const box = canvas.getBoundingClientRect();
+    const [columns, rows] = this.content.size;
+    const within = (place, length) => Math.min(Math.max(Math.floor(place), 0), length - 1);
+    return [within(left + ((event.clientX - box.left) / box.width) * width, columns), within(top + ((event.clientY - box.top) / box.height) * height, rows)];
+  }
+
   wheel(event) {
     event.preventDefault();
     this.go(this.k + Math.sign(event.deltaY));
   }
 
   key(event) {
+    if (this.brush?.key(event)) return;
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 5, PageUp: -5 };
     const views = this.content.own ? [...this.sequences, FOUR] : [...SEQUENCES, FOUR];
@@ -184,13 +228,13 @@ export class SliceBrowser {
 
   draw() {
     const count = this.content.size[2];
-    const here = [
+    const here = this.brush ? [] : [
       ...(this.sources.has(AUTOMATIC) ? this.content.contours[this.k] ?? [] : []),
       ...(this.corrected && this.sources.has(CORRECTED) ? this.corrected[this.k] ?? [] : [])];
     const names = [...new Set(here.map((one) => this.content.rois[one.roi].name))];
     text(this.place, `${this.k + 1} / ${count}`);
     for (const [name, canvas] of this.canvases) {
-      canvas.setAttribute("aria-label", `${this.labels[name]}, slice ${this.k + 1} of ${count}, ${names.length ? `contours of ${names.join(", ")}` : "no contours"}`);
+      canvas.setAttribute("aria-label", `${this.labels[name]}, slice ${this.k + 1} of ${count}, ${this.brush ? "being edited" : names.length ? `contours of ${names.join(", ")}` : "no contours"}`);
       this.drawPane(name, canvas, this.content.own ? this.content.own[name][this.k] ?? [] : here);
     }
     this.drawProfile();
@@ -216,6 +260,7 @@ export class SliceBrowser {
       context.imageSmoothingQuality = "high";
       context.drawImage(image, x, y, width * scale[0], height * scale[1], 0, 0, canvas.width, canvas.height);
     }
+    this.brush?.draw(context, this.window(), density);
     this.drawContours(context, contours, density);
     this.drawEdges(context, density);
   }
@@ -285,45 +330,3 @@ function onContent(corrected, content) {
 }
 
 const colour = (roi) => `rgb(${roi.colour.join(", ")})`;
-
-/** Area of the first ROI (the whole tumour) on each slice, in pixels. */
-function areas(content) {
-  const found = new Array(content.size[2]).fill(0);
-  for (const [k, contours] of Object.entries(content.contours)) {
-    // Holes run the other way round than the borders about them.
-    found[k] = Math.abs(contours.reduce((sum, { roi, points }) => sum + (roi === 0 ? shoelace(points) : 0), 0));
-  }
-  if (!found.some(Boolean)) found[Math.floor(found.length / 2)] = 1e-9;
-  return found;
-}
-
-function shoelace(points) {
-  let twice = 0;
-  for (let i = 0, j = points.length - 2; i < points.length; j = i, i += 2) twice += points[j] * points[i + 1] - points[i] * points[j + 1];
-  return twice / 2;
-}
-
-/** Window around all contours with a margin, in the shape of the whole slice; null without contours. */
-function bounds(content) {
-  const all = Object.values(content.contours).flat().flatMap((one) => [...pairs(one.points)]);
-  if (!all.length) return null;
-  const [columns, rows] = content.size;
-  const span = (axis) => [Math.min(...sample(all, axis)), Math.max(...sample(all, axis))];
-  const [x0, x1] = span(0);
-  const [y0, y1] = span(1);
-  const part = Math.min(1, 1.4 * Math.max((x1 - x0) / columns, (y1 - y0) / rows) + 0.05);
-  const width = columns * part;
-  const height = rows * part;
-  const within = (middle, length, limit) => Math.min(Math.max(middle - length / 2, 0), limit - length);
-  return [within((x0 + x1) / 2, width, columns), within((y0 + y1) / 2, height, rows), width, height];
-}
-
-function* pairs(points) {
-  for (let i = 0; i < points.length; i += 2) yield [points[i], points[i + 1]];
-}
-
-/** One coordinate of at most some thousand points: arguments of Math.min are limited. */
-const sample = (all, axis) => {
-  const stride = Math.ceil(all.length / 20000);
-  return all.filter((_, place) => place % stride === 0).map((point) => point[axis]);
-};

@@ -45,12 +45,39 @@ export class StudyPage {
     const { series, error } = found.identification;
     fill(this.below, card("Series", series ? seriesTable(series) : errorBox(error)));
     const correction = correctionOf(found, result);
-    // The slice browser keeps its place while nothing that it shows has changed.
-    const drawn = `${result?.id} ${correction?.id}`;
-    if (drawn !== this.drawn || !result) {
+    const editable = mayEdit(found, result);
+    // The slice browser keeps its place while nothing that it shows has changed, and while somebody edits in it.
+    const drawn = `${result?.id} ${correction?.id} ${editable}`;
+    if ((drawn !== this.drawn || !result) && !this.browser?.brush) {
       this.drawn = drawn;
-      fill(this.main, result ? await picture(result, correction) : noResult(found.jobs));
+      this.browser = null;
+      fill(this.main, result ? await this.picture(result, correction, editable) : noResult(found.jobs));
     }
+  }
+
+  /** Whether edits would be lost if the page were left. */
+  get unsaved() {
+    return Boolean(this.browser?.brush?.unsaved);
+  }
+
+  async picture(job, correction, editable) {
+    try {
+      this.browser = await SliceBrowser.of(job, correction, editable ? (saved) => this.edited(saved) : null);
+      return card("Contours", this.browser.element);
+    } catch (error) {
+      if (error.code !== "JOB_UNKNOWN") return card("Contours", errorBox(error));
+      const image = h("img", { class: "preview", src: `${root}/glioloop/jobs/${job.id}/preview.png`, alt: "Picture of the result with its contours" });
+      return card("Contours", image);
+    }
+  }
+
+  /** Edit mode was left: what has changed meanwhile is shown now. */
+  async edited(saved) {
+    this.shown = null;
+    await this.refresh();
+    if (!saved) return;
+    this.browser?.editButton?.focus();
+    say("The edit is kept as a correction");
   }
 
   headOf(found, link) {
@@ -75,7 +102,7 @@ export class StudyPage {
   review(found, result) {
     if (!result) return null;
     const correction = correctionOf(found, result);
-    const latest = found.jobs.find((job) => job.result?.objects?.rtstruct)?.id === result.id;
+    const latest = isLatest(found, result);
     const { state, decision } = result.review ?? {};
     if (!correction) {
       return card("Review",
@@ -137,18 +164,13 @@ function viewerLink(template, found, result) {
     .replace("{rtstruct}", encodeURIComponent(result?.result.rtstruct?.series_instance_uid ?? ""));
 }
 
+/** Whether a result's contours are the latest ones, and not accepted. */
+const mayEdit = (found, result) => result?.review?.state !== "accepted" && isLatest(found, result);
+
+const isLatest = (found, result) => Boolean(result) && found.jobs.find((job) => job.result?.objects?.rtstruct)?.id === result.id;
+
 /** The latest correction of a result's contours. */
 const correctionOf = (found, result) => found.review?.feedback?.find((one) => one.job === result?.id);
-
-async function picture(job, correction) {
-  try {
-    return card("Contours", (await SliceBrowser.of(job, correction)).element);
-  } catch (error) {
-    if (error.code !== "JOB_UNKNOWN") return card("Contours", errorBox(error));
-    const image = h("img", { class: "preview", src: `${root}/glioloop/jobs/${job.id}/preview.png`, alt: "Picture of the result with its contours" });
-    return card("Contours", image);
-  }
-}
 
 function noResult(jobs) {
   const last = jobs[0];

@@ -1,15 +1,18 @@
 """The loop's REST API: corrections, agreement over time, learning from them."""
 
+import json
 import time
 from typing import Final
 
 from pipeline.archive.study import find_study
 from pipeline.corrections.decisions import Decisions
+from pipeline.corrections.edits import Edits
 from pipeline.corrections.export import export_archive
 from pipeline.corrections.review import Agreement, ReviewState, agreement
 from pipeline.corrections.verdicts import Verdict
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.acceptance import enqueue_acceptance
+from pipeline.jobs.editing import SavedEdit, enqueue_edit, saved_edit
 from pipeline.jobs.finetuning import FinetuneOptions, FinetuneRuns, RunView
 from plugin.routes.answers import Content
 from plugin.routes.documents import (
@@ -27,6 +30,8 @@ from plugin.routes.request import Request
 from plugin.routes.table import CORRECTION_ROUTES
 
 _MOST: Final = 2000
+#: Bytes of an edit: the outline of a large tumour, drawn anew on every slice, takes a quarter of it.
+_LONGEST_EDIT: Final = 512 * 1024
 
 
 class CorrectionRoutes(Handlers):
@@ -114,8 +119,45 @@ class CorrectionRoutes(Handlers):
         Decisions(self._node.database()).send_back(job.id, request.user, options.reason)
         return 200, self.shown_job(job.id)
 
+    # --- edits ---
+
+    def edit(self, request: Request) -> tuple[int, SavedEdit]:
+        """Have what was painted and erased written as a correction; 202. Twice is once."""
+        edits = request.options(Edits, _LONGEST_EDIT)
+        job = self._newest(request.groups[0])
+        if job.review.state is ReviewState.ACCEPTED:
+            raise GlioLoopError("REVIEW_ENDED")
+        cases = self.corrections().of_study(str(job.study), str(job.study_instance_uid))
+        newest = next((one.id for one in cases if one.job == job.id), None)
+        if newest != edits.after:
+            raise GlioLoopError("RESULT_SUPERSEDED", f"correction {newest}" if newest else "the correction is gone")
+        shown = self._node.folders.file(f"jobs/{job.id}", "browse/contours.json")
+        if not shown.exists():
+            raise GlioLoopError("RESULT_LACKING", "the files of the job are no longer kept")
+        columns, rows, slices = json.loads(shown.read_bytes())["size"]
+        edits.check((columns, rows, slices))
+        identity = enqueue_edit(self.queue(), job, edits, request.user)
+        return 202, saved_edit(self.queue(), self.corrections(), identity)
+
+    def edited(self, request: Request) -> tuple[int, SavedEdit]:
+        """Tell how far an edit has come."""
+        return 200, saved_edit(self.queue(), self.corrections(), request.groups[1])
+
     def _latest(self, identity: str) -> ReviewedJob:
-        """A job whose contours are the latest of its study.
+        """A job whose contours are the latest of its study, and that nobody has corrected.
+
+        Raises
+        ------
+        GlioLoopError
+            JOB_UNKNOWN, RESULT_LACKING, RESULT_SUPERSEDED.
+        """
+        job = self._newest(identity)
+        if job.review.state is ReviewState.CORRECTED:
+            raise GlioLoopError("RESULT_SUPERSEDED", "a correction")
+        return job
+
+    def _newest(self, identity: str) -> ReviewedJob:
+        """A job whose contours no later one has replaced.
 
         Raises
         ------
@@ -130,8 +172,6 @@ class CorrectionRoutes(Handlers):
         latest = next(one for one in self.queue().jobs(job.study) if one.has_objects)
         if latest.id != job.id:
             raise GlioLoopError("RESULT_SUPERSEDED", f"job {latest.id}")
-        if job.review.state is ReviewState.CORRECTED:
-            raise GlioLoopError("RESULT_SUPERSEDED", "a correction")
         return job
 
     def agreement(self, _request: Request) -> tuple[int, Agreement]:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import GlioLoopError
-from plugin.bodies import parse_object
+from plugin.bodies import MAX_BODY, parse_object
 
 _LONGEST_USER: Final = 64
 #: Of the keys of a body that are wrong, how many are told, and how much of each.
@@ -92,8 +92,8 @@ class Request:
             raise GlioLoopError("REQUEST_INVALID", f"{name}: a number from 0 to {highest}")
         return int(text)
 
-    def options(self, kind: type[_Body]) -> _Body:
-        """Return the body as a typed record; an empty body is one without keys.
+    def options(self, kind: type[_Body], most: int = MAX_BODY) -> _Body:
+        """Return the body, of so many bytes at most, as a typed record; an empty body is one without keys.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class Request:
             REQUEST_INVALID, with the keys that are wrong.
         """
         try:
-            return kind.model_validate(parse_object(self.body))
+            return kind.model_validate(parse_object(self.body, most))
         except ValidationError as error:
             found = error.errors(include_input=False)
             wrong = [f"{'.'.join(map(str, e['loc']))[:_LONGEST_KEY]}: {e['msg']}" for e in found[:_MOST_TOLD]]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.corrections.record import CASE_ID
+from pipeline.jobs.editing import EDIT_ID
 from pipeline.jobs.finetuning import RUN_ID
 from pipeline.names import MRSequence
 from pipeline.settings import Role
@@ -18,6 +19,7 @@ PARAMETERS: Final[dict[str, str]] = {
     "patient": r"[^/]{1,64}",
     "job": r"[0-9a-f]{32}",
     "case": CASE_ID,
+    "edit": EDIT_ID,
     "run": RUN_ID,
     "fetch": r"fetch-[A-Za-z0-9_.\-]{1,120}",
     "name": r"[A-Za-z0-9_.\-]{1,64}",
@@ -85,6 +87,8 @@ CORRECTION_ROUTES: Final = (
     Route("POST", "/glioloop/studies/{study}/feedback", "look"),
     Route("POST", "/glioloop/jobs/{job}/accept", "accept"),
     Route("POST", "/glioloop/jobs/{job}/send-back", "send_back"),
+    Route("POST", "/glioloop/jobs/{job}/edits", "edit"),
+    Route("GET", "/glioloop/jobs/{job}/edits/{edit}", "edited"),
     Route("GET", "/glioloop/feedback", "cases"),
     Route("GET", "/glioloop/feedback/agreement", "agreement"),
     Route("GET", "/glioloop/feedback/{case}", "case"),

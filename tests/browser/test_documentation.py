@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from pipeline.node import WORKSTATION, Modality, free_port
 from pipeline.node.viewer import viewer_url
@@ -162,8 +163,24 @@ def test_study(browser: Browser, site: Site, jobs: dict[str, dict[str, Any]]) ->
     look(browser, address, "label[data-source=corrected]")
     browser.button("Zoom to tumour").click()
     keep(browser, "study")
+    keep_edit_mode(browser)
     look(browser, address, "label[data-source=corrected]", scheme="dark")
     keep(browser, "study-dark", whole=True)
+
+
+def keep_edit_mode(browser: Browser) -> None:
+    """Keep a picture of edit mode: a stroke of the brush on T1c."""
+    browser.size(1060, 1000)
+    browser.find("canvas").send_keys("2")
+    browser.button("Edit contours").click()
+    browser.find("canvas").send_keys("1", "]", "]", "]", "]", *[Keys.SHIFT + Keys.ARROW_LEFT + Keys.NULL] * 2)
+    browser.find("canvas").send_keys(" ", *[Keys.ARROW_UP, " "] * 12)
+    browser.script("document.querySelector('.brush').scrollIntoView()")
+    time.sleep(1)
+    picture = (
+        browser.picture().crop((20, 0, 720, 900)).quantize(160, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    )
+    picture.save(FOLDER / "edit.png", optimize=True)
 
 
 def test_jobs(browser: Browser, site: Site, jobs: dict[str, dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.conftest import Browser, Site
+from tests.browser.painting import Canvas, Masks, masks_of
 from tests.browser.pixels import expected_points, reference_slices, share_in_colour
 from tests.orthanc.corrections import from_workstation, grow, send_back
 from tests.patience import wait_for
@@ -152,6 +153,122 @@ def test_learning_trust_and_deletion(browser: Browser, site: Site, corrected: Co
     browser.until(lambda: site.pair.get("/glioloop/feedback")["total"] == 0, what="the deletion")
     browser.until(lambda: not browser.all(".corrections tbody tr"), what="the page to follow")
     assert site.pair.get("/glioloop/feedback")["dropped"][0]["why"] == "deleted"
+
+
+def stored_correction(site: Site) -> pydicom.Dataset:
+    """The structure set that the newest case was made of."""
+    uid = site.pair.get("/glioloop/feedback")["cases"][0]["source_sop_instance_uid"]
+    with site.pair.node.client() as client:
+        (found,) = client.post("/tools/lookup", content=uid).raise_for_status().json()
+        return pydicom.dcmread(io.BytesIO(client.get(f"/instances/{found['ID']}/file").raise_for_status().content))
+
+
+@pytest.fixture(scope="module")
+def slices(site: Site, job: dict[str, Any]) -> list[pydicom.Dataset]:
+    """Headers of the reference series."""
+    return reference_slices(site, job)
+
+
+@pytest.fixture(scope="module")
+def painted(site: Site, job: dict[str, Any], slices: list[pydicom.Dataset]) -> Masks:
+    """What the tests paint, from the contours on that the job drew: the archive may have others by now."""
+    for case in site.pair.get("/glioloop/feedback")["cases"]:  # of the tests before, where they left one
+        site.pair.post(f"/glioloop/feedback/{case['id']}/delete")
+    own = site.pair.node.configuration.state_folder / "jobs" / job["id"] / "objects" / "rtstruct.dcm"
+    return masks_of(pydicom.dcmread(own), slices)
+
+
+def edit(browser: Browser, site: Site, job: dict[str, Any], slices: list[pydicom.Dataset], painted: Masks) -> Canvas:
+    """Enter edit mode, on T1c alone."""
+    browser.open(f"{site.app}#/studies/{job['study']}/{job['id']}")
+    browser.find("canvas").send_keys("2")
+    browser.button("Edit contours").send_keys(Keys.ENTER)
+    canvas = Canvas(browser, slices, painted)
+    assert browser.script("return document.activeElement === arguments[0]", canvas.element), "the keys' focus"
+    return canvas
+
+
+def holds(stored: pydicom.Dataset, slices: list[pydicom.Dataset], painted: Masks) -> bool:
+    found = masks_of(stored, slices)
+    return all((found[number] == mask).all() for number, mask in painted.items())
+
+
+def test_painted_and_erased_is_the_correction_that_is_kept(
+    browser: Browser, site: Site, job: dict[str, Any], slices: list[pydicom.Dataset], painted: Masks, axe: str
+) -> None:
+    """By keyboard and by mouse, with undo, and a question before anything is lost."""
+    automatic = copy.deepcopy(painted)
+    canvas = edit(browser, site, job, slices, painted)
+    said = lambda: browser.text(".brush [role=status]")  # noqa: E731
+    disabled = lambda label: browser.button(label).get_property("disabled")  # noqa: E731
+    assert disabled("Save") and disabled("Undo")
+    canvas.shifted(Keys.ARROW_LEFT, 2)
+    canvas.keys(Keys.ARROW_UP, "1", "]", "]", "]", "]", " ")
+    assert said().startswith("Painted: Whole tumour"), said()
+    canvas.chord("z")
+    assert said().startswith("Undone") and disabled("Save")
+    canvas.chord("y")
+    column, row = canvas.columns // 2 - 20, canvas.rows // 2 - 1
+    canvas.paint(canvas.disc(column, row, 5), 1)
+    start, end = (column + 3, row + 4), (column + 9, row + 4)
+    canvas.keys("2", "[", "[", "[", "[")
+    canvas.drag(start, end)
+    for number in range(start[0], end[0] + 1):
+        canvas.paint(canvas.disc(number, start[1], 3), 1, 2)
+    assert said() == "Painted: Tumour core", said()
+    canvas.keys("e", "1", *[Keys.ARROW_RIGHT] * 2, Keys.ENTER)
+    canvas.erase(canvas.disc(end[0] + 2, end[1], 3), 1, 2, 3)
+
+    browser.script("location.hash = '#/'")
+    browser.button("Go on editing").send_keys(Keys.ENTER)
+    canvas.keys(Keys.ESCAPE)
+    browser.button("Go on editing").send_keys(Keys.ENTER)
+    browser.until(lambda: not browser.all("dialog"), what="the questions to go")
+    browser.script(axe)
+    result = browser.driver.execute_async_script("axe.run(document).then(arguments[0])")
+    assert [one["id"] for one in result["violations"] if one["impact"] in ("serious", "critical")] == []
+
+    browser.button("Save").send_keys(Keys.ENTER)
+    browser.until(lambda: "corrected" in browser.text("[aria-labelledby=card-review]"), 120, "the correction")
+    case = the_case(site)
+    assert (case["kind"], case["approval"], case["job"]) == ("corrected", "UNAPPROVED", job["id"])
+    stored = stored_correction(site)
+    assert stored.OperatorsName == site.pair.node.configuration.user
+    assert holds(stored, slices, painted) and not case["trusted"]
+    for number, region in ((1, "WT"), (2, "TC"), (3, "ET")):
+        added = (painted[number] & ~automatic[number]).sum() * canvas.voxel_ml
+        assert case["regions"][region]["added_ml"] == pytest.approx(added, abs=2e-3), region
+    assert case["regions"]["TC"]["added_ml"] > 0.01
+    assert browser.errors() == []
+
+
+def test_an_edit_goes_on_from_the_one_before_and_is_accepted(
+    browser: Browser, site: Site, job: dict[str, Any], slices: list[pydicom.Dataset], painted: Masks
+) -> None:
+    """What is malformed or comes too late is refused."""
+    path, one = f"/glioloop/jobs/{job['id']}/edits", [{"slice": 0, "runs": [0, 1, 1]}]
+    (newest,) = [one["id"] for one in site.pair.get("/glioloop/feedback")["cases"]] or [None]
+    for body, status, code in (
+        ({}, 400, "REQUEST_INVALID"),
+        ({"slices": [{"slice": len(slices), "runs": [0, 1, 1]}], "after": newest}, 400, "REQUEST_INVALID"),
+        ({"slices": one, "after": f"{0:016x}-v1"}, 409, "RESULT_SUPERSEDED"),
+        ({"slices": one * 20_000}, 400, "REQUEST_INVALID"),
+    ):
+        answer = site.pair.post(path, body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    with site.pair.node.client() as client:
+        assert client.get(f"{path}/edit-{0:016x}").status_code == 404
+    canvas = edit(browser, site, job, slices, painted)
+    canvas.keys("3", " ")
+    canvas.paint(canvas.disc(canvas.columns // 2, canvas.rows // 2, 3), 1, 2, 3)
+    browser.button("Save and accept").send_keys(Keys.ENTER)
+    wait_for(lambda: site.pair.get("/glioloop/feedback")["total"] == 2, 120, "the next version")
+    browser.until(lambda: "unapproved" not in browser.text("[aria-labelledby=card-review]"), 30, "the approval")
+    assert site.pair.get("/glioloop/feedback")["cases"][0]["trusted"]
+    made = stored_correction(site)
+    assert (made.ApprovalStatus, made.ReviewerName) == ("APPROVED", site.pair.node.configuration.user)
+    assert holds(made, slices, painted)
+    assert browser.errors() == []
 
 
 def test_contours_are_sent_back_and_accepted(browser: Browser, site: Site, job: dict[str, Any], axe: str) -> None:

@@ -18,6 +18,7 @@ EXAMPLES = {
     "study": "1.2.3",
     "job": "0" * 32,
     "case": f"{0:016x}-v1",
+    "edit": f"edit-{0:016x}",
     "run": f"finetune-{0:012x}",
     "which": "now",
     "fetch": "fetch-1",

@@ -6,6 +6,7 @@ from pipeline.jobs.workflows import (
     corrections,
     course,
     deliver,
+    edit,
     fetch,
     finetune,
     intake,
@@ -17,6 +18,6 @@ from pipeline.jobs.workflows import (
 )  # fmt: skip
 
 __all__ = [
-    "accept", "check", "corrections", "course", "deliver", "fetch", "finetune", "intake", "notify", "priors",
+    "accept", "check", "corrections", "course", "deliver", "edit", "fetch", "finetune", "intake", "notify", "priors",
     "retention", "segment", "syslog",
 ]  # fmt: skip

@@ -43,6 +43,7 @@ def test_no_path_is_answered_twice() -> None:
         "patient": "P 1",
         "job": "0" * 32,
         "case": f"{1:016x}-v1",
+        "edit": f"edit-{1:016x}",
         "run": f"finetune-{1:012x}",
         "sequence": "t1",
         "which": "now",
