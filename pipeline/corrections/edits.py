@@ -4,22 +4,15 @@ The regions are nested, so that a voxel is told by how deep it lies: 0 outside o
 only, 2 in its core, 3 in what enhances. Whatever is sent, the regions stay nested.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, StrictBool, StrictInt
 
 from pipeline.corrections.record import CASE_ID
 from pipeline.errors import GlioLoopError
-from pipeline.names import TUMOUR_REGIONS, Region
+from pipeline.names import TUMOUR_REGIONS
 from pipeline.records import Record
 
-Mask = NDArray[np.bool_]
-
-#: Depth of a voxel that nobody touched.
-UNTOUCHED: Final = -1
 _DEEPEST: Final = len(TUMOUR_REGIONS)
 _MOST_SLICES: Final = 2000
 _MOST_NUMBERS: Final = 150_000
@@ -81,54 +74,3 @@ class Edits(Record):
                 raise GlioLoopError("REQUEST_INVALID", f"runs of slice {one.slice}: gap, length and depth of each")
             if sum(gaps) + sum(lengths) > columns * rows:
                 raise GlioLoopError("REQUEST_INVALID", f"runs of slice {one.slice}: beyond {columns} x {rows} voxels")
-
-    def depths(self, size: tuple[int, int, int]) -> NDArray[np.int8]:
-        """Tell how deep each voxel lies, by what the person said of it.
-
-        Parameters
-        ----------
-        size
-            Columns, rows, slices of the reference series.
-
-        Returns
-        -------
-        NDArray[np.int8]
-            (slices, rows, columns); :data:`UNTOUCHED` elsewhere.
-
-        Raises
-        ------
-        GlioLoopError
-            REQUEST_INVALID.
-        """
-        self.check(size)
-        columns, rows, count = size
-        depths = np.full((count, rows * columns), UNTOUCHED, np.int8)
-        for one in self.slices:
-            gaps, lengths, values = np.array(one.runs).reshape(-1, 3).T
-            ends = np.cumsum(gaps + lengths)
-            for end, length, value in zip(ends, lengths, values, strict=True):
-                depths[one.slice, end - length : end] = value
-        return depths.reshape(count, rows, columns)
-
-
-def apply_edits(automatic: Mapping[Region, Mask], depths: NDArray[np.int8]) -> dict[Region, Mask]:
-    """Put what a person said of single voxels in the place of what the network had drawn there.
-
-    Parameters
-    ----------
-    automatic
-        Regions as the network drew them; bool, shape (slices, rows, columns).
-    depths
-        As :meth:`Edits.depths` gives them, same shape.
-
-    Returns
-    -------
-    dict
-        The same regions.
-    """
-    touched = depths != UNTOUCHED
-    return {
-        region: np.where(touched, depths >= depth, automatic[region])
-        for depth, region in enumerate(TUMOUR_REGIONS, 1)
-        if region in automatic
-    }

@@ -32,7 +32,8 @@ def draw(
 
     from pipeline.case.stages import headers_of
     from pipeline.case.workspace import Workspace
-    from pipeline.corrections.edits import Edits, apply_edits
+    from pipeline.corrections.depths import apply_edits, depths_of
+    from pipeline.corrections.edits import Edits
     from pipeline.corrections.judging import load_again
     from pipeline.names import TUMOUR_REGIONS
     from pipeline.objects.regions import REGION_STYLES
@@ -56,7 +57,7 @@ def draw(
             region: sitk.GetArrayFromImage(read[number]) > 0 for region, number in numbers.items() if number in read
         }
         edits = Edits.model_validate(body)
-        after = apply_edits(masks, edits.depths(volume.image.GetSize()))
+        after = apply_edits(masks, depths_of(edits, volume.image.GetSize()))
         made = edited(
             automatic,
             reference_series(headers_of(case, reference, volume), volume),

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydicom import Dataset
 
-from pipeline.corrections.edits import UNTOUCHED, Edits, apply_edits
+from pipeline.corrections.depths import UNTOUCHED, apply_edits, depths_of
+from pipeline.corrections.edits import Edits
 from pipeline.corrections.verdicts import Verdict
 from pipeline.errors import GlioLoopError
 from pipeline.names import TUMOUR_REGIONS, Region
@@ -75,9 +76,9 @@ def painted(rng: np.random.Generator) -> NDArray[np.int8]:
 def test_what_was_painted_is_read_back_to_the_voxel(desk: Desk, seed: int) -> None:
     depths = painted(np.random.default_rng(seed))
     edits = edits_of(depths)
-    assert (edits.depths(SIZE) == depths).all()
+    assert (depths_of(edits, SIZE) == depths).all()
     before = read(desk.structure_set, desk)
-    after = apply_edits(before, edits.depths(SIZE))
+    after = apply_edits(before, depths_of(edits, SIZE))
     assert (after[Region.ET] <= after[Region.TC]).all() and (after[Region.TC] <= after[Region.WT]).all()
     for depth, region in enumerate(TUMOUR_REGIONS, 1):
         touched = depths != UNTOUCHED
@@ -165,4 +166,4 @@ def test_what_is_no_edit_is_no_record(slices: list[object]) -> None:
 )
 def test_what_lies_beyond_the_slices_is_refused(slices: list[object]) -> None:
     with pytest.raises(GlioLoopError, match="REQUEST_INVALID"):
-        Edits.model_validate({"slices": slices}).depths(SIZE)
+        Edits.model_validate({"slices": slices}).check(SIZE)
