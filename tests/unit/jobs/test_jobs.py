@@ -12,11 +12,11 @@ from pipeline.case.identity import fresh_nonce, job_id
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.backlog import Backlog
 from pipeline.jobs.queue import JobQueue
-from pipeline.jobs.queues import DEFAULT_PRIORITY, INTAKE_QUEUE, JOBS_QUEUE, LOW_PRIORITY, URGENT_PRIORITY
+from pipeline.jobs.queues import ARCHIVE, DEFAULT_PRIORITY, INTAKE_QUEUE, JOBS_QUEUE, LOW_PRIORITY, URGENT_PRIORITY
 from pipeline.jobs.request import JobRequest, ProcessOptions
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.jobs.view import job_view
-from pipeline.jobs.workflows.notify import announce_deaths
+from pipeline.jobs.workflows.notify import _is_news, announce_deaths
 from pipeline.settings import Notify
 
 UIDS = ["1.2.3", "1.2.4", "1.2.5"]
@@ -178,3 +178,8 @@ def test_backlog_counts_what_waits_and_not_what_is_put_off(queue: JobQueue) -> N
     assert (backlog.waiting, backlog.running) == (3, 0)
     assert 0 <= backlog.oldest_seconds < 60
     assert queue.backlog()[JOBS_QUEUE] == Backlog()
+
+
+def test_a_run_over_the_archive_is_news_to_nobody() -> None:
+    asked = _request("study")
+    assert _is_news(asked) and not _is_news(asked.model_copy(update={"origin": ARCHIVE}))
