@@ -228,7 +228,9 @@ export class Brush {
     text(this.sizeShown, ` ${this.radius} mm`);
     this.undoButton.disabled = this.saving || !this.drawing.done.length;
     this.redoButton.disabled = this.saving || !this.drawing.undone.length;
-    for (const one of [this.saveButton, this.acceptButton]) one.disabled = this.saving || !this.drawing.changed;
+    this.saveButton.disabled = this.saving || !this.drawing.changed;
+    // A correction that nobody approved may be accepted as it is.
+    this.acceptButton.disabled = this.saving || !(this.drawing.changed || this.after);
     this.leaveButton.disabled = this.saving;
   }
 

@@ -259,6 +259,7 @@ def test_an_edit_goes_on_from_the_one_before_and_is_accepted(
     with site.pair.node.client() as client:
         assert client.get(f"{path}/edit-{0:016x}").status_code == 404
     canvas = edit(browser, site, job, slices, painted)
+    assert not browser.button("Save and accept").get_property("disabled"), "it may be accepted as it is"
     canvas.keys("3", " ")
     canvas.paint(canvas.disc(canvas.columns // 2, canvas.rows // 2, 3), 1, 2, 3)
     browser.button("Save and accept").send_keys(Keys.ENTER)
