@@ -56,8 +56,13 @@ class Decisions:
                 return before
             return _put(connection, job, Decision(verdict="accepted", reason="", by=by, at=_now()))
 
-    def send_back(self, job: str, by: str, reason: str) -> Decision:
+    def send_back(self, job: str, by: str, reason: str, failed: bool = False) -> Decision:
         """Send a result back; the last reason stands.
+
+        Parameters
+        ----------
+        failed
+            Whether it was accepted, and what was accepted could not be written.
 
         Raises
         ------
@@ -66,7 +71,7 @@ class Decisions:
         """
         with writing(self._database, Tables.CASES) as connection:
             before = _before(connection, job)
-            if before is not None and before.verdict == "accepted":
+            if before is not None and before.verdict == "accepted" and not failed:
                 raise GlioLoopError("REVIEW_ENDED", f"accepted by {before.by}")
             return _put(connection, job, Decision(verdict="sent_back", reason=reason, by=by, at=_now()))
 

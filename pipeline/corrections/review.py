@@ -1,11 +1,12 @@
 """What people made of the results: the review state of a study, and agreement over time."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Ordered
 from datetime import datetime
 from enum import StrEnum
 from statistics import fmean, median
+from types import MappingProxyType
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -15,11 +16,13 @@ from pipeline.corrections.decisions import Decision, Decisions
 from pipeline.corrections.pseudonyms import Pseudonyms
 from pipeline.corrections.record import CaseRecord, ShownCase
 from pipeline.corrections.store import CorrectionStore
+from pipeline.errors.records import ErrorRecord
 from pipeline.names import TUMOUR_REGIONS
 from pipeline.records import Record
 
 #: Corrections that the agreement shown as a metric is taken over.
 RECENT: Final = 20
+_NONE_FAILED: Final[Mapping[str, ErrorRecord]] = MappingProxyType({})
 
 
 class ReviewState(StrEnum):
@@ -30,6 +33,7 @@ class ReviewState(StrEnum):
     SENT = "sent"
     CORRECTED = "corrected"
     ACCEPTED = "accepted"
+    ACCEPT_FAILED = "accept_failed"
     SENT_BACK = "sent_back"
 
 
@@ -42,11 +46,14 @@ class ReviewMark(Record):
         Whether the correction is learnt from; None where there is none.
     decision
         Who accepted the result in the dashboard or sent it back, and why; None where nobody did.
+    error
+        Why what was accepted could not be written; it can be accepted again.
     """
 
     state: ReviewState
     trusted: bool | None
     decision: Decision | None = None
+    error: ErrorRecord | None = None
 
 
 class Review(ReviewMark):
@@ -126,7 +133,13 @@ class Agreement(Record):
     summary: tuple[AgreementSummary, ...]
 
 
-def review_of(store: CorrectionStore, orthanc_id: str, study_instance_uid: str, jobs: Ordered[JobView]) -> Review:
+def review_of(
+    store: CorrectionStore,
+    orthanc_id: str,
+    study_instance_uid: str,
+    jobs: Ordered[JobView],
+    failed: Mapping[str, ErrorRecord] = _NONE_FAILED,
+) -> Review:
     """Derive the review state of a study.
 
     Parameters
@@ -137,6 +150,8 @@ def review_of(store: CorrectionStore, orthanc_id: str, study_instance_uid: str, 
         The study's two names.
     jobs
         Its jobs, latest first.
+    failed
+        Why what was accepted could not be written, by the jobs' ids.
 
     Returns
     -------
@@ -152,7 +167,7 @@ def review_of(store: CorrectionStore, orthanc_id: str, study_instance_uid: str, 
         return Review(state=state, since=since, model=model, trusted=trusted, feedback=cases, decision=decision)
     if job is not None:
         return Review(
-            **dict(_mark(job, None, decision)),
+            **dict(_mark(job, None, decision, failed.get(job.id))),
             since=decision.at if decision else job.updated,
             model=job.model,
             feedback=cases,
@@ -160,7 +175,9 @@ def review_of(store: CorrectionStore, orthanc_id: str, study_instance_uid: str, 
     return Review(state=ReviewState.NONE, since=None, model=None, trusted=None, feedback=cases)
 
 
-def reviews_of(store: CorrectionStore, jobs: Ordered[JobView]) -> dict[str, ReviewMark]:
+def reviews_of(
+    store: CorrectionStore, jobs: Ordered[JobView], failed: Mapping[str, ErrorRecord] = _NONE_FAILED
+) -> dict[str, ReviewMark]:
     """Derive how far the contours of each of many jobs have come, for lists.
 
     Parameters
@@ -169,6 +186,8 @@ def reviews_of(store: CorrectionStore, jobs: Ordered[JobView]) -> dict[str, Revi
         The store of corrections; only cases of these jobs' studies are read.
     jobs
         The jobs.
+    failed
+        As in :func:`review_of`.
 
     Returns
     -------
@@ -182,14 +201,18 @@ def reviews_of(store: CorrectionStore, jobs: Ordered[JobView]) -> dict[str, Revi
     for case in store.of_studies(map(pseudonyms.study, names)):
         corrections.setdefault(case.job, case)
     decisions = Decisions(store.database).of(drawn)
-    return {job.id: _mark(job, corrections.get(job.id), decisions.get(job.id)) for job in jobs}
+    return {job.id: _mark(job, corrections.get(job.id), decisions.get(job.id), failed.get(job.id)) for job in jobs}
 
 
-def _mark(job: JobView, correction: CaseRecord | None, decision: Decision | None) -> ReviewMark:
+def _mark(
+    job: JobView, correction: CaseRecord | None, decision: Decision | None, failure: ErrorRecord | None
+) -> ReviewMark:
     if not job.has_objects:
         return ReviewMark(state=ReviewState.NONE, trusted=None)
     if correction is not None:
         return ReviewMark(state=ReviewState(correction.kind), trusted=correction.trusted, decision=decision)
+    if decision is not None and decision.verdict == "accepted" and failure is not None:
+        return ReviewMark(state=ReviewState.ACCEPT_FAILED, trusted=None, decision=decision, error=failure)
     if decision is not None:
         return ReviewMark(state=ReviewState(decision.verdict), trusted=None, decision=decision)
     return ReviewMark(state=ReviewState.SENT if job.delivered else ReviewState.AUTOMATIC, trusted=None)

@@ -630,6 +630,11 @@ REASONS: dict[str, Reason] = {
         "The program died on this study time and again; no contours were made.",
         "Look for the kernel's out-of-memory killer and at the end of worker.log; then retry the job.",
     ),
+    "TASK_DIED": Reason(
+        Kind.FAILURE,
+        "The program died at this time and again and has given up; what it was to do is not done.",
+        "Look for the kernel's out-of-memory killer and at the end of worker.log; then ask for it again.",
+    ),
     "QUEUE_DAMAGED": Reason(
         Kind.FAILURE,
         "The node's list of jobs is damaged; images and results in the archive are not touched.",

@@ -14,7 +14,7 @@ from pipeline.case.job import Delivery, DeliveryEvent, DeliveryHistory, JobView
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.queues import DELIVER_WORKFLOW, DELIVERY_QUEUE
 from pipeline.jobs.request import DeliveryTry, delivery_id
-from pipeline.jobs.view import error_of, time_of
+from pipeline.jobs.view import DIED, error_of_row, time_of
 from pipeline.names import DeliveryState
 from pipeline.records import Record
 
@@ -134,7 +134,7 @@ class Deliveries:
                 standing = standing.model_copy(update={name: getattr(standing, name) + 1})
             if event.state is DeliveryState.DONE and standing.latest is None:
                 standing = standing.model_copy(update={"latest": event.ended})
-            if one.destination not in ended and status.status in ("SUCCESS", "ERROR"):
+            if one.destination not in ended and status.status in ("SUCCESS", "ERROR", DIED):
                 ended.add(one.destination)
                 standing = standing.model_copy(update={"error": event.error})
             standings[one.destination] = standing
@@ -184,7 +184,7 @@ def _event(one: DeliveryTry, status: WorkflowStatus) -> DeliveryEvent:
     elif status.status in _STATES:
         state = _STATES[status.status]
     else:
-        error = None if status.error is None else error_of(status.error)
+        error = error_of_row(status)
         lacks_commitment = error is not None and error.code == "COMMITMENT_MISSING" and one.sent is not None
         state = DeliveryState.UNCOMMITTED if lacks_commitment else DeliveryState.FAILED
     ended = status.status not in _UNENDED

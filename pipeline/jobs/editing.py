@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from dbos import EnqueueOptions, WorkflowStatus
+from dbos import EnqueueOptions
 
 from pipeline.case.job import JobView
 from pipeline.corrections.edits import Edits
@@ -16,10 +16,10 @@ from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.acceptance import again_where_failed
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import CORRECTIONS_QUEUE, EDIT_WORKFLOW
+from pipeline.jobs.view import BROKEN, failure_of
 from pipeline.records import Record
 
 EDIT_ID: Final = "edit-[0-9a-f]{16}"
-_FAILED: Final = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED", "CANCELLED")
 
 
 class EditState(StrEnum):
@@ -80,8 +80,8 @@ def saved_edit(queue: JobQueue, store: CorrectionStore, identity: str) -> SavedE
     if not found:
         raise GlioLoopError("FEEDBACK_UNKNOWN", identity)
     status = found[0]
-    if status.status in _FAILED:
-        return SavedEdit(id=identity, state=EditState.FAILED, error=ErrorRecord.of(_error(status)))
+    if status.status in BROKEN:
+        return SavedEdit(id=identity, state=EditState.FAILED, error=failure_of(status))
     if status.status != "SUCCESS":
         return SavedEdit(id=identity, state=EditState.WAITING)
     instance = str(status.output)
@@ -91,7 +91,3 @@ def saved_edit(queue: JobQueue, store: CorrectionStore, identity: str) -> SavedE
     state = EditState.KEPT if verdict.case else EditState.PASSED_OVER
     detail = "" if verdict.case else f"{MEANING[verdict.verdict]} {verdict.detail}".strip()
     return SavedEdit(id=identity, state=state, instance=instance, case=verdict.case, detail=detail)
-
-
-def _error(status: WorkflowStatus) -> GlioLoopError:
-    return status.error if isinstance(status.error, GlioLoopError) else GlioLoopError("INTERNAL", status.status)

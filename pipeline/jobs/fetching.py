@@ -9,7 +9,7 @@ from pipeline.case.identity import fresh_nonce
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import FETCH_QUEUE, FETCH_WORKFLOW
-from pipeline.jobs.view import STATES, error_of, time_of
+from pipeline.jobs.view import STATES, error_of_row, time_of
 from pipeline.names import JobState
 from pipeline.records import Record, StoredRecord
 from pipeline.settings import StudyQuery
@@ -63,5 +63,5 @@ def _shown(status: WorkflowStatus) -> FetchView:
         created=time_of(status.created_at),
         updated=time_of(status.updated_at),
         outcome=FetchOutcome.model_validate(status.output) if done else None,
-        error=None if status.error is None else error_of(status.error),
+        error=error_of_row(status),
     )

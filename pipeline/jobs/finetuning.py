@@ -10,7 +10,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import FINETUNE_WORKFLOW, TRAINING_QUEUE
-from pipeline.jobs.view import STATES, time_of
+from pipeline.jobs.view import STATES, error_of_row, time_of
 from pipeline.names import JobState
 from pipeline.records import Record, StoredRecord
 
@@ -159,7 +159,6 @@ def run_view(status: WorkflowStatus) -> RunView:
     """Return a fine-tuning as people see it."""
     output = FinetuneOutput.model_validate(status.output if isinstance(status.output, dict) else {})
     attributes = status.attributes or {}
-    failed = status.error
     return RunView(
         id=status.workflow_id,
         state=STATES.get(status.status) or output.state,
@@ -169,5 +168,5 @@ def run_view(status: WorkflowStatus) -> RunView:
         created=time_of(status.created_at),
         updated=time_of(status.updated_at),
         result=output.result,
-        error=ErrorRecord.of(failed) if isinstance(failed, GlioLoopError) else output.error,
+        error=error_of_row(status) or output.error,
     )

@@ -4,6 +4,7 @@ Each try to tell somebody something is a workflow of its own (:mod:`pipeline.job
 made of whom and what, so that nobody is told twice.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.case.outcomes import SegmentationResult
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.queues import NOTIFY_QUEUE, NOTIFY_WORKFLOW
-from pipeline.jobs.view import error_of, time_of
+from pipeline.jobs.view import DIED, error_of_row, time_of
 from pipeline.names import DeliveryState, Event
 from pipeline.notify.message import Notice
 from pipeline.records import Record, StoredRecord
@@ -118,9 +119,20 @@ class Notifications:
         found = self._client.list_workflows(name=NOTIFY_WORKFLOW, sort_desc=True, limit=limit)
         tries: dict[tuple[str, str], dict[int, tuple[Telling, WorkflowStatus]]] = {}
         for status in found:
-            one = Telling.model_validate((status.input or {"args": [None]})["args"][0])
+            one = _telling_of(status)
             tries.setdefault((one.channel, one.notice.key), {})[one.attempt] = (one, status)
         return tuple(map(_shown, tries.values()))
+
+    def failed(self, since: datetime) -> Counter[str]:
+        """How many were not told since then, by channel: after the last try, or because the program died of one."""
+        found = self._client.list_workflows(
+            name=NOTIFY_WORKFLOW, status=["ERROR", DIED], completed_after=since.isoformat(), load_output=False
+        )
+        return Counter(_telling_of(status).channel for status in found)
+
+
+def _telling_of(status: WorkflowStatus) -> Telling:
+    return Telling.model_validate((status.input or {"args": [None]})["args"][0])
 
 
 def _shown(tries: Mapping[int, tuple[Telling, WorkflowStatus]]) -> Notification:
@@ -142,9 +154,9 @@ def _shown(tries: Mapping[int, tuple[Telling, WorkflowStatus]]) -> Notification:
 
 
 def _error(status: WorkflowStatus) -> ErrorRecord | None:
-    if status.error is not None:
-        return error_of(status.error)
-    return TellingOutcome.model_validate(status.output).error if isinstance(status.output, dict) else None
+    if isinstance(status.output, dict):
+        return TellingOutcome.model_validate(status.output).error
+    return error_of_row(status)
 
 
 def notice_of(event: Event, what: str, error: ErrorRecord | None = None, lines: Iterable[str] = ()) -> Notice:

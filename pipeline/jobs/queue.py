@@ -44,10 +44,10 @@ from pipeline.jobs.queues import (
     WATCH_WORKFLOW,
     WORKFLOWS_VERSION,
 )
-from pipeline.jobs.request import JobRequest, Undecided, delivery_id
+from pipeline.jobs.request import JobRequest, Undecided, acceptance_id, delivery_id
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.jobs.versions import UNDERSTOOD, adopt_begun, adopt_queued
-from pipeline.jobs.view import JobAttributes, job_view
+from pipeline.jobs.view import BROKEN, DIED, JobAttributes, job_view
 from pipeline.jobs.worklist import Worklist
 from pipeline.names import BROKEN_DELIVERIES, ENDED_DELIVERIES, DeliveryState
 
@@ -237,14 +237,6 @@ class JobQueue:
             over = {one.workflow_id: one.status for one in listed}
         return [job_view(status, over) for status in found]
 
-    def died(self, since: str) -> list[tuple[JobView, JobRequest | None]]:
-        """Jobs that ended since then (UTC, ISO 8601) because worker after worker died of them, and what they were."""
-        found = self._client.list_workflows(
-            name=SEGMENT_WORKFLOW, status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", load_output=False
-        )
-        ended = zip(self._views(found), map(_request_of, found), strict=True)
-        return [(view, request) for view, request in ended if (view.updated or "") >= since]
-
     def request(self, identity: str) -> JobRequest | None:
         """What a job was asked to do; None where there is none of that id."""
         found = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW, load_output=False)
@@ -349,7 +341,7 @@ class JobQueue:
         A job whose delivery failed is not segmented again: only the delivery is.
         """
         (status,) = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW)
-        if status.status in ("CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"):
+        if status.status in ("CANCELLED", DIED):
             self._client.resume_workflow(identity, queue_name=JOBS_QUEUE)
             return
         if status.status == "SUCCESS" and self._retry_deliveries(status):
@@ -402,14 +394,18 @@ class JobQueue:
         tries = self._client.list_workflows(
             workflow_id_prefix=f"{identity}.", name=DELIVER_WORKFLOW, load_input=False, load_output=False
         )
-        self._client.delete_workflows([identity, *(one.workflow_id for one in tries)])
+        self._client.delete_workflows([identity, acceptance_id(identity), *(one.workflow_id for one in tries)])
         self.worklist.forget(identity)
 
     def drop_inspections(self, before: float) -> int:
         """Drop the ended looks at studies and at corrections that ended before a time, seconds since 1970."""
         table = self._client._sys_db.tables.workflow_status
         query = sqlalchemy.select(table.c.workflow_uuid).where(
-            table.c.name.in_(_LOOKS), table.c.status.not_in(_UNENDED), table.c.updated_at < before * 1000
+            table.c.name.in_(_LOOKS),
+            table.c.status.not_in(_UNENDED),
+            # Without the row the acceptance would seem to have come to its end.
+            sqlalchemy.not_((table.c.name == ACCEPT_WORKFLOW) & table.c.status.in_(BROKEN)),
+            table.c.updated_at < before * 1000,
         )
         with self.engine.connect() as connection:
             old = [str(identity) for (identity,) in connection.execute(query)]

@@ -192,6 +192,11 @@ class DeliveryTry(BaseModel):
         return options
 
 
+def acceptance_id(job: str) -> str:
+    """Id of the workflow that writes what was accepted of a job."""
+    return f"accept-{job}"
+
+
 def delivery_id(job: str, destination: str, number: int) -> str:
     """Id of the workflow that is one try of a delivery."""
     # Earlier versions had one workflow for all tries, without a number.

@@ -25,6 +25,10 @@ STATES: Final = {
     "ERROR": JobState.FAILED,
     "MAX_RECOVERY_ATTEMPTS_EXCEEDED": JobState.FAILED,
 }
+#: DBOS's status of what worker after worker died of, and is not begun again.
+DIED: Final = "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
+#: Its statuses of what ended, and not well.
+BROKEN: Final = ("ERROR", DIED, "CANCELLED")
 _DELIVERY: Final = "delivery."
 
 
@@ -79,7 +83,7 @@ def job_view(status: WorkflowStatus, delivery_statuses: Mapping[str, str] | None
     attributes = JobAttributes.of(status)
     output = JobOutput.model_validate(status.output) if isinstance(status.output, dict) else JobOutput()
     deliveries = {
-        modality: _ended_otherwise(
+        modality: ended_otherwise(
             (delivery_statuses or {}).get(delivery_id(status.workflow_id, modality, delivery.number))
         )
         or delivery
@@ -127,12 +131,12 @@ def _with_deliveries(
     return JobState.DONE if states == {DeliveryState.DONE} else JobState.RUNNING, error
 
 
-def _ended_otherwise(status: str | None) -> Delivery | None:
+def ended_otherwise(status: str | None) -> Delivery | None:
     """State of a delivery that did not note its end itself; None where it did, or has not ended."""
     if status == "CANCELLED":
         return Delivery(state=DeliveryState.CANCELLED, error=None)
-    if status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
-        return _failed(GlioLoopError("WORKER_DIED", f"in stage {Stage.FORWARD}"))
+    if status == DIED:
+        return _failed(GlioLoopError("TASK_DIED", f"in stage {Stage.FORWARD}"))
     if status == "ERROR":
         return _failed(
             GlioLoopError("FORWARD_FAILED", "the end of the delivery could not be written down; see the worker's log")
@@ -145,9 +149,21 @@ def _failed(error: GlioLoopError) -> Delivery:
 
 
 def _error(status: WorkflowStatus, output: JobOutput) -> ErrorRecord | None:
-    if status.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
+    if status.status == DIED:
         return ErrorRecord.of(GlioLoopError("WORKER_DIED", f"in stage {(status.attributes or {}).get('stage')}"))
     return output.error if status.error is None else error_of(status.error)
+
+
+def error_of_row(status: WorkflowStatus) -> ErrorRecord | None:
+    """What a workflow that is no job ended with, also where it could not say so itself; None where that is success."""
+    if status.status == DIED:
+        return ErrorRecord.of(GlioLoopError("TASK_DIED", status.name))
+    return None if status.error is None else error_of(status.error)
+
+
+def failure_of(status: WorkflowStatus) -> ErrorRecord:
+    """Why a workflow that is no job did not end well, for one of :data:`BROKEN`."""
+    return error_of_row(status) or ErrorRecord.of(GlioLoopError("INTERNAL", status.status))
 
 
 def error_of(error: BaseException) -> ErrorRecord:

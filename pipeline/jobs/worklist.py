@@ -22,6 +22,8 @@ from pipeline.corrections.review import ReviewState
 from pipeline.database.tables import CASES, DECISIONS, WORKLIST
 from pipeline.database.transactions import Tables, writing
 from pipeline.jobs.queues import DEFAULT_PRIORITY, SEGMENT_WORKFLOW
+from pipeline.jobs.request import acceptance_id
+from pipeline.jobs.view import BROKEN
 from pipeline.names import JobState, Region
 from pipeline.records import Record
 
@@ -305,7 +307,15 @@ class Worklist:
         """Review state, as :func:`pipeline.corrections.review.reviews_of` tells it."""
         none = WORKLIST.c.delivery == ReviewState.NONE.value
         kind = self._latest_cases().c.kind
-        return case((none, WORKLIST.c.delivery), else_=func.coalesce(kind, DECISIONS.c.verdict, WORKLIST.c.delivery))
+        accepting = self._workflows.alias("accepting").c
+        failed = sqlalchemy.exists().where(
+            accepting.workflow_uuid == acceptance_id("") + DECISIONS.c.job, accepting.status.in_(BROKEN)
+        )
+        verdict = case(
+            ((DECISIONS.c.verdict == ReviewState.ACCEPTED.value) & failed, ReviewState.ACCEPT_FAILED.value),
+            else_=DECISIONS.c.verdict,
+        )
+        return case((none, WORKLIST.c.delivery), else_=func.coalesce(kind, verdict, WORKLIST.c.delivery))
 
     def _latest_cases(self) -> sqlalchemy.Subquery:
         if not hasattr(self, "_cases"):

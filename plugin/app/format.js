@@ -92,6 +92,7 @@ export const REVIEW_LABELS = {
   sent: "sent, not reviewed",
   corrected: "corrected",
   accepted: "accepted",
+  accept_failed: "not accepted: it could not be written",
   sent_back: "sent back",
 };
 

@@ -103,10 +103,11 @@ export class StudyPage {
     if (!result) return null;
     const correction = correctionOf(found, result);
     const latest = isLatest(found, result);
-    const { state, decision } = result.review ?? {};
+    const { state, decision, error } = result.review ?? {};
     if (!correction) {
       return card("Review",
         facts(["State", REVIEW_LABELS[state] ?? "not reviewed"], ["By", decision?.by], ["At", decision && moment(decision.at)], ["Reason", decision?.reason]),
+        error ? errorBox(error) : null,
         latest && state !== "accepted" ? h("div", { class: "actions" },
           action("Accept", () => this.accept(result), { class: "primary" }),
           action(state === "sent_back" ? "Change the reason…" : "Send back…", () => sendBack((reason) => post(`/glioloop/jobs/${result.id}/send-back`, { reason }), () => this.refresh()))) : null,

@@ -116,7 +116,8 @@ class CorrectionRoutes(Handlers):
         job = self._latest(request.groups[0])
         if job.review.state is ReviewState.ACCEPTED:
             raise GlioLoopError("REVIEW_ENDED")
-        Decisions(self._node.database()).send_back(job.id, request.user, options.reason)
+        failed = job.review.state is ReviewState.ACCEPT_FAILED
+        Decisions(self._node.database()).send_back(job.id, request.user, options.reason, failed)
         return 200, self.shown_job(job.id)
 
     # --- edits ---

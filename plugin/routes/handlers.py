@@ -9,6 +9,7 @@ from pipeline.case.job import JobView
 from pipeline.corrections.review import reviews_of
 from pipeline.corrections.store import CorrectionStore
 from pipeline.errors import GlioLoopError
+from pipeline.jobs.acceptance import failed_acceptances
 from pipeline.jobs.queue import JobQueue
 from pipeline.registry import Registry
 from plugin.inside import PluginArchive
@@ -75,7 +76,8 @@ class Handlers:
 
     def reviewed(self, jobs: list[JobView]) -> tuple[ReviewedJob, ...]:
         """Jobs, and how far their contours have come."""
-        reviews = reviews_of(self.corrections(), jobs)
+        failed = failed_acceptances(self.queue(), [job.id for job in jobs if job.has_objects])
+        reviews = reviews_of(self.corrections(), jobs, failed)
         return tuple(ReviewedJob(**dict(job), review=reviews[job.id]) for job in jobs)
 
 

@@ -14,6 +14,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.files.joblog import read_log
 from pipeline.identify import Decision
+from pipeline.jobs.acceptance import failed_acceptances
 from pipeline.jobs.checks import CheckOptions, CheckState, check_state, collect_check, enqueue_check
 from pipeline.jobs.preparation import decide, prepare
 from pipeline.jobs.queue import DAMAGED_STATUS, JobQueue
@@ -72,13 +73,14 @@ class NodeRoutes(Handlers):
         except GlioLoopError as error:
             identification = Undecided(error=ErrorRecord.of(error))
         found = jobs.jobs(study.orthanc_id)
+        failed = failed_acceptances(jobs, [job.id for job in found if job.has_objects])
         return 200, StudyAnswer(
             study=study.orthanc_id,
             study_instance_uid=study.study_instance_uid,
             stable=study.stable,
             identification=identification,
             jobs=self.reviewed(found),
-            review=review_of(self.corrections(), study.orthanc_id, study.study_instance_uid, found),
+            review=review_of(self.corrections(), study.orthanc_id, study.study_instance_uid, found, failed),
         )
 
     # --- jobs ---

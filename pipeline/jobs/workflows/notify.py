@@ -12,6 +12,7 @@ from pipeline.case.outcomes import JobOutput
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
+from pipeline.jobs.deaths import deaths
 from pipeline.jobs.notifications import Telling, TellingOutcome, about_result, notice_of
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import ARCHIVE, DIGEST_WORKFLOW, INTAKE_QUEUE, JOBS_QUEUE, NOTIFY_WORKFLOW, WATCH_WORKFLOW
@@ -152,15 +153,14 @@ def _person(study: str) -> Person | None:
 
 
 def announce_deaths(jobs: JobQueue, notify: Notify) -> None:
-    """Tell of the jobs that worker after worker died of: their workflows can't do so themselves."""
-    since = (datetime.now(UTC) - _DAY).isoformat()
-    for view, request in jobs.died(since):
-        if request is None or not _is_news(request):
+    """Tell of what worker after worker died of: the workflows can't do so themselves."""
+    for death in deaths(jobs, datetime.now(UTC) - _DAY):
+        if death.request is not None and not _is_news(death.request):
             continue
-        notice = notice_of(Event.FAILED, view.id, view.error)
-        notice = _about_job(notice, view.id, request.study, request.study_instance_uid, request.model)
+        notice = notice_of(Event.FAILED, death.what, death.error)
+        notice = _about_job(notice, death.job, death.study, death.study_instance_uid, death.model)
         # Once for each end, however long it is seen.
-        once = {"key": f"{Event.FAILED.value}-{view.id}-{view.updated}", "at": view.updated or notice.at}
+        once = {"key": f"{Event.FAILED.value}-{death.what}-{death.ended}", "at": death.ended}
         jobs.notifications.announce(notify, notice.model_copy(update=once))
 
 
@@ -193,7 +193,7 @@ def _digest() -> None:
     day, since = f"{now:%Y%m%d}", (now - _DAY).isoformat()
     jobs = [job for job in queue().jobs(limit=_MOST_JOBS) if (job.updated or "") >= since]
     notice = notice_of(Event.DIGEST, day, lines=digest_lines(jobs))
-    lines = [*notice.lines, *_destination_lines()]
+    lines = [*notice.lines, *_destination_lines(), *_channel_lines(now - _DAY)]
     once = {"key": f"digest-{day}", "lines": tuple(lines)}
     queue().notifications.announce(settings().notify, notice.model_copy(update=once))
 
@@ -219,6 +219,10 @@ def digest_lines(jobs: list[JobView]) -> list[str]:
 def _destination_lines() -> list[str]:
     found = queue().deliveries.standings().items()
     return [f"{name}: {one.waiting} wait, {one.failed} failed" for name, one in found if one.waiting or one.failed]
+
+
+def _channel_lines(since: datetime) -> list[str]:
+    return [f"{name}: {count} not told" for name, count in sorted(queue().notifications.failed(since).items())]
 
 
 @workflow(name=DIGEST_WORKFLOW)

@@ -303,9 +303,9 @@ def test_review_of_every_job_in_a_list(store: CorrectionStore, tmp_path: Path) -
     store.keep(record(2, study=pseudonym, job="1" * 32, kind="accepted"), _files(tmp_path))
     store.keep(record(3), _files(tmp_path))
     found = reviews_of(store, jobs)
-    assert found["0" * 32].as_json() == {"state": "corrected", "trusted": False, "decision": None}
-    assert found["1" * 32].as_json() == {"state": "accepted", "trusted": True, "decision": None}
-    assert found["2" * 32].as_json() == {"state": "automatic", "trusted": None, "decision": None}
+    assert found["0" * 32].as_json() == {"state": "corrected", "trusted": False, "decision": None, "error": None}
+    assert found["1" * 32].as_json() == {"state": "accepted", "trusted": True, "decision": None, "error": None}
+    assert found["2" * 32].as_json() == {"state": "automatic", "trusted": None, "decision": None, "error": None}
     assert [one.id for one in store.of_studies([pseudonym])] == [f"{pseudonym}-v2", f"{pseudonym}-v1"]
     with store.database.begin() as connection:
         connection.execute(update(CASES).where(CASES.c.id == f"{pseudonym}-v2").values(record="{"))

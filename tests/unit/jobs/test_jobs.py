@@ -16,8 +16,7 @@ from pipeline.jobs.queues import ARCHIVE, DEFAULT_PRIORITY, INTAKE_QUEUE, JOBS_Q
 from pipeline.jobs.request import JobRequest, ProcessOptions
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.jobs.view import job_view
-from pipeline.jobs.workflows.notify import _is_news, announce_deaths
-from pipeline.settings import Notify
+from pipeline.jobs.workflows.notify import _is_news
 
 UIDS = ["1.2.3", "1.2.4", "1.2.5"]
 
@@ -102,21 +101,6 @@ def queue(tmp_path: Path) -> Iterator[JobQueue]:
     made.close()
 
 
-def test_a_job_that_workers_died_of_is_told_once(queue: JobQueue) -> None:
-    """Its workflow can't tell of it any more; the node's test study is still nobody's news."""
-    told = Notify.model_validate({"Channels": [{"Name": "it", "Webhook": "http://127.0.0.1:9/"}]})
-    own = _request("study-1").model_copy(update={"destinations": (), "origin": "check"})
-    for number, request in enumerate((_request("study-0"), own, _request("study-2"))):
-        queue.enqueue_job(f"{number:032x}", request)
-    with queue.client._sys_db.engine.begin() as connection:
-        died = "UPDATE workflow_status SET status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED' WHERE workflow_uuid != :lives"
-        connection.execute(sqlalchemy.text(died), {"lives": f"{2:032x}"})
-    announce_deaths(queue, told)
-    announce_deaths(queue, told)
-    (one,) = queue.notifications.listed(10)
-    assert (one.channel, one.event, one.job) == ("it", "failed", f"{0:032x}")
-
-
 def test_waiting_jobs_are_counted(queue: JobQueue) -> None:
     for number in range(5):
         queue.enqueue_job(f"{number:032x}", _request(f"study-{number}"))
@@ -131,7 +115,7 @@ def test_waiting_jobs_are_counted(queue: JobQueue) -> None:
     [
         ("PENDING", "running", None),
         ("CANCELLED", "cancelled", None),
-        ("MAX_RECOVERY_ATTEMPTS_EXCEEDED", "failed", "WORKER_DIED"),
+        ("MAX_RECOVERY_ATTEMPTS_EXCEEDED", "failed", "TASK_DIED"),
         ("ERROR", "failed", "FORWARD_FAILED"),
     ],
 )
