@@ -2,6 +2,7 @@
 
 import copy
 import io
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -316,6 +317,18 @@ def test_contours_are_sent_back_and_accepted(browser: Browser, site: Site, job: 
         == job["result"]["rtstruct"]["sop_instance_uid"]
     )
     browser.until(lambda: "Dice 1.000" in browser.text("[aria-labelledby=card-review]"), 30, "the case")
+
+    # As if worker after worker had died of it: the page does not say that it is accepted, and has it done again.
+    site.pair.post(f"/glioloop/feedback/{case['id']}/delete")
+    with sqlite3.connect(site.pair.node.configuration.state_folder / "queue.sqlite") as database:
+        died = "UPDATE workflow_status SET status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED' WHERE workflow_uuid = ?"
+        assert database.execute(died, (f"accept-{job['id']}",)).rowcount == 1
+    browser.until(lambda: "TASK_DIED" in browser.text("[aria-labelledby=card-review]"), 30, "that it failed")
+    assert [one["id"] for one in site.pair.get("/glioloop/jobs?review=accept_failed")] == [job["id"]]
+    assert site.pair.get(f"/glioloop/studies/{job['study']}")["review"]["state"] == "accept_failed"
+    browser.button("Accept").send_keys(Keys.ENTER)
+    browser.until(lambda: "TASK_DIED" not in browser.text("[aria-labelledby=card-review]"), 30, "the other state")
+    assert site.pair.get(command)["review"]["state"] == "accepted"
 
     answer = site.pair.post(f"/glioloop/studies/{job['study']}/process", {"force": True})
     later = f"/glioloop/jobs/{answer.json()['id']}"
