@@ -35,21 +35,45 @@ def send(notice: Notice, channel: Hl7, node: str, person: Person | None, timeout
     Raises
     ------
     GlioLoopError
-        NOTIFY_FAILED where the message is not taken, or the library that models HL7 is not installed.
+        NOTIFY_FAILED where the message is not taken, or the library that models HL7 is not installed;
+        CONFIGURATION_INVALID where a certificate cannot be read.
     OSError
-        Where nobody answers.
+        Where nobody answers, or one of both does not trust the other.
     """
     made = None if notice.event is Event.TEST else message(notice, channel, node, person)
     with socket.create_connection((channel.hl7, channel.port), timeout) as plain:
-        if made is None:
-            return
-        trust = ssl.create_default_context()
-        stream = trust.wrap_socket(plain, server_hostname=channel.hl7) if channel.encryption == "tls" else plain
+        tls = trust(channel) if channel.encryption == "tls" else None
+        stream = tls.wrap_socket(plain, server_hostname=channel.hl7) if tls else plain
         with stream:
+            if made is None:
+                return
             stream.sendall(_BEGIN + made.to_er7().encode() + _END)
             said = _acknowledgement(_answer(stream), str(made.msh.msh_10.value))
     if said not in _TAKEN:
         raise GlioLoopError("NOTIFY_FAILED", f"{channel.name}: HL7 {said}")
+
+
+def trust(channel: Hl7) -> ssl.SSLContext:
+    """Whom a channel trusts, and how the node shows who it is.
+
+    Raises
+    ------
+    GlioLoopError
+        CONFIGURATION_INVALID with the name of the key whose file cannot be read.
+    """
+    key = "TrustedCertificates"
+    try:
+        context = ssl.create_default_context(cafile=channel.trusted_certificates)
+        if channel.trusted_certificates:
+            # The server's own certificate is enough of an anchor: it is pinned.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if channel.certificate:
+            key = "Certificate and PrivateKey"
+            # A key under a password is refused: nobody is there to be asked for it.
+            context.load_cert_chain(channel.certificate, channel.private_key, password=lambda: "")
+    except OSError as error:
+        raise GlioLoopError("CONFIGURATION_INVALID", f"{channel.name}: {key}: {error.strerror or error}") from error
+    return context
 
 
 def message(notice: Notice, channel: Hl7, node: str, person: Person | None) -> "Message":

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from string import Template
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, field_validator, model_validator
 from pydantic.alias_generators import to_pascal
 
 from pipeline.names import Event
@@ -17,6 +17,8 @@ TEMPLATE_FIELDS: Final = frozenset(
         "flags", "volumes", "at", "link", "patient_name", "patient_id",
     }
 )  # fmt: skip
+#: A file that every worker sees.
+_Pem = Annotated[str, Field(pattern=r"^/", max_length=1024)]
 _CONFIGURATION = ConfigDict(extra="forbid", alias_generator=to_pascal, populate_by_name=True)
 
 
@@ -117,6 +119,11 @@ class Hl7(Channel):
     ----------
     hl7, port, encryption
         Its host, and how it is reached.
+    trusted_certificates
+        PEM of those whom its certificate has to come from, with TLS; the usual authorities where none is named.
+    certificate, private_key
+        PEM of the certificate, with those between it and its authority, by which the node shows who it is, with TLS;
+        its key may be in the same file.
     application, facility
         What it calls itself: MSH-5 and MSH-6.
     """
@@ -125,8 +132,19 @@ class Hl7(Channel):
     hl7: str = Field(min_length=1, max_length=253)
     port: int = Field(default=2575, ge=1, le=65_535)
     encryption: Literal["tls", "none"] = "none"
+    trusted_certificates: _Pem | None = None
+    certificate: _Pem | None = None
+    private_key: _Pem | None = None
     application: str = Field(default="", max_length=180, pattern=r"^[^|^~\\&\r\n]*$")
     facility: str = Field(default="", max_length=180, pattern=r"^[^|^~\\&\r\n]*$")
+
+    @model_validator(mode="after")
+    def _certificates_with_tls(self) -> "Hl7":
+        if self.encryption != "tls" and (self.trusted_certificates or self.certificate or self.private_key):
+            raise ValueError('certificates are for "Encryption": "tls"')
+        if self.private_key and not self.certificate:
+            raise ValueError("a PrivateKey needs its Certificate")
+        return self
 
 
 AnyChannel = Webhook | Mail | Fhir | Hl7
