@@ -30,7 +30,7 @@ from pipeline.corrections.recognise import (
     read_object,
     trust_of,
 )
-from pipeline.corrections.record import CaseRecord, RegionDifference
+from pipeline.corrections.record import CaseKind, CaseRecord, RegionDifference
 from pipeline.corrections.regions import RegionNames
 from pipeline.corrections.store import CorrectionStore
 from pipeline.corrections.study import Mask, Study
@@ -159,7 +159,7 @@ def import_object(
             raise
         return Outcome(_FOREIGN[error.code], detail=error.detail)
     least_voxels = names.policy.least_change_ml / _voxel_ml(study)
-    meaning = understand(drawn, automatic, edit, least_voxels)
+    meaning = understand(drawn, automatic, edit, least_voxels, names.policy.filled_holes == "drawn")
     detail = "; ".join(meaning.notes)[:_LONGEST_DETAIL]
     if not meaning.said:
         told = "; ".join(part for part in (detail, ", ".join(drawn.unknown)) if part)[:_LONGEST_DETAIL]
@@ -177,7 +177,8 @@ def import_object(
     write_images(files, study, meaning.regions, automatic)
     write_contours(files, dataset, meaning, study)
     pseudonyms = Pseudonyms.of_installation(store.database)
-    record = _record(path, processed, drawn, meaning, trust, regions, changed, store, pseudonyms)
+    kind: CaseKind = "accepted" if not changed else "holes_filled" if meaning.only_holes else "corrected"
+    record = _record(path, processed, drawn, meaning, trust, regions, kind, store, pseudonyms)
     return Outcome(Verdict(record.kind), store.keep(record, files), detail)
 
 
@@ -226,7 +227,7 @@ def _record(
     meaning: Meaning,
     trust: Trust,
     regions: dict[str, RegionDifference],
-    changed: bool,
+    kind: CaseKind,
     store: CorrectionStore,
     pseudonyms: Pseudonyms,
 ) -> CaseRecord:
@@ -238,8 +239,9 @@ def _record(
         patient=pseudonyms.patient(processed.patient_id),
         study=study,
         reviewer=pseudonyms.person(trust.reviewer),
-        kind="corrected" if changed else "accepted",
-        trusted=trust.trusted,
+        kind=kind,
+        # Whoever approved it may not have seen what the viewer did.
+        trusted=trust.trusted and kind != "holes_filled",
         approval=trust.approval,
         reviewed=trust.reviewed,
         received=datetime.now(UTC).isoformat(timespec="milliseconds"),

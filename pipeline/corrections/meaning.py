@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.corrections.holes import filled_holes
 from pipeline.corrections.masks import Drawn, DrawnRoi
 from pipeline.corrections.regions import is_edited
 from pipeline.corrections.study import Mask
@@ -35,6 +36,8 @@ class Meaning:
         For regions that are just what some ROIs hold, the numbers of those ROIs.
     undecided
         Regions of which it has several versions that nothing tells apart.
+    only_holes
+        Whether holes of the automatic regions are filled, and nothing else was changed.
     notes
         What was understood, in words.
     """
@@ -43,10 +46,17 @@ class Meaning:
     said: frozenset[Region]
     shown: dict[Region, tuple[int, ...]]
     undecided: frozenset[Region]
+    only_holes: bool
     notes: tuple[str, ...]
 
 
-def understand(drawn: Drawn, automatic: Mapping[Region, Mask], edit_of_ours: bool, least_voxels: float) -> Meaning:
+def understand(
+    drawn: Drawn,
+    automatic: Mapping[Region, Mask],
+    edit_of_ours: bool,
+    least_voxels: float,
+    holes_as_drawn: bool = False,
+) -> Meaning:
     """Tell what was meant.
 
     Parameters
@@ -60,12 +70,14 @@ def understand(drawn: Drawn, automatic: Mapping[Region, Mask], edit_of_ours: boo
         other object it was not drawn.
     least_voxels
         A region that differs by no more was not touched.
+    holes_as_drawn
+        Whether holes that came back filled were filled on purpose.
 
     Returns
     -------
     Meaning
         Regions that were left as the network had drawn them say nothing against what was drawn or deleted around
-        them: they are cut to it.
+        them: they are cut to it. Holes that are filled beside a change of another kind are open again.
     """
     said: dict[Region, Mask] = {}
     shown: dict[Region, tuple[int, ...]] = {}
@@ -87,11 +99,20 @@ def understand(drawn: Drawn, automatic: Mapping[Region, Mask], edit_of_ours: boo
                 notes.append(f"{region} is {_names(chosen)}, not {_names([o for o in members if o not in chosen])}")
         elif edit_of_ours and region not in drawn.unread:
             said[region] = automatic[region] & False
+    filled = {} if holes_as_drawn else filled_holes(said, automatic)
+    opened = {region: mask & ~filled[region] if region in filled else mask for region, mask in said.items()}
+    edited = any(not _same(mask, automatic[region], least_voxels) for region, mask in opened.items())
+    if edited:
+        said = opened
+        notes += [f"{region}: holes that are filled stay open, as the network had drawn them" for region in filled]
     touched = {region: mask for region, mask in said.items() if not _same(mask, automatic[region], least_voxels)}
     regions = complete(touched, automatic)
     notes += _consequences(said, touched, regions, automatic)
     shown = {region: numbers for region, numbers in shown.items() if (regions[region] == said[region]).all()}
-    return Meaning(regions, frozenset(said), shown, frozenset(undecided), tuple(notes))
+    only_holes = bool(touched) and not edited
+    if only_holes:
+        notes.append(f"only holes of {' and '.join(touched)} are filled: by somebody, or by the viewer?")
+    return Meaning(regions, frozenset(said), shown, frozenset(undecided), only_holes, tuple(notes))
 
 
 def _consequences(

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer
 
 CASE_ID: Final = r"[0-9a-f]{16}-v[0-9]{1,4}"
 Role = Literal["learn", "held_back"]
+CaseKind = Literal["corrected", "accepted", "holes_filled"]
 
 
 class RegionDifference(BaseModel):
@@ -44,7 +45,8 @@ class CaseRecord(BaseModel):
     patient, study, reviewer
         Pseudonyms; the reviewer's is empty where the object names none.
     kind
-        ``corrected`` or ``accepted`` (approved without a change).
+        ``corrected``, ``accepted`` (approved without a change), or ``holes_filled``: nothing else was changed, and
+        nobody has said yet that it was meant.
     trusted
         Whether it was approved or reviewed by someone the site trusts, or marked so by REST.
     approval, reviewed
@@ -77,7 +79,7 @@ class CaseRecord(BaseModel):
     patient: str
     study: str
     reviewer: str = ""
-    kind: Literal["corrected", "accepted"]
+    kind: CaseKind
     trusted: bool
     approval: str = ""
     reviewed: str = ""
@@ -96,6 +98,11 @@ class CaseRecord(BaseModel):
     regions: dict[str, RegionDifference]
     spacing_mm: tuple[float, float, float]
     files: dict[str, str] = {}
+
+    def as_meant(self) -> "CaseRecord":
+        """The record once somebody said that it is to be learnt from."""
+        kind: CaseKind = "corrected" if self.kind == "holes_filled" else self.kind
+        return self.model_copy(update={"trusted": True, "kind": kind})
 
     def shown(self) -> dict[str, JsonValue]:
         """What people see of it: all but what identifies its files."""

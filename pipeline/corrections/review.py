@@ -7,14 +7,14 @@ from datetime import datetime
 from enum import StrEnum
 from statistics import fmean, median
 from types import MappingProxyType
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from pipeline.case.job import JobView
 from pipeline.corrections.decisions import Decision, Decisions
 from pipeline.corrections.pseudonyms import Pseudonyms
-from pipeline.corrections.record import CaseRecord, ShownCase
+from pipeline.corrections.record import CaseKind, CaseRecord, ShownCase
 from pipeline.corrections.store import CorrectionStore
 from pipeline.errors.records import ErrorRecord
 from pipeline.names import TUMOUR_REGIONS
@@ -34,6 +34,7 @@ class ReviewState(StrEnum):
     CORRECTED = "corrected"
     ACCEPTED = "accepted"
     ACCEPT_FAILED = "accept_failed"
+    HOLES_FILLED = "holes_filled"
     SENT_BACK = "sent_back"
 
 
@@ -225,13 +226,14 @@ def _after(one: str, other: str) -> bool:
 def agreement(cases: Iterable[CaseRecord]) -> Agreement:
     """Agreement between automatic and reviewed contours, in the order of time, per region and model version.
 
-    Only regions that were drawn count: one taken over from the automatic result agrees by construction.
+    Only regions that were drawn count: one taken over from the automatic result agrees by construction. What may be a
+    viewer's doing does not count.
     """
     points: list[AgreementPoint] = []
     recent: dict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
     for case in sorted(cases, key=lambda one: one.received):
         for name, region in case.regions.items():
-            if region.drawn:
+            if region.drawn and case.kind != "holes_filled":
                 last = recent[case.model, name]
                 last.append(region.dice)
                 points.append(
@@ -279,7 +281,7 @@ def collect_metrics(store: CorrectionStore, registry: CollectorRegistry) -> None
     """Add the loop's figures to Prometheus metrics."""
     cases = store.cases()
     kept = Gauge("glioloop_feedback_cases", "Cases in the store of corrections", ["kind"], registry=registry)
-    for kind in ("corrected", "accepted"):
+    for kind in get_args(CaseKind):
         kept.labels(kind).set(sum(case.kind == kind for case in cases))
     Gauge("glioloop_feedback_bytes", "Size of the store of corrections", registry=registry).set(store.size_bytes())
     dice = Gauge(
@@ -289,10 +291,15 @@ def collect_metrics(store: CorrectionStore, registry: CollectorRegistry) -> None
         registry=registry,
     )
     recent: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for case in cases:
+    for case in (one for one in cases if one.kind != "holes_filled"):
         for region in TUMOUR_REGIONS:
             found = case.regions.get(region.value)
-            if found is not None and found.drawn and len(recent[region.value, case.model]) < RECENT:
+            if (
+                found is not None
+                and found.drawn
+                and case.kind != "holes_filled"
+                and len(recent[region.value, case.model]) < RECENT
+            ):
                 recent[region.value, case.model].append(found.dice)
     for (name, model), values in recent.items():
         dice.labels(name, model).set(fmean(values))

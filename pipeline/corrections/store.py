@@ -249,7 +249,7 @@ class CorrectionStore:
         return copied, digests, size
 
     def trust(self, identity: str) -> CaseRecord:
-        """Mark a case as one to learn from, although the object did not say that it was approved.
+        """Mark a case as one to learn from, although its object was not approved; holes were filled on purpose, then.
 
         Raises
         ------
@@ -257,7 +257,7 @@ class CorrectionStore:
             FEEDBACK_UNKNOWN.
         """
         with self._writing() as connection:
-            record = _case(connection, identity).model_copy(update={"trusted": True})
+            record = _case(connection, identity).as_meant()
             connection.execute(update(CASES).where(CASES.c.id == identity).values(record=record.model_dump_json()))
             return record
 

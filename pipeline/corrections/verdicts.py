@@ -7,10 +7,11 @@ from pipeline.corrections.record import CaseRecord
 
 
 class Verdict(StrEnum):
-    """Outcome for one object; only the first two put something into the store."""
+    """Outcome for one object; only the first three put something into the store."""
 
     CORRECTED = "corrected"
     ACCEPTED = "accepted"
+    HOLES_FILLED = "holes_filled"
     KNOWN = "known"
     DELETED = "deleted"
     OWN = "own"
@@ -26,6 +27,7 @@ class Verdict(StrEnum):
 MEANING: dict[Verdict, str] = {
     Verdict.CORRECTED: "Contours differ from the automatic ones: kept as a correction.",
     Verdict.ACCEPTED: "Approved without a change: kept as an agreement.",
+    Verdict.HOLES_FILLED: "Only holes are filled, perhaps by the viewer: kept, and learnt from once it is trusted.",
     Verdict.KNOWN: "The same correction was kept before.",
     Verdict.DELETED: "This correction was deleted from the store and is not taken up again.",
     Verdict.OWN: "The node made it itself, bit for bit the same.",

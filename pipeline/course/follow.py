@@ -23,7 +23,7 @@ from pipeline.course.candidate import Candidate, Followed
 from pipeline.course.change import StudyCourse, course_of
 from pipeline.course.points import Measured, Origin, compare, compare_lost, measure, point_of
 from pipeline.course.priors import Group, StudyFacts, facts_of, group_of
-from pipeline.course.records import LeftOut, TimePoint
+from pipeline.course.records import LeftOut, Source, TimePoint
 from pipeline.course.report import course_objects
 from pipeline.course.scans import Result, choose_result, read_scan
 from pipeline.database.installation import installation_id
@@ -154,7 +154,10 @@ class Course:
         own = [PIPELINE_VERSION, study, result.job.id, result.case.id if result.case else "", result.series]
         told = json.dumps([*own, before.made_from if before else ""])
         made_from = hashlib.sha256(told.encode()).hexdigest()[:32]
-        return Origin(str(result.job.model), result.case.kind if result.case else "automatic", made_from)
+        source: Source = "automatic"
+        if result.case is not None and result.case.kind != "holes_filled":
+            source = result.case.kind
+        return Origin(str(result.job.model), source, made_from)
 
     def _measure(self, study: str) -> Measured:
         """Read and measure a study; what was measured last is kept."""

@@ -9,7 +9,8 @@ from pipeline.settings.finetune import FinetunePolicy
 
 def usable(policy: FinetunePolicy, store: CorrectionStore) -> list[CaseRecord]:
     """Cases that may be learnt from or judged by: the newest version of each study, oldest first."""
-    return [case for case in store.newest() if case.trusted or policy.learn_from == "all"]
+    every = policy.learn_from == "all"
+    return [case for case in store.newest() if case.trusted or (every and case.kind != "holes_filled")]
 
 
 def due(policy: FinetunePolicy, store: CorrectionStore, since: datetime | None) -> bool:

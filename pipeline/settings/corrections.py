@@ -1,5 +1,7 @@
 """What a site decides about corrections: section ``Feedback`` of the settings."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_pascal
 
@@ -25,6 +27,10 @@ class CorrectionPolicy(BaseModel):
     )
     least_change_ml: float = Field(
         default=0.01, ge=0, description="A region that differs by less, in ml, was not corrected."
+    )
+    filled_holes: Literal["ask", "drawn"] = Field(
+        default="ask",
+        description="Whether holes that come back filled are asked about, or taken as drawn: some viewers fill them.",
     )
     most_cases: int = Field(default=500, ge=1, description="Cases kept; beyond it the oldest are dropped.")
     most_gigabytes: float = Field(default=20, gt=0, description="Size of the store; beyond it the oldest are dropped.")

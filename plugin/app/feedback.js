@@ -135,12 +135,12 @@ function corrections(feedback, models, page) {
   const learntIn = (id) => models.filter((one) => one.lineage?.cases?.includes(id)).map((one) => one.identity);
   const rows = cases.map((one) => h("tr", {},
     h("th", { scope: "row" }, h("a", { href: `#/jobs/${one.job}` }, moment(one.received)), h("div", { class: "muted small" }, `Study ${one.study.slice(0, 6)}, version ${one.id.split("-v")[1]}`)),
-    h("td", {}, h("span", { class: "pill", "data-state": one.kind === "accepted" ? "done" : "running" }, one.kind === "accepted" ? "Accepted" : "Corrected"),
+    h("td", {}, kindPill(one.kind),
       h("div", { class: "muted small" }, status(one, learntIn(one.id)))),
     h("td", {}, h("code", { class: "small" }, one.model)),
     REGIONS.map((name) => h("td", { class: "number" }, difference(one.regions[name]))),
     h("td", { class: "row-actions" },
-      one.trusted ? null : action("Trust", () => page.command(`/glioloop/feedback/${one.id}/trust`, "The correction is trusted")),
+      one.trusted ? null : action(one.kind === "holes_filled" ? "It was meant" : "Trust", () => page.command(`/glioloop/feedback/${one.id}/trust`, "The correction is trusted")),
       action("Delete…", () => confirm("Delete this correction?", "It is taken out of the store for good and not taken up again. Networks that learnt from it stay as they are.", "Delete",
         () => page.command(`/glioloop/feedback/${one.id}/delete`, "The correction is deleted")), { class: "danger", "aria-label": `Delete the correction of ${moment(one.received)}` }))));
   const head = ["Received", "Review", "Network", ...REGIONS.map((name) => REGION_LABELS[name]), ""];
@@ -149,7 +149,15 @@ function corrections(feedback, models, page) {
       h("thead", {}, h("tr", {}, head.map((one) => (one ? h("th", { scope: "col" }, one) : h("td", {}))))), h("tbody", {}, rows))));
 }
 
+const KINDS = { accepted: ["done", "Accepted"], corrected: ["running", "Corrected"], holes_filled: ["refused", "Only holes filled"] };
+
+function kindPill(kind) {
+  const [state, words] = KINDS[kind];
+  return h("span", { class: "pill", "data-state": state }, words);
+}
+
 function status(one, learnt) {
+  if (one.kind === "holes_filled") return "by somebody, or by the viewer? Not learnt from until somebody says so.";
   const words = [one.trusted ? "trusted" : "not trusted", one.role === "held_back" ? "held back to judge by" : "to learn from"];
   if (learnt.length) words.push(`learnt in ${learnt.join(", ")}`);
   return words.join(", ");

@@ -6,7 +6,7 @@ import { REVIEW_LABELS, STATE_LABELS } from "./format.js";
 const KEY = "glioloop.views";
 export const ORDERS = { urgent: "Urgent first, then latest", date: "Latest first", state: "State", patient: "Patient", ml: "Tumour volume", priority: "Priority" };
 const FIELDS = ["patient", "from", "to", "dated", "flag", "review", "least_ml", "most_ml", "urgent", "sort"];
-const REVIEWS = ["none", "automatic", "sent", "corrected", "accepted", "accept_failed", "sent_back"];
+const REVIEWS = ["none", "automatic", "sent", "corrected", "accepted", "accept_failed", "holes_filled", "sent_back"];
 /** So long a person may go on typing. */
 const TYPING = 350;
 

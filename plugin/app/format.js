@@ -93,6 +93,7 @@ export const REVIEW_LABELS = {
   corrected: "corrected",
   accepted: "accepted",
   accept_failed: "not accepted: it could not be written",
+  holes_filled: "only holes filled: meant?",
   sent_back: "sent back",
 };
 

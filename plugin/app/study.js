@@ -120,10 +120,16 @@ export class StudyPage {
         ["Trusted", correction.trusted ? "yes" : "no: not learnt from"], ["Drawn on", correction.drawn_on?.join(", ")]),
       h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Automatic and corrected" },
         plainTable("Automatic and corrected", ["Region", "Automatic", "Corrected", "Difference"], rows)),
-      correction.trusted ? null : h("div", { class: "actions" }, action("Trust this correction", async () => {
-        await post(`/glioloop/feedback/${correction.id}/trust`);
-        await this.refresh();
-      })));
+      correction.kind === "holes_filled" ? h("p", {}, "Only holes of the automatic contours are filled. Some viewers do that to any contour they store: not learnt from until somebody says that it was meant.") : null,
+      correction.trusted ? null : h("div", { class: "actions" },
+        action(correction.kind === "holes_filled" ? "It was meant" : "Trust this correction", () => this.judge(correction, "trust")),
+        correction.kind === "holes_filled" ? action("It was the viewer", () => this.judge(correction, "delete")) : null));
+  }
+
+  /** Trust a correction, or delete it: then the automatic contours are to be reviewed again. */
+  async judge(correction, verb) {
+    await post(`/glioloop/feedback/${correction.id}/${verb}`);
+    await this.refresh();
   }
 
   async accept(result) {

@@ -50,10 +50,11 @@ class Desk:
 
     def __init__(self, folder: Path, with_cavity: bool = False) -> None:
         self.folder = folder
+        self.names = NAMES
         self.headers, self.volume = phantom_series(SHAPE, SPACING)
         still = Alignment(sitk.Euler3DTransform(), 0.0, 1.0, 0.0, 0.0)
         self.study = Study({MRSequence.T1C: self.volume}, {MRSequence.T1C: still}, MRSequence.T1C)
-        self.automatic = {region: ball(self.volume, radius) for region, radius in RADII.items()}
+        self.automatic = self.regions()
         cavity = {Region.CAVITY: ball(self.volume, 4.0, (14, 0, 0))} if with_cavity else {}
         made = self.objects({**self.automatic, **cavity})
         objects = folder / "objects"
@@ -69,6 +70,10 @@ class Desk:
         self.structure_set, self.segmentation = made["rtstruct"], made["seg"]
         self.structure_set.ApprovalStatus = "APPROVED"
 
+    def regions(self) -> dict[Region, Mask]:
+        """The regions as the network drew them."""
+        return {region: ball(self.volume, radius) for region, radius in RADII.items()}
+
     def objects(self, masks: dict[Region, Mask]) -> dict[str, Dataset]:
         images = {region: image_like(mask.astype(np.uint8), self.volume) for region, mask in masks.items()}
         soft = {region: sitk.Cast(image, sitk.sitkFloat32) for region, image in images.items()}
@@ -80,7 +85,7 @@ class Desk:
         path = self.folder / "object.dcm"
         dataset.save_as(path, enforce_file_format=False, implicit_vr=False, little_endian=True)
         early = judge_without_images(path, self.processed, self.store)
-        return early or import_object(path, self.processed, self.study, NAMES, self.store, self.folder / "work")
+        return early or import_object(path, self.processed, self.study, self.names, self.store, self.folder / "work")
 
     def edited(self, masks: dict[Region, Mask]) -> Dataset:
         """Our structure set, edited in place, with other contours in some ROIs."""
