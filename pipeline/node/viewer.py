@@ -1,7 +1,8 @@
 """The OHIF viewer beside a workstation Orthanc: fetched once, fitted to its address, served by ServeFolders.
 
 The npm package ``@ohif/app`` (MIT) carries a ready build made for the root of a server. Below a prefix it
-works once three things say so: ``PUBLIC_URL``, the links of its page, and the public path of every bundle.
+works once four things say so: ``PUBLIC_URL``, the links of its page and style sheets, and the public path of every
+bundle.
 """
 
 import base64
@@ -20,19 +21,22 @@ from pydantic import JsonValue
 
 from pipeline.errors import GlioLoopError
 
-VERSION: Final = "3.12.0"
+VERSION: Final = "3.13.2"
 #: ``dist.integrity`` of that version: what is fetched is what was tried.
-_INTEGRITY: Final = "sha512-D+SyPEOhW7E+P+ZfzFO1C3n8qwTfKSXExNEt2DPB5QHoLjSnUVTqEE+xaWX2B9p53boJfKWEM4b4SIVmz0qmOA=="
+_INTEGRITY: Final = "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="
 _FETCH_SECONDS: Final = 300
 
 PREFIX: Final = "/ohif"
-#: A page without file name extension: React's router wants this path, ServeFolders a file.
-_PAGE: Final = "viewer"
+#: Pages without file name extension: React's router wants these paths, ServeFolders files. Contours are read-only in
+#: the first (see app-config.js), and drawn and stored in the second.
+_VIEWER: Final = "viewer"
+_EDITOR: Final = "segmentation"
 _CONFIGURATION: Final = Path(__file__).with_name("app-config.js")
 
 _BUNDLE_PATH: Final = '__webpack_require__.p = "/"'
-_PUBLIC_URL: Final = "window.PUBLIC_URL = '/'"
+_PUBLIC_URL: Final = 'window.PUBLIC_URL="/"'
 _ROOTED_LINK: Final = re.compile(r'\b(href|src|content)="/(?!/)')
+_ROOTED_FONT: Final = "url(/"
 
 
 def ohif_folder(state_folder: Path) -> Path:
@@ -81,8 +85,9 @@ def serve_folders_configuration(folder: Path) -> dict[str, JsonValue]:
     """Return section ``ServeFolders`` of the Orthanc that serves the viewer; the folder may be filled later."""
     # Up to Orthanc 1.10 at least, the plugin takes what follows the last dot of the whole path for the
     # extension, also where that dot is in a folder's name.
-    _, _, extension = f"{folder}/{_PAGE}".rpartition(".") if "." in str(folder) else ("", "", "")
-    extensions: dict[str, JsonValue] = {"": "text/html", extension: "text/html"}
+    extensions: dict[str, JsonValue] = {"": "text/html"}
+    if "." in str(folder):
+        extensions |= {f"{folder}/{page}".rpartition(".")[2]: "text/html" for page in (_VIEWER, _EDITOR)}
     return {
         "ServeFolders": {
             "AllowCache": True,
@@ -93,7 +98,9 @@ def serve_folders_configuration(folder: Path) -> dict[str, JsonValue]:
     }
 
 
-def viewer_url(orthanc: str, study_instance_uid: str, structure_set_series_uid: str = "") -> str:
+def viewer_url(
+    orthanc: str, study_instance_uid: str, structure_set_series_uid: str = "", editable: bool = False
+) -> str:
     """Return the address that opens a study.
 
     Parameters
@@ -104,11 +111,15 @@ def viewer_url(orthanc: str, study_instance_uid: str, structure_set_series_uid: 
         The study.
     structure_set_series_uid
         Series of the structure set to show at once over the images it was drawn on.
+    editable
+        With OHIF's tools for contours and its menu that stores them.
     """
     query = {"StudyInstanceUIDs": study_instance_uid}
+    if editable:
+        query["hangingProtocolId"] = "default"  # one viewport with the structure set, not four without
     if structure_set_series_uid:
         query["initialSeriesInstanceUID"] = structure_set_series_uid
-    return f"{orthanc}{PREFIX}/{_PAGE}?{urlencode(query, safe='{}')}"
+    return f"{orthanc}{PREFIX}/{_EDITOR if editable else _VIEWER}?{urlencode(query, safe='{}')}"
 
 
 def viewer_template(orthanc: str) -> str:
@@ -164,9 +175,11 @@ def _fit(build: Path) -> None:
             fitted += 1
     if not (links and fitted and _PUBLIC_URL in text):
         raise GlioLoopError("VIEWER_UNAVAILABLE", "the package is not built as expected")
-    text = text.replace(_PUBLIC_URL, f"window.PUBLIC_URL = '{PREFIX}/'")
-    page.write_text(text)
-    (build / _PAGE).write_text(text)
+    text = text.replace(_PUBLIC_URL, f'window.PUBLIC_URL="{PREFIX}/"')
+    for file in (page, build / _VIEWER, build / _EDITOR):
+        file.write_text(text)
+    for sheet in build.glob("*.css"):
+        sheet.write_text(sheet.read_text().replace(_ROOTED_FONT, f"{_ROOTED_FONT[:-1]}{PREFIX}/"))
     _configure(build)
 
 
