@@ -37,6 +37,7 @@ from pipeline.corrections.study import Mask, Study
 from pipeline.corrections.verdicts import Outcome, Verdict
 from pipeline.errors import GlioLoopError
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
+from pipeline.objects.rtstruct.edited import is_edited_here
 
 #: Characters of what is told of an object.
 _LONGEST_DETAIL: Final = 500
@@ -159,7 +160,9 @@ def import_object(
             raise
         return Outcome(_FOREIGN[error.code], detail=error.detail)
     least_voxels = names.policy.least_change_ml / _voxel_ml(study)
-    meaning = understand(drawn, automatic, edit, least_voxels, names.policy.filled_holes == "drawn")
+    # Nobody's viewer fills what was painted here.
+    as_drawn = names.policy.filled_holes == "drawn" or is_edited_here(dataset)
+    meaning = understand(drawn, automatic, edit, least_voxels, as_drawn)
     detail = "; ".join(meaning.notes)[:_LONGEST_DETAIL]
     if not meaning.said:
         told = "; ".join(part for part in (detail, ", ".join(drawn.unknown)) if part)[:_LONGEST_DETAIL]

@@ -11,6 +11,7 @@ from pydicom import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from pipeline.errors import GlioLoopError
+from pipeline.names import MANUFACTURER
 from pipeline.objects.rtstruct.approval import approve, person_name, successor
 from pipeline.objects.rtstruct.content import LONGEST_EXPLICIT, Contour, longest_contour
 from pipeline.objects.rtstruct.enum import ApprovalStatuses, HoleEncodings, ROIGenerationAlgorithms
@@ -80,6 +81,12 @@ def edited(
     if any(longest_contour(item) > LONGEST_EXPLICIT for item in made.ROIContourSequence):
         made.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     return made
+
+
+def is_edited_here(dataset: Dataset) -> bool:
+    """Whether a structure set says that it is such an instance: what it holds was meant voxel by voxel."""
+    ours = str(dataset.get("Manufacturer", "")) == MANUFACTURER
+    return ours and str(dataset.get("StructureSetDescription", "")).startswith(_RESEARCH_USE)
 
 
 def _redraw(item: Dataset, name: str, mask: _Mask, changed: NDArray[np.bool_], series: ReferenceSeries) -> None:

@@ -1,5 +1,6 @@
 """Holes that come back filled: asked about where nothing else was changed, left open where something was."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from pipeline.corrections.review import agreement
 from pipeline.corrections.verdicts import Verdict
 from pipeline.finetune.schedule import usable
 from pipeline.names import ROI_NAMES, Region
+from pipeline.objects.rtstruct.edited import edited
+from pipeline.objects.source import reference_series
 from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.settings.finetune import FinetunePolicy
 from tests.unit.corrections.test_importing import Desk, Mask, ball, saved_anew
@@ -113,6 +116,17 @@ def test_a_site_may_take_holes_as_they_are_drawn(hollow: HollowDesk) -> None:
     assert outcome.verdict is Verdict.CORRECTED and outcome.case is not None and outcome.case.trusted
     holes = hollow.hole(LEFT) | hollow.hole(RIGHT)
     assert outcome.case.regions["ET"].added_ml == pytest.approx(hollow.ml(holes))
+
+
+def test_who_paints_in_the_dashboard_meant_it(hollow: HollowDesk) -> None:
+    """The dashboard fills no hole by itself."""
+    (number,) = [one.ROINumber for one in hollow.structure_set.StructureSetROISequence if one.ROIName == "GTV_ET"]
+    before, after = {number: hollow.automatic[Region.ET]}, {number: hollow.filled(LEFT)}
+    series = reference_series(hollow.headers, hollow.volume)
+    painted = edited(hollow.structure_set, series, before, after, "j.doe", datetime(2026, 1, 2, tzinfo=UTC), "1")
+    outcome = hollow.hand_in(painted)
+    assert outcome.verdict is Verdict.CORRECTED and outcome.case is not None
+    assert outcome.case.regions["ET"].added_ml == pytest.approx(hollow.ml(hollow.hole(LEFT)))
 
 
 def test_a_hole_is_what_a_slice_encloses() -> None:
