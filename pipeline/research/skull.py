@@ -19,8 +19,8 @@ from pipeline.inference import delineate
 from pipeline.names import MRSequence, Provider, Region
 from pipeline.registry import InstalledModel
 
-#: Kept around the brain, so that none of its surface is cut: no more than fluid and bone.
-MARGIN_MM: Final = 2.0
+#: Kept around the brain, so that hardly any of its surface is cut (docs/research.md): no more than fluid and bone.
+MARGIN_MM: Final = 3.0
 #: The cases lie on the grid of this sequence.
 _REFERENCE: Final = MRSequence.T1C
 
