@@ -5,7 +5,8 @@ python -m benchmarks.upgrade --before REVISION [--studies 12]
 A node of this version with its tables on PostgreSQL, a worker of an earlier version (a checkout of that revision, run
 by this version's packages) and one of this version, which share no disk. The new one makes the tables and ends; a third
 of the studies is done by the old one alone, the next by both; then the old one is told to end while it is at work, and
-the new one does the rest. It passes where each study ended in one job that is done, with one structure set here and at the workstation.
+the new one does the rest. It passes where each study ended in one job that is done, with one structure set here and at
+the workstation.
 """
 
 import argparse

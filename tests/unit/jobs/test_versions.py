@@ -20,7 +20,7 @@ from pipeline.settings.fetch import StudyQuery
 
 JOB = "a" * 32
 #: What each version reads from the queue; an earlier version's line stays as it is.
-QUEUED = {"2": "aff6ba26dc2a"}
+QUEUED = {"2": "aff6ba26dc2a", "3": "96dea3bb5ce0"}
 
 
 @pytest.fixture
