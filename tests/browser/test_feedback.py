@@ -12,7 +12,11 @@ import pydicom
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from sqlalchemy import select, update
 
+from pipeline.corrections.record import CaseRecord
+from pipeline.database.engine import database_in
+from pipeline.database.tables import CASES
 from tests.browser.conftest import Browser, Site
 from tests.browser.painting import Canvas, Masks, masks_of
 from tests.browser.pixels import expected_points, reference_slices, share_in_colour
@@ -136,6 +140,36 @@ def test_both_contours_over_the_slices(
     assert f"Dice {the_case(site)['regions']['WT']['dice']:.3f}" in figures
     browser.find("canvas").send_keys("x")  # from the automatic ones to the corrected ones
     assert share_in_colour(np.asarray(browser.canvas(canvas)), points, size, colour) == pytest.approx(only, abs=0.02)
+
+
+def test_filled_holes_are_asked_about(
+    browser: Browser, site: Site, job: dict[str, Any], corrected: Correction, axe: str
+) -> None:
+    """A case of which only holes came back filled (its row says so here) is a question, answered by keyboard."""
+    case = the_case(site)
+    store = site.pair.node.configuration.state_folder
+    row = (CASES.c.id == case["id"],)
+    with database_in(store).begin() as connection:
+        before = str(connection.execute(select(CASES.c.record).where(*row)).scalar_one())
+        asked = CaseRecord.model_validate_json(before).model_copy(update={"kind": "holes_filled"})
+        connection.execute(update(CASES).where(*row).values(record=asked.model_dump_json()))
+    try:
+        browser.open(f"{site.app}#/")
+        assert browser.text("td[data-review=holes_filled]") == "only holes filled: meant?"
+        browser.open(f"{site.app}#/feedback")
+        assert "Only holes filled" in browser.text(".corrections tbody tr")
+        browser.open(f"{site.app}#/studies/{job['study']}/{job['id']}")
+        browser.button("It was the viewer")
+        assert "Only holes of the automatic contours are filled" in browser.words()
+        browser.script(axe)
+        result = browser.driver.execute_async_script("axe.run(document).then(arguments[0])")
+        assert [one["id"] for one in result["violations"] if one["impact"] in ("serious", "critical")] == []
+        browser.button("It was meant").send_keys(Keys.ENTER)
+        browser.until(lambda: the_case(site)["trusted"], what="the answer")
+        assert the_case(site)["kind"] == "corrected"
+    finally:
+        with database_in(store).begin() as connection:
+            connection.execute(update(CASES).where(*row).values(record=before))
 
 
 def test_learning_trust_and_deletion(browser: Browser, site: Site, corrected: Correction) -> None:
