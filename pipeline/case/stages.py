@@ -5,6 +5,7 @@ files come from and where the objects go.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from io import BytesIO
@@ -37,7 +38,7 @@ from pipeline.errors.records import FlagRecord
 from pipeline.identify import Decision, SeriesPart
 from pipeline.inference import delineate
 from pipeline.inference.provider import fallback
-from pipeline.inference.suspicion import largest
+from pipeline.inference.suspicion import Look, largest, suspicious_signal
 from pipeline.names import MRSequence, Provider, Region
 from pipeline.objects import ObjectSet, Provenance, build_objects
 from pipeline.objects.source import repaired_attributes, require_references
@@ -49,8 +50,8 @@ from pipeline.volume.limits import VolumeLimits
 
 Progress = Callable[[float], None]
 
-#: Name of the image in the workspace.
-_SUSPICIOUS = "suspicious"
+#: Begins the names of the images in the workspace that a look apart from the network needs.
+_LOOK = "look"
 
 
 def load_stage(
@@ -191,8 +192,9 @@ def infer_stage(
     """
     found = delineate(case.read_volumes(), case.read_alignments(), reference, model, progress, optional, provider)
     case.write_regions("probability", found.probabilities)
-    if found.suspicious is not None:
-        case.write_image(_SUSPICIOUS, found.suspicious)
+    if found.look is not None:
+        for one in fields(found.look):
+            case.write_image(f"{_LOOK}-{one.name}", getattr(found.look, one.name))
     return Inferred(
         brain_ml=round(found.brain_ml, 1),
         uncertainty=round(found.uncertainty, 4),
@@ -222,12 +224,14 @@ def restore_stage(case: Workspace, reference: MRSequence, card: ModelCard) -> Re
 def _suspicions(case: Workspace, restored: Restored) -> list[Flag]:
     """Where nothing was found, or a part was left out: what else looks like tumour."""
     doubtful = {"NO_TUMOUR_FOUND", "DOUBTFUL_PART_LEFT_OUT"} & {flag.code for flag in restored.flags}
-    if not doubtful or not case.has_image(_SUSPICIOUS):
+    names = {one.name: f"{_LOOK}-{one.name}" for one in fields(Look)}
+    if not doubtful or not all(map(case.has_image, names.values())):
         return []
     delineated = restored.masks[Region.WT]
     if Region.CAVITY in restored.masks:
         delineated = sitk.Maximum(delineated, restored.masks[Region.CAVITY])
-    found = largest(case.read_image(_SUSPICIOUS), delineated)
+    look = Look(**{name: case.read_image(kept) for name, kept in names.items()})
+    found = largest(suspicious_signal(look), delineated)
     return [] if found is None else [Flag("SUSPICIOUS_SIGNAL", str(found))]
 
 

@@ -18,7 +18,7 @@ from pipeline.inference.coverage import flags as coverage_flags
 from pipeline.inference.doubt import doubt
 from pipeline.inference.grids import Box, Sampled, corners_of, extent_of, like, make_grid, sample_all
 from pipeline.inference.session import Average, Network, activate, load_network
-from pipeline.inference.suspicion import suspicious_signal
+from pipeline.inference.suspicion import Look, look_of
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Provider, Region
 from pipeline.registry import BrainStage, InstalledModel, ModelCard
 from pipeline.volume.records import SourceVolume
@@ -55,9 +55,8 @@ class Delineation:
         MODEL_UNCERTAIN, SEQUENCE_INCOMPLETE_COVERAGE.
     provider
         What the tumour network ran on.
-    suspicious
-        uint8 on the network's grid: signal that looks like tumour, whatever the network says. None where no brain
-        is known.
+    look
+        What to look at for signal that looks like tumour, whatever the network says. None where no brain is known.
     """
 
     probabilities: dict[Region, sitk.Image]
@@ -65,7 +64,7 @@ class Delineation:
     uncertainty: float
     flags: tuple[Flag, ...]
     provider: Provider
-    suspicious: sitk.Image | None = None
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def delineate(
     if 1 - unlikely < card.least_expected_dice:
         flags = (*flags, Flag("MODEL_UNCERTAIN", f"{unlikely:.2f}"))
     found = {region: like(array, grid) for region, array in regions.items()}
-    return Delineation(found, brain_ml, unlikely, flags, network.provider, suspicious_signal(seen, regions, grid, card))
+    return Delineation(found, brain_ml, unlikely, flags, network.provider, look_of(seen, regions, grid, card))
 
 
 def _beyond(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage, optimize
 
-from pipeline.inference.grids import Array, Sampled
+from pipeline.inference.grids import Array, Sampled, like
 from pipeline.names import MRSequence, Region
 from pipeline.registry import ModelCard
 from pipeline.volume.validity import Mask
@@ -28,6 +28,23 @@ _COARSE_MM = 8.0
 _ML_PER_MM3 = 1e-3
 _MAD = 1.4826
 _HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is looked at; all on one grid around the brain, whose first axis runs from left to right or back.
+
+    Attributes
+    ----------
+    image
+        float32: FLAIR, or T2 where there is none.
+    brain, valid
+        uint8, 0 or 1: the brain, and where the image was taken.
+    """
+
+    image: sitk.Image
+    brain: sitk.Image
+    valid: sitk.Image
 
 
 @dataclass(frozen=True)
@@ -53,10 +70,8 @@ class Suspicion:
         return f"{self.side} side, {self.volume_ml:.0f} ml about ({place}) mm."
 
 
-def suspicious_signal(
-    sampled: Sampled, regions: Mapping[Region, Array], grid: sitk.Image, card: ModelCard
-) -> sitk.Image | None:
-    """A look apart from the network, at the FLAIR or else the T2."""
+def look_of(sampled: Sampled, regions: Mapping[Region, Array], grid: sitk.Image, card: ModelCard) -> Look | None:
+    """Gather what a look apart from the network needs; None where no brain is known."""
     order = card.grid.order
     there = [
         k for one in (MRSequence.FLAIR, MRSequence.T2) if one in order and sampled.valid[k := order.index(one)].any()
@@ -64,7 +79,14 @@ def suspicious_signal(
     if Region.BRAIN not in regions or not there:
         return None
     brain = (regions[Region.BRAIN] >= card.threshold(Region.BRAIN)) | (regions[Region.WT] >= card.threshold(Region.WT))
-    return suspicious_parts(sampled.images[there[0]], brain, sampled.valid[there[0]], grid)
+    image, valid = sampled.images[there[0]], sampled.valid[there[0]]
+    return Look(like(image, grid), like(brain.astype(np.uint8), grid), like(valid.astype(np.uint8), grid))
+
+
+def suspicious_signal(look: Look) -> sitk.Image:
+    """Return where the image is suspicious: uint8 on its grid, 0 or 1."""
+    brain, valid = (sitk.GetArrayFromImage(one) > 0 for one in (look.brain, look.valid))
+    return suspicious_parts(sitk.GetArrayFromImage(look.image), brain, valid, look.image)
 
 
 def suspicious_parts(image: Array, brain: Mask, valid: Mask, grid: sitk.Image) -> sitk.Image:
