@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from collections.abc import Sequence as Listing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,8 @@ _AXIS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I":
 _FWHM = 2.3548
 #: Of a voxel of the grid at least this much was imaged, or it counts as not imaged.
 _HALF = 0.5
+#: Sequences that are sampled side by side.
+_AT_ONCE = 2
 
 
 def direction_of(orientation: str) -> npt.NDArray[np.float64]:
@@ -116,13 +119,18 @@ def sample_all(
     found = Sampled(
         np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool), np.zeros((len(spec.order), 1, 1, 1), np.float32)
     )
-    for k, sequence in enumerate(spec.order):
-        if sequence in volumes:
-            volume = volumes[sequence]
-            found.darkest[k] = darkest(volume.image, volume.valid)
-            found.images[k], found.valid[k] = _sampled(
-                volume, found.darkest[k].item(), alignments[sequence].transform, grid
-            )
+
+    def fill(k: int) -> None:
+        sequence = spec.order[k]
+        volume = volumes[sequence]
+        found.darkest[k] = darkest(volume.image, volume.valid)
+        found.images[k], found.valid[k] = _sampled(
+            volume, found.darkest[k].item(), alignments[sequence].transform, grid
+        )
+
+    # Half of the work keeps one core busy, so that two sequences are at it together: more would take more memory.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(fill, [k for k, sequence in enumerate(spec.order) if sequence in volumes]))
     return found
 
 
@@ -186,7 +194,7 @@ def _steps(image: sitk.Image, grid: sitk.Image) -> list[float]:
     return [float(np.linalg.norm(spacing * column)) for column in cosines.T]
 
 
-def like(array: npt.NDArray[np.float32], grid: sitk.Image) -> sitk.Image:
+def like(array: npt.NDArray[np.float32] | npt.NDArray[np.uint8], grid: sitk.Image) -> sitk.Image:
     """Return an array (z, y, x) as an image on a grid."""
     image = sitk.GetImageFromArray(array)
     image.CopyInformation(grid)
