@@ -125,14 +125,18 @@ def _compare(
     second: tuple[sitk.Image, sitk.Transform],
 ) -> Reading:
     """What two images, each with the transform from the grid's space to its own, say of the pair."""
-    a, b, central, deep = _side_by_side(grid, first, second)
-    return enhanced(a[deep], b[deep]) if MRSequence.T1C in sequences else nulled(a[central], b[central])
+    a, b, head = _side_by_side(grid, first, second)
+    if MRSequence.T1C in sequences:
+        deep = _deep(head, grid)
+        return enhanced(a[deep], b[deep])
+    central = _central(head, grid)
+    return nulled(a[central], b[central])
 
 
 def _side_by_side(
     grid: sitk.Image, *images: tuple[sitk.Image, sitk.Transform]
-) -> tuple[Values, Values, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Grey values of both at the same places of the head; which places are central, which deep."""
+) -> tuple[Values, Values, NDArray[np.bool_]]:
+    """Grey values of both at the same places of the head, and where on the grid these are."""
     a, b = (
         sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, sitk.sitkLinear, np.nan, sitk.sitkFloat64))
         for image, transform in images
@@ -140,11 +144,20 @@ def _side_by_side(
     known = np.isfinite(a) & np.isfinite(b)
     # Bright in one is enough: what is dark in the other, as fluid in FLAIR, tells most.
     head = known & ((a > _threshold(a[known])) | (b > _threshold(b[known])))
+    return a[head], b[head], head
+
+
+def _central(head: NDArray[np.bool_], grid: sitk.Image) -> NDArray[np.bool_]:
+    """Which places of the head are around its middle."""
     places = np.argwhere(head)
-    spacing = grid.GetSpacing()[::-1]
-    distances = np.linalg.norm((places - places.mean(axis=0)) * np.array(spacing), axis=1)
-    deep = distance_transform_edt(binary_fill_holes(head), sampling=spacing)[head] > DEEP_MM
-    return a[head], b[head], distances < CENTRAL_MM, deep if deep.sum() >= FEWEST_DEEP else np.ones_like(deep)
+    away = (places - places.mean(axis=0)) * np.array(grid.GetSpacing()[::-1])
+    return np.asarray(np.linalg.norm(away, axis=1) < CENTRAL_MM)
+
+
+def _deep(head: NDArray[np.bool_], grid: sitk.Image) -> NDArray[np.bool_]:
+    """Which places of the head lie deep below its surface; all where these are few."""
+    deep = distance_transform_edt(binary_fill_holes(head), sampling=grid.GetSpacing()[::-1])[head] > DEEP_MM
+    return deep if deep.sum() >= FEWEST_DEEP else np.ones_like(deep)
 
 
 def _grid(image: sitk.Image) -> sitk.Image:
