@@ -1,37 +1,72 @@
 """Writes what the dashboard shows into a job's folder: ``browse/contours.json`` and a picture a sequence."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Final
 
 import pydicom
+import SimpleITK as sitk
+import structlog
 
 from pipeline.case.workspace import Workspace
 from pipeline.dashboard.contours import contours_on_slices
-from pipeline.dashboard.slices import draw_sheets
+from pipeline.dashboard.slices import Sheet, draw_on, reduced, sheet_of
+from pipeline.errors.resources import trace_of
 from pipeline.names import MRSequence, Region
 
 FOLDER: Final = "browse"
 
+log = structlog.get_logger()
 
-def write_pictures(case: Workspace, reference: MRSequence, roi_names: Mapping[Region, str]) -> None:
-    """Write slices and contours of a case whose objects are written.
+
+@contextmanager
+def pictures_beside(case: Workspace, reference: MRSequence, roi_names: Mapping[Region, str]) -> Iterator[None]:
+    """Draw the slices of a case while its objects are written, which keeps one core busy; then write both.
+
+    Contours go out also where this fails: it is logged.
 
     Parameters
     ----------
     case
-        With volumes, alignment and objects.
+        With volumes and alignment.
     reference
         Sequence whose slices carry the contours.
     roi_names
         ROI name of each region.
     """
-    volumes = case.read_volumes()
+    with ThreadPoolExecutor(1) as beside:
+        drawn = beside.submit(_draw, case, *_grid(case, reference))
+        yield
+    try:
+        _write(case, reference, roi_names, *drawn.result())
+    except Exception as error:
+        log.error("slices not drawn", job=case.path.name, where=trace_of(error))
+
+
+def _grid(case: Workspace, reference: MRSequence) -> tuple[Sheet, sitk.Image]:
+    """Of the reference in its own resolution nothing else is kept beside the objects: it may be large."""
+    target = case.read_reference(reference).image
+    sheet = sheet_of(target)
+    return sheet, reduced(target, sheet)
+
+
+def _draw(case: Workspace, sheet: Sheet, grid: sitk.Image) -> tuple[Sheet, dict[MRSequence, bytes]]:
+    transforms = {sequence: one.transform for sequence, one in case.read_alignments().items()}
+    return sheet, draw_on(sheet, grid, case.read_volumes(), transforms)
+
+
+def _write(
+    case: Workspace,
+    reference: MRSequence,
+    roi_names: Mapping[Region, str],
+    sheet: Sheet,
+    pictures: Mapping[MRSequence, bytes],
+) -> None:
     slices = case.read_reference(reference)
-    alignments = case.read_alignments()
     path = case.objects / "rtstruct.dcm"
     structure_set = pydicom.dcmread(path) if path.exists() else None
-    sheet, pictures = draw_sheets(volumes, {key: one.transform for key, one in alignments.items()}, slices.image)
     for sequence, picture in pictures.items():
         case.write_bytes(f"{FOLDER}/{sequence.value}.jpg", picture)
     content = contours_on_slices(structure_set, slices, roi_names).as_json() | {

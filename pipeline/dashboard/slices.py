@@ -84,15 +84,24 @@ def draw_sheets(
         The sheet, and a JPEG for each sequence.
     """
     sheet = sheet_of(target)
-    grid = _reduced(target, sheet)
+    return sheet, draw_on(sheet, reduced(target, sheet), volumes, transforms)
+
+
+def draw_on(
+    sheet: Sheet,
+    grid: sitk.Image,
+    volumes: Mapping[MRSequence, SourceVolume],
+    transforms: Mapping[MRSequence, sitk.Transform],
+) -> dict[MRSequence, bytes]:
+    """Draw every sequence on the slices of a sheet: ``grid`` is :func:`reduced`'s; a JPEG for each."""
     pictures = {}
     for sequence, volume in volumes.items():
         image = sitk.Resample(volume.image, grid, transforms[sequence], sitk.sitkLinear, 0.0, sitk.sitkFloat32)
         pictures[sequence] = _jpeg(_tiled(_grey(sitk.GetArrayViewFromImage(image)), sheet))
-    return sheet, pictures
+    return pictures
 
 
-def _reduced(image: sitk.Image, sheet: Sheet) -> sitk.Image:
+def reduced(image: sitk.Image, sheet: Sheet) -> sitk.Image:
     """Return an empty image over the same slices with the sheet's pixels; outer edges coincide."""
     columns, rows, count = image.GetSize()
     factors = (columns / sheet.width, rows / sheet.height)

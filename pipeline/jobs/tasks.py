@@ -5,9 +5,10 @@ so that the worker stays small.
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -32,7 +33,6 @@ from pipeline.child.task import Report
 from pipeline.corrections.verdicts import Outcome
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import FlagRecord
-from pipeline.errors.resources import trace_of
 from pipeline.identify import Decision
 from pipeline.jobs.preparation import Prepared, prepare, seems_whole
 from pipeline.jobs.queues import COURSE_WORKFLOW, READY
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from pipeline.case.workspace import Workspace
 
 log = structlog.get_logger()
+
+_REPORT_SECONDS: Final = 0.25
 
 
 def nothing(_report: Report) -> None:
@@ -141,13 +143,25 @@ def load(report: Report, identity: str, request: JobRequest, reference: MRSequen
     def fetched() -> None:
         nonlocal done
         done += 1
-        report(min(0.5, 0.5 * done / total))
 
-    def fetch(sequence: MRSequence, uid: str) -> None:
+    def bring(sequence: MRSequence, uid: str) -> None:
         _refuse_too_large(decision, uid, most)
         fetch_series(archive(), request.instances[uid], case.source(sequence), most, fetched)
 
-    loaded = stages.load_stage(case, decision, most, lambda done: report(0.5 + 0.5 * done), reference, fetch)
+    # The series behind the one that is being read come meanwhile: Orthanc works on another core.
+    with ThreadPoolExecutor(1) as beside:
+        coming = {(sequence, uid): beside.submit(bring, sequence, uid) for sequence, uid in decision.chosen.items()}
+
+        def fetch(sequence: MRSequence, uid: str) -> None:
+            series = coming.pop((sequence, uid), None) or beside.submit(bring, sequence, uid)
+            while wait([series], _REPORT_SECONDS).not_done:
+                report(min(0.5, 0.5 * done / total))
+            series.result()
+
+        try:
+            loaded = stages.load_stage(case, decision, most, lambda part: report(0.5 + 0.5 * part), reference, fetch)
+        finally:
+            beside.shutdown(cancel_futures=True)
     case.note_stage(Stage.LOAD)
     return loaded
 
@@ -218,24 +232,21 @@ def write(
     import pydicom
 
     from pipeline.case import stages
-    from pipeline.dashboard.pictures import write_pictures
+    from pipeline.dashboard.pictures import pictures_beside
 
     case = workspace(identity)
     path = case.path / "predecessor.dcm"
     there = any(archive().download(f"/instances/{one}/file", path) for one in predecessors)
-    written = stages.write_stage(
-        case,
-        settings().model_copy(update={"reference": reference}),
-        model,
-        flags,
-        identity,
-        created,
-        pydicom.dcmread(path) if there else None,
-    )
-    try:
-        write_pictures(case, reference, settings().roi_names)
-    except Exception as error:  # contours go out also where this fails
-        log.error("slices not drawn", job=identity, where=trace_of(error))
+    with pictures_beside(case, reference, settings().roi_names):
+        written = stages.write_stage(
+            case,
+            settings().model_copy(update={"reference": reference}),
+            model,
+            flags,
+            identity,
+            created,
+            pydicom.dcmread(path) if there else None,
+        )
     case.note_stage(Stage.WRITE)
     return written, {sequence: case.instances(sequence) for sequence in request.identification.chosen}
 
