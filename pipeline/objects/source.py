@@ -140,17 +140,20 @@ class ReferenceSeries:
         plane = self.planes[0]
         cosines = [*(plane.column_step / plane.spacing[0]), *(plane.row_step / plane.spacing[1])]
         slices = self.volume.slices[span]
+        # What all have in common is checked by pydicom once: for hundreds of slices that takes a while.
+        same = Dataset()
+        same.StudyInstanceUID = self.volume.study_instance_uid
+        same.SeriesInstanceUID = self.volume.series_instance_uid
+        same.FrameOfReferenceUID = self.volume.frame_of_reference_uid
+        same.Modality, same.Rows, same.Columns = "MR", rows, columns
+        same.ImageOrientationPatient = [format_number_as_ds(float(cosine)) for cosine in cosines]
+        same.PixelSpacing = [format_number_as_ds(down), format_number_as_ds(across)]
+        same.SliceThickness = format_number_as_ds(self.volume.slice_thickness_mm or self.slice_distance)
         images = [deepcopy(self.first), *(Dataset() for _ in slices[1:])]
         for image, item in zip(images, slices, strict=True):
+            image.update(same)
             image.SOPClassUID, image.SOPInstanceUID = item.sop_class_uid, item.sop_instance_uid
-            image.StudyInstanceUID = self.volume.study_instance_uid
-            image.SeriesInstanceUID = self.volume.series_instance_uid
-            image.FrameOfReferenceUID = self.volume.frame_of_reference_uid
-            image.Modality, image.Rows, image.Columns = "MR", rows, columns
-            image.ImageOrientationPatient = [format_number_as_ds(float(cosine)) for cosine in cosines]
             image.ImagePositionPatient = [format_number_as_ds(float(part)) for part in item.position]
-            image.PixelSpacing = [format_number_as_ds(down), format_number_as_ds(across)]
-            image.SliceThickness = format_number_as_ds(self.volume.slice_thickness_mm or self.slice_distance)
         return images
 
 
