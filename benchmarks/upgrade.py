@@ -25,7 +25,7 @@ from benchmarks.studies import TINY, copied, resampled
 from tests.faults import network
 from tests.orthanc.conftest import Pair, make_pair, send
 from tests.orthanc.workers import worker_elsewhere
-from tests.patience import wait_for
+from tests.patience import holds_within, wait_for
 
 _ENDED = ("done", "refused", "failed", "cancelled")
 
@@ -85,7 +85,7 @@ def _run(folder: Path, earlier: Path, number: int) -> dict[str, Any]:
         old.terminate()
         status = old.wait(60)
         wait_for(lambda: _ended(pair) == number, 900, "the studies of the new worker")
-        wait_for(lambda: len(pair.workstation_structure_sets()) >= number, 300, "the deliveries")
+        holds_within(lambda: len(pair.workstation_structure_sets()) >= number, 300)
         return _report(pair, folder, number, status)
 
 
@@ -103,6 +103,7 @@ def _report(pair: Pair, folder: Path, number: int, status: int) -> dict[str, Any
         "studies": number,
         "jobs": dict(states),
         "jobs at which each worker was": by,
+        "why not": [one["error"] for one in jobs if one["error"]],
         "structure sets here": here,
         "structure sets at the workstation": there,
         "the old worker ended with": status,
