@@ -5,6 +5,7 @@ likelier than the other; a guess would put contours on the wrong sequence, so in
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,10 +110,16 @@ def contradiction(
     transforms
         From the reference's space to each sequence's own.
     """
-    for pair in ((MRSequence.T1, MRSequence.T1C), (MRSequence.T2, MRSequence.FLAIR)):
-        if all(sequence in volumes for sequence in pair):
-            first, second = ((volumes[sequence].image, transforms[sequence]) for sequence in pair)
-            reading = _compare(pair, _grid(reference.image), first, second)
+    grid = _grid(reference.image)
+
+    def read(pair: tuple[MRSequence, MRSequence]) -> Reading:
+        first, second = ((volumes[sequence].image, transforms[sequence]) for sequence in pair)
+        return _compare(pair, grid, first, second)
+
+    both = ((MRSequence.T1, MRSequence.T1C), (MRSequence.T2, MRSequence.FLAIR))
+    pairs = [pair for pair in both if all(sequence in volumes for sequence in pair)]
+    with ThreadPoolExecutor(len(both)) as pool:
+        for pair, reading in zip(pairs, pool.map(read, pairs), strict=True):
             if reading.swapped:
                 return f"{pair[0].value} and {pair[1].value} by their headers; {reading.reason}"
     return None
