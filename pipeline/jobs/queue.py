@@ -207,6 +207,8 @@ class JobQueue:
             sort_desc=True,
             load_input=False,
         )
+        # DBOS knows the second of a job's making alone: of two, the one at which something was done since is the later.
+        found.sort(key=lambda one: (one.created_at or 0, one.updated_at or 0), reverse=True)
         return [view for view in self._views(found) if study in (None, view.study)]
 
     def jobs_of(self, identities: Ordered[str]) -> list[JobView]:
