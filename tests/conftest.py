@@ -1,6 +1,7 @@
 """Fixtures for every test: the shared data, where they are."""
 
 import os
+import signal
 from pathlib import Path
 
 import pydicom
@@ -8,6 +9,12 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Heed an interrupt, and so have what tests start heed it, where a shell began the tests in its background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
