@@ -9,10 +9,15 @@ import sysconfig
 from pathlib import Path
 from typing import NoReturn
 
+import structlog
+
 from pipeline.cli.bench import EXIT_SKIPPED
 from pipeline.database.engine import database_of
 from pipeline.registry import InstalledModel, Registry
 from pipeline.settings import load_settings
+
+# Standard output is the benchmark's document; what the node would log goes beside it.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS_LOCK = ROOT / "requirements" / "peers.lock"

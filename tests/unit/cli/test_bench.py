@@ -2,6 +2,8 @@
 
 import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,3 +80,10 @@ def test_every_benchmark_says_what_it_measures_and_can_give_json() -> None:
         keywords = {word.arg: ast.unparse(word.value) for option in options for word in option.keywords}
         assert keywords.get("action") == "'store_true'", f"{one.name}: --json must print one document on stdout"
         assert "required" not in source or "required=True" not in source, f"{one.name} must run without options"
+
+
+def test_what_the_node_logs_is_no_part_of_a_benchmark_s_document() -> None:
+    code = "import benchmarks.environment, structlog; structlog.get_logger().warning('logged'); print('{}')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "{}\n"
+    assert "logged" in done.stderr
