@@ -2,7 +2,8 @@
 
 DBOS keeps a job as one row with its whole outcome inside, of which nothing can be asked quickly. What lists are
 searched by stands in a row of the node's own (:data:`pipeline.database.tables.WORKLIST`), which follows DBOS's row
-before every answer. Names of patients are no part of it: they are asked of Orthanc.
+before every answer. Names of patients are no part of it: they are asked of Orthanc. Every way of asking is a part of
+the same statement, which is why this file is long.
 """
 
 import time

@@ -1,4 +1,7 @@
-"""The loop in Chromium: a real correction on the feedback page, beside the automatic contours, and in the worklist."""
+"""The loop in Chromium: a real correction on the feedback page, beside the automatic contours, and in the worklist.
+
+Its tests share one node with a corrected study, which is why this file is long.
+"""
 
 import copy
 import io

@@ -1,4 +1,7 @@
-"""A node and a workstation under faults: real Orthancs, a real worker, and what must be true after every cell."""
+"""A node and a workstation under faults: real Orthancs, a real worker, and what must be true after every cell.
+
+One class is all that the cells see of it, which is why this file is long.
+"""
 
 import contextlib
 import json

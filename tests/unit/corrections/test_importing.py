@@ -1,4 +1,7 @@
-"""What becomes of corrections as people and workstations really make them: deletions, copies, lesions, damage."""
+"""What becomes of corrections as people and workstations really make them: deletions, copies, lesions, damage.
+
+Each of its tests is a few lines on the same fixtures; there are many, which is why this file is long.
+"""
 
 import copy
 from collections.abc import Callable

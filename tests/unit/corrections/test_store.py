@@ -1,4 +1,7 @@
-"""The store of corrections: whole or not at all, once, bounded, deletable, pseudonymous."""
+"""The store of corrections: whole or not at all, once, bounded, deletable, pseudonymous.
+
+Each of its tests is a few lines on the same fixtures; there are many, which is why this file is long.
+"""
 
 import io
 import json

@@ -1,4 +1,7 @@
-"""Reading a series as a volume, on series written here and on real files."""
+"""Reading a series as a volume, on series written here and on real files.
+
+Each of its tests is a few lines on the same fixtures; there are many, which is why this file is long.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

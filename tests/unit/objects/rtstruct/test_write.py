@@ -1,4 +1,7 @@
-"""The structure set that is written, line by line of what has gone wrong with others'."""
+"""The structure set that is written, line by line of what has gone wrong with others'.
+
+Each of its tests is a few lines on the same fixtures; there are many, which is why this file is long.
+"""
 
 import datetime
 import io
