@@ -18,8 +18,8 @@ EARLIER: Final = tuple(str(number) for number in range(1, int(WORKFLOWS_VERSION)
 UNDERSTOOD: Final = (*EARLIER, WORKFLOWS_VERSION)
 
 
-def adopt_queued(client: DBOSClient) -> int:
-    """Make what earlier versions queued, and nobody has begun, this version's own; return how much it was.
+def adopt_queued(client: DBOSClient) -> None:
+    """Make what earlier versions queued, and nobody has begun, this version's own.
 
     What the plugin queues is for this version from then on, too: for DBOS the one that came last is the latest.
     """
@@ -29,13 +29,11 @@ def adopt_queued(client: DBOSClient) -> int:
     table = client._sys_db.tables.workflow_status
     waiting = (table.c.application_version.in_(EARLIER), table.c.status.in_(("ENQUEUED", "DELAYED")))
     with client._sys_db.engine.begin() as connection:
-        return connection.execute(
-            sqlalchemy.update(table).where(*waiting).values(application_version=WORKFLOWS_VERSION)
-        ).rowcount
+        connection.execute(sqlalchemy.update(table).where(*waiting).values(application_version=WORKFLOWS_VERSION))
 
 
-def adopt_begun(client: DBOSClient, executor: str) -> int:
-    """Make what a worker that is no more began under an earlier version this version's own; return how much it was.
+def adopt_begun(client: DBOSClient, executor: str) -> None:
+    """Make what a worker that is no more began under an earlier version this version's own.
 
     It is begun anew: this version's steps need not be those that were recorded, and every step may be done twice.
     """
@@ -51,4 +49,3 @@ def adopt_begun(client: DBOSClient, executor: str) -> int:
         connection.execute(sqlalchemy.delete(steps).where(steps.c.workflow_uuid.in_(found)))
         adopted = status.c.workflow_uuid.in_(found)
         connection.execute(sqlalchemy.update(status).where(adopted).values(application_version=WORKFLOWS_VERSION))
-    return len(found)
