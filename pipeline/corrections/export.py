@@ -5,14 +5,29 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Final
 
 from pipeline.corrections.record import CaseRecord
 from pipeline.corrections.store import CorrectionStore
 from pipeline.errors import GlioLoopError
 
-_RECORD = "case.json"
+#: What is said of a case, in its folder.
+RECORD: Final = "case.json"
 #: Tools for this layout would not know what the one is; the other names the archive's images.
 _STAYS = ("_auto.nii.gz", "_contours.json")
+
+
+def cases_to_export(store: CorrectionStore, every: bool) -> list[CaseRecord]:
+    """Every case, or the newest version of each study where it is trusted."""
+    return store.cases() if every else [case for case in store.newest() if case.trusted]
+
+
+def part_of(target: Path) -> Path:
+    """Return an empty folder beside ``target``, to be renamed to it once it is whole."""
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    return part
 
 
 def export_cases(store: CorrectionStore, out: Path, every: bool = False) -> list[str]:
@@ -37,22 +52,19 @@ def export_cases(store: CorrectionStore, out: Path, every: bool = False) -> list
     GlioLoopError
         FEEDBACK_DAMAGED.
     """
-    chosen = store.cases() if every else [case for case in store.newest() if case.trusted]
     exported = []
-    for case in chosen:
+    for case in cases_to_export(store, every):
         target = out / case.id
         if target.exists():
             continue
         files = _files(store, case)
-        part = out / f".{case.id}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        part = part_of(target)
         try:
             for path in files:
                 shutil.copyfile(path, part / path.name)
         except OSError as error:
             raise GlioLoopError("FEEDBACK_DAMAGED", f"{case.id}: {error.strerror}") from error
-        (part / _RECORD).write_text(_record(case))
+        (part / RECORD).write_text(_record(case))
         part.rename(target)
         exported.append(case.id)
     return exported
@@ -71,7 +83,7 @@ def export_archive(store: CorrectionStore, case: CaseRecord) -> bytes:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         for path in _files(store, case):
             archive.write(path, f"{case.id}/{path.name}")
-        archive.writestr(f"{case.id}/{_RECORD}", _record(case))
+        archive.writestr(f"{case.id}/{RECORD}", _record(case))
     return content.getvalue()
 
 

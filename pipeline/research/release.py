@@ -9,6 +9,7 @@ from typing import Final
 import SimpleITK as sitk
 from pydantic import Field, JsonValue
 
+from pipeline.corrections.export import RECORD, cases_to_export, part_of
 from pipeline.corrections.images import SEGMENTATION, SUFFIXES
 from pipeline.corrections.record import CaseRecord
 from pipeline.corrections.store import CorrectionStore
@@ -20,7 +21,6 @@ from pipeline.registry import InstalledModel
 from pipeline.research.dicom import write_study
 from pipeline.research.skull import MARGIN_MM, find_brain, stripped, to_keep
 
-_RECORD: Final = "case.json"
 #: What a record may say outside: pseudonyms, codes and measurements. Dates, names that people typed, and what leads
 #: back to the archive stay.
 _TOLD: Final = frozenset(
@@ -73,23 +73,22 @@ def release_cases(
     Released
         A case whose brain is not found, or whose files are damaged, is refused; the others are written.
     """
-    chosen = store.cases() if every else [case for case in store.newest() if case.trusted]
+    chosen = cases_to_export(store, every)
     exported: list[str] = []
     refused: dict[str, ErrorRecord] = {}
     for number, case in enumerate(chosen):
         report(number / len(chosen))
-        if (out / case.id).exists():
+        target = out / case.id
+        if target.exists():
             continue
-        part = out / f".{case.id}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        part = part_of(target)
         try:
             _write(store.check(case), part, case, model, dicom)
         except GlioLoopError as error:
             refused[case.id] = ErrorRecord.of(error)
             shutil.rmtree(part)
             continue
-        part.rename(out / case.id)
+        part.rename(target)
         exported.append(case.id)
     return Released(exported=tuple(exported), refused=refused)
 
@@ -102,7 +101,7 @@ def _write(source: Path, target: Path, record: CaseRecord, model: InstalledModel
     named = {SUFFIXES[sequence]: image for sequence, image in images.items()} | {SEGMENTATION: labels}
     for name, image in named.items():
         sitk.WriteImage(_bare(image), target / f"{record.id}_{name}.nii.gz", useCompression=True, compressionLevel=4)
-    (target / _RECORD).write_text(json.dumps(told(record, model.card.identity), indent=1))
+    (target / RECORD).write_text(json.dumps(told(record, model.card.identity), indent=1))
     if dicom:
         write_study(target / "dicom", record, images, labels)
 
