@@ -67,16 +67,18 @@ class Sampler(threading.Thread):
     Parameters
     ----------
     node
-        A running Orthanc with the plugin and one worker.
+        A running Orthanc with the plugin and its workers.
     file
         The CSV file to write.
     every_seconds
         Time between looks.
+    worker
+        Which of its workers, from 0.
     """
 
-    def __init__(self, node: OrthancProcess, file: Path, every_seconds: float) -> None:
+    def __init__(self, node: OrthancProcess, file: Path, every_seconds: float, worker: int = 0) -> None:
         super().__init__(daemon=True)
-        self._node, self._file, self._every = node, file, every_seconds
+        self._node, self._file, self._every, self._worker = node, file, every_seconds, worker
         self._over = threading.Event()
         self.samples: list[Sample] = []
         self.unanswered = 0
@@ -102,7 +104,7 @@ class Sampler(threading.Thread):
             self.unanswered += 1
             return None
         answer_ms = 1000 * (time.monotonic() - asked)
-        pid = next((one["pid"] for one in health["workers"] if one["pid"]), 0)
+        pid = health["workers"][self._worker]["pid"]
         worker = [pid, *descendants(pid)] if pid else []
         return Sample(
             round(asked - start, 1),
@@ -176,14 +178,16 @@ def wait_until_empty(node: OrthancProcess, seconds: float) -> bool:
     Returns
     -------
     bool
-        False where that was not so in time.
+        False where nothing was begun and nothing ended for so many seconds.
     """
     configuration = node.configuration
     section = json.loads((configuration.folder / "orthanc.json").read_text())["GlioLoop"]
     queue = JobQueue(section["DatabaseUrl"] or f"sqlite:///{configuration.state_folder / 'queue.sqlite'}")
-    deadline = time.monotonic() + seconds
+    before, deadline = None, 0.0
     try:
-        while any(one.waiting or one.running for one in queue.backlog().values()):
+        while any(map(any, left := [(one.waiting, one.running) for one in queue.backlog().values()])):
+            if left != before:
+                before, deadline = left, time.monotonic() + seconds
             if time.monotonic() > deadline:
                 return False
             time.sleep(2)

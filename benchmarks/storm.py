@@ -40,15 +40,16 @@ _MIXED = 4
 _STABLE_SECONDS = 60
 #: The product's own; the tests' few seconds would refuse a study whose sender stalls on a busy machine.
 _GRACE_SECONDS = Settings().grace_seconds
+_RETRY_SECONDS = Settings().forward_retry_seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", type=int, help="studies of 4 series of 32 × 40 × 12")
+    parser.add_argument("--small", type=int, help="studies of 4 series of 32 × 40 × 16")
     parser.add_argument("--full", type=int, default=0, help="studies of 4 series of 256 × 256 × 176")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--postgres", action="store_true", help="the queue on PostgreSQL instead of SQLite")
-    parser.add_argument("--patience", type=float, default=120, help="minutes until the queue must be empty")
+    parser.add_argument("--patience", type=float, default=30, help="minutes in which something must move")
     parser.add_argument("--out", type=Path, default=Path("build/storm"))
     parser.add_argument("--json", action="store_true", help="the only form there is")
     parser.add_argument("--send", nargs="+", help=argparse.SUPPRESS)  # PORT AET FOLDER...: one of the two senders
@@ -102,15 +103,17 @@ def _run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             Model=f"{network.NAME}@1.0.0",
             Workers=arguments.workers,
             GraceSeconds=_GRACE_SECONDS,
+            ForwardRetrySeconds=_RETRY_SECONDS,
             DatabaseUrl=stack.enter_context(running_postgres(folder)) if arguments.postgres else "",
         )
         _set(pair.node, StableAge=_STABLE_SECONDS)
         stack.enter_context(pair.workstation)
         stack.enter_context(pair.node)
         pair.wait_ready(300)
-        sampler, poller = Sampler(pair.node, arguments.out / "storm.csv", 2), Poller(pair.node, POLLS)
-        sampler.start()
-        poller.start()
+        samplers = [Sampler(pair.node, arguments.out / f"storm-{n}.csv", 10, n) for n in range(arguments.workers)]
+        poller = Poller(pair.node, POLLS)
+        for one in (*samplers, poller):
+            one.start()
         start = time.monotonic()
         # Every study comes from both senders, half a round apart.
         half = len(studies) // 2
@@ -123,7 +126,8 @@ def _run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         time.sleep(1.5 * _STABLE_SECONDS)  # the last stable events
         empty = wait_until_empty(pair.node, 60 * arguments.patience)
         working = time.monotonic() - start
-        samples = sampler.stop()
+        sampled = [sampler.stop() for sampler in samplers]
+        samples = sampled[0]
         poller.stop()
         report = {
             "queue on": "PostgreSQL" if arguments.postgres else "SQLite",
@@ -135,11 +139,13 @@ def _run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             "queue was emptied": empty,
             "seconds until then": round(working, 1),
             "most jobs in the queue": max(sample.waiting for sample in samples),
-            "requests": poller.asked + len(samples),
-            "requests failed": poller.failures + ["/glioloop/health"] * sampler.unanswered,
+            "requests": poller.asked + sum(map(len, sampled)),
+            "requests failed": poller.failures + ["/glioloop/health"] * sum(one.unanswered for one in samplers),
             "slowest answer, ms": poller.slowest_ms | {"/glioloop/health": max(one.answer_ms for one in samples)},
             "Orthanc, most MB": max(sample.orthanc_mb for sample in samples),
-            "worker and its children, most MB": max(sample.worker_mb for sample in samples),
+            "Orthanc, most handles": max(sample.orthanc_files for sample in samples),
+            "each worker and its children, most MB": [max(one.worker_mb for one in each) for each in sampled],
+            "each worker and its children, most handles": [max(one.worker_files for one in each) for each in sampled],
             **_outcome(pair, [study_in_folder(study)[0].study_instance_uid for study in studies]),
         }
     report["passed"] = (
