@@ -109,6 +109,14 @@ ENDED_DELIVERIES: frozenset[DeliveryState] = frozenset(
 BROKEN_DELIVERIES: frozenset[DeliveryState] = frozenset({DeliveryState.FAILED, DeliveryState.UNCOMMITTED})
 
 
+class Wait(StrEnum):
+    """What a fine-tuning waits for."""
+
+    #: Clinical jobs, which wait or are at work.
+    JOBS = "jobs"
+    QUIET_HOURS = "quiet_hours"
+
+
 class Event(StrEnum):
     """What people are told of."""
 

@@ -68,7 +68,7 @@ def run_phases(plan: FinetunePlan, progress: Progress) -> dict[Phase, PhaseOutco
     for phase in Phase:
         progress(phase.value, None)
         outcome[phase] = run_phase(
-            plan.folder, phase, busy=lambda: False, cancelled=lambda: False, report=_reporter(phase, progress)
+            plan.folder, phase, waits_for=lambda: None, cancelled=lambda: False, report=_reporter(phase, progress)
         )
     return outcome
 

@@ -1,7 +1,7 @@
 """A phase of a fine-tuning from outside: a child does it, which is ended while a clinical job is at work.
 
-It is ended, not halted: memory (and a GPU's memory) belong to the clinical job too. Each phase goes on
-where it was, from files that are written whole.
+So it is where the quiet hours end that it waits for. It is ended, not halted: memory (and a GPU's memory) belong to the
+clinical job too. Each phase goes on where it was, from files that are written whole.
 """
 
 import math
@@ -15,6 +15,7 @@ from pipeline.child.task import Task
 from pipeline.errors import GlioLoopError
 from pipeline.finetune.phases import Phase
 from pipeline.finetune.work import Worked, step_back, work
+from pipeline.names import Wait
 from pipeline.records import StoredRecord
 
 #: How often it may be killed by another than this (the kernel, for want of memory) or hang.
@@ -35,7 +36,7 @@ class PhaseOutcome(StoredRecord):
     seconds, processor_seconds
         At work, and what the processor gave of that; without that of a child that was killed.
     pauses
-        How often it made room for a clinical job.
+        How often it made room, and waited.
     peak_mb
         Of the child's memory.
     """
@@ -49,12 +50,12 @@ class PhaseOutcome(StoredRecord):
 def run_phase(
     folder: Path,
     phase: Phase,
-    busy: Callable[[], bool],
+    waits_for: Callable[[], Wait | None],
     cancelled: Callable[[], bool],
     report: Callable[..., None],
     silence_seconds: float = 1800,
 ) -> PhaseOutcome:
-    """Run a phase to its end, out of the way of clinical jobs.
+    """Run a phase to its end, out of the way of all that comes first.
 
     Parameters
     ----------
@@ -62,12 +63,12 @@ def run_phase(
         The fine-tuning's folder with its plan.
     phase
         Which.
-    busy
-        Whether a clinical job waits or is at work.
+    waits_for
+        What comes first, as long as there is such a thing.
     cancelled
         Whether the fine-tuning was asked to stop for good.
     report
-        Takes ``progress`` and ``paused``.
+        Takes ``progress`` and ``waits_for``.
     silence_seconds
         A child that makes no progress for so long is killed, and another one started.
 
@@ -78,15 +79,12 @@ def run_phase(
     """
     seconds, processor_seconds, peak_mb, pauses, deaths = 0.0, 0.0, 0.0, 0, 0
     while True:
-        if busy():
+        if wait := waits_for():
             pauses += 1
-            report(paused=True)
-            while busy() and not cancelled():
-                time.sleep(_LOOK_SECONDS)
-            report(paused=False)
+            _make_room(wait, waits_for, cancelled, report)
         start = time.monotonic()
         try:
-            worked = _run_once(folder, phase, lambda: busy() or cancelled(), report, silence_seconds)
+            worked = _run_once(folder, phase, lambda: waits_for() is not None or cancelled(), report, silence_seconds)
         except ChildDiedError as error:
             deaths += 1
             if deaths >= _MOST_DEATHS:
@@ -105,6 +103,20 @@ def run_phase(
             )
         if cancelled():
             raise GlioLoopError("JOB_STATE", "cancelled")
+
+
+def _make_room(
+    wait: Wait | None, waits_for: Callable[[], Wait | None], cancelled: Callable[[], bool], report: Callable[..., None]
+) -> None:
+    """Wait until nothing comes first, and tell for what."""
+    told = None
+    while wait is not None and not cancelled():
+        if wait is not told:
+            report(waits_for=wait.value)
+            told = wait
+        time.sleep(_LOOK_SECONDS)
+        wait = waits_for()
+    report(waits_for=None)
 
 
 def _run_once(

@@ -4,6 +4,7 @@ DBOS takes what it is not to begin again out of its queue and runs nothing of it
 :mod:`pipeline.jobs.workflows.notify`, every few minutes.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -70,6 +71,35 @@ def deaths(queue: JobQueue, since: datetime) -> tuple[Death, ...]:
     What tells people is left out: to tell that it could not be told might go on for ever. The list of what was told
     and the digest name it.
     """
+    return tuple(death for status in _ended(queue, since) if (death := _death(queue, status)) is not None)
+
+
+def hand_over(queue: JobQueue, alternate_of: Callable[[str], str | None], since: datetime) -> list[str]:
+    """Have alternates get what deliveries did not bring that ended so since then; to be called after they are told.
+
+    Parameters
+    ----------
+    alternate_of
+        Name of a destination's alternate; None where it has none.
+
+    Returns
+    -------
+    list of str
+        Ids of those deliveries' workflows.
+    """
+    handed = []
+    for status in _ended(queue, since):
+        if status.name != DELIVER_WORKFLOW:
+            continue
+        one = DeliveryTry.read(*(status.input or {"args": ()})["args"])
+        error, alternate = _of_delivery(queue, one, status.status), alternate_of(one.destination)
+        if error is not None and alternate is not None:
+            queue.deliveries.replace(one, alternate, error)
+            handed.append(status.workflow_id)
+    return handed
+
+
+def _ended(queue: JobQueue, since: datetime) -> list[WorkflowStatus]:
     rows = queue.client._sys_db.tables.workflow_status.c
     ended = sqlalchemy.select(rows.workflow_uuid).where(
         rows.updated_at >= since.timestamp() * 1000,
@@ -80,9 +110,8 @@ def deaths(queue: JobQueue, since: datetime) -> tuple[Death, ...]:
     with queue.engine.connect() as connection:
         identities = [str(identity) for identity in connection.execute(ended).scalars()]
     if not identities:
-        return ()  # DBOS takes no ids for all of them
-    found = queue.client.list_workflows(workflow_ids=identities)
-    return tuple(death for status in found if (death := _death(queue, status)) is not None)
+        return []  # DBOS takes no ids for all of them
+    return queue.client.list_workflows(workflow_ids=identities)
 
 
 def _death(queue: JobQueue, status: WorkflowStatus) -> Death | None:

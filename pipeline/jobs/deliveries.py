@@ -111,6 +111,14 @@ class Deliveries:
             resources = [*last.resources, *(one for one in resources if one not in last.resources)]
         self._begin(DeliveryTry(job=job, destination=destination, resources=resources, number=last.number + 1))
 
+    def replace(self, one: DeliveryTry, alternate: str, error: ErrorRecord) -> None:
+        """Have a destination's alternate get what it will not get itself, and note why."""
+        self.more(one.job, alternate, one.resources)
+        noted = Delivery(
+            state=DeliveryState.FAILED, number=one.number, attempts=one.attempt, error=error, replaced_by=alternate
+        )
+        self._client.update_workflow_attributes(one.job, {one.key: noted.as_json()}, merge=True)
+
     def cancel(self, job: str, destination: str) -> None:
         """Stop a delivery."""
         tries = self._client.list_workflows(

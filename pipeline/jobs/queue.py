@@ -44,6 +44,7 @@ from pipeline.jobs.queues import (
     WATCH_WORKFLOW,
     WORKFLOWS_VERSION,
 )
+from pipeline.jobs.quiet import QUIET, hasten
 from pipeline.jobs.request import JobRequest, Undecided, acceptance_id, delivery_id
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.jobs.versions import UNDERSTOOD, adopt_begun, adopt_queued
@@ -145,10 +146,18 @@ class JobQueue:
         identity: str,
         request: JobRequest,
         priority: int = DEFAULT_PRIORITY,
-        delay_seconds: float = 0,
+        quiet_in: float | None = None,
         sender: str | None = None,
     ) -> None:
-        """Queue a job; one that is there already is left as it is. Where its sender is named, in the sender's turn."""
+        """Queue a job; one that is there already is left as it is.
+
+        Parameters
+        ----------
+        quiet_in
+            Seconds until the quiet hours that it waits for, 0 within them; None where it is done at any time.
+        sender
+            In whose turn it is done, at the default priority.
+        """
         if sender is not None and priority == DEFAULT_PRIORITY:
             priority = fair_priority(self._senders_waiting(), sender)
         attributes = {
@@ -158,6 +167,7 @@ class JobQueue:
             "origin": request.origin,
             "sequences": [] if isinstance(request.decision, Undecided) else sorted(request.decision.chosen),
             "sender": sender or "",
+            QUIET: quiet_in is not None,
             "stage": None,
             "progress": 0.0,
         }
@@ -168,8 +178,8 @@ class JobQueue:
             priority=priority,
             attributes=attributes,
         )
-        if delay_seconds:
-            options["delay_seconds"] = delay_seconds
+        if quiet_in:
+            options["delay_seconds"] = quiet_in
         self._client.enqueue(options, request.model_dump(mode="json"))
 
     def _senders_waiting(self) -> list[tuple[str, int]]:
@@ -276,15 +286,17 @@ class JobQueue:
         options = EnqueueOptions(workflow_name=COURSE_WORKFLOW, queue_name=CORRECTIONS_QUEUE, workflow_id=identity)
         self._client.enqueue(options, study)
 
-    def waiting(self) -> int:
-        """Number of jobs queued or at work."""
+    def waiting(self, put_off: bool = True) -> int:
+        """Number of jobs queued or at work; with or without those that wait for quiet hours to come."""
         # DBOS lists workflows but does not count them, and this is asked at every look at the node's health.
         database = self._client._sys_db
         table = database.tables.workflow_status
         query = (
             sqlalchemy.select(sqlalchemy.func.count())
             .select_from(table)
-            .where(table.c.name == SEGMENT_WORKFLOW, table.c.status.in_(("ENQUEUED", "DELAYED", "PENDING")))
+            .where(
+                table.c.name == SEGMENT_WORKFLOW, table.c.status.in_(_UNENDED if put_off else ("ENQUEUED", "PENDING"))
+            )
         )
         with database.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
@@ -328,6 +340,10 @@ class JobQueue:
         found = self._client.list_workflows(status=["ENQUEUED", "PENDING"], load_input=False, load_output=False)
         return backlog_by_queue(found)
 
+    def hasten(self, identity: str) -> None:
+        """Have a job that waits for quiet hours done at once, behind those before it."""
+        hasten(self._client, identity)
+
     def cancel(self, identity: str) -> None:
         """Stop a job, and its deliveries, too."""
         self._client.cancel_workflow(identity)
@@ -340,17 +356,18 @@ class JobQueue:
     def retry(self, identity: str) -> None:
         """Run a failed, refused or cancelled job again, from the stage that did not succeed.
 
-        A job whose delivery failed is not segmented again: only the delivery is.
+        A job whose delivery failed is not segmented again: only the delivery is. It does not wait for quiet hours.
         """
         (status,) = self._client.list_workflows(workflow_ids=[identity], name=SEGMENT_WORKFLOW)
         if status.status in ("CANCELLED", DIED):
+            self.report(identity, **{QUIET: False})
             self._client.resume_workflow(identity, queue_name=JOBS_QUEUE)
             return
         if status.status == "SUCCESS" and self._retry_deliveries(status):
             return
         steps = self._client.list_workflow_steps(identity)
         failed = [step["function_id"] for step in steps if step["error"] is not None]
-        self.report(identity, stage=None, progress=0.0)
+        self.report(identity, stage=None, progress=0.0, **{QUIET: False})
         self._client.rewind_workflow(identity, start_step=max(1, failed[0]) if failed else 1, queue_name=JOBS_QUEUE)
 
     def _retry_deliveries(self, status: WorkflowStatus) -> bool:

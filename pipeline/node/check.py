@@ -15,6 +15,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.checks import CheckState
 from pipeline.jobs.fetching import FetchView
+from pipeline.jobs.finetuning import RunView
 from pipeline.node.configuration import LOOPBACK, read_commented_json
 from pipeline.records import StoredRecord
 from pipeline.settings import Settings, load_settings
@@ -30,6 +31,10 @@ class _Refusal(StoredRecord):
 
 class _Studies(RootModel[tuple[StudyRecord, ...]]):
     """What Orthanc finds."""
+
+
+class _Runs(RootModel[list[RunView]]):
+    """Fine-tunings."""
 
 
 class _ShownJob(JobView):
@@ -90,6 +95,10 @@ class RunningNode:
     def fetched(self, identity: str) -> FetchView:
         """Return how far that is."""
         return self._answer("GET", f"/glioloop/fetch/{identity}", None, FetchView)
+
+    def finetunings(self) -> list[RunView]:
+        """Return the fine-tunings, latest first."""
+        return self._answer("GET", "/glioloop/finetune", None, _Runs).root
 
     def studies(self, wanted: Mapping[str, str]) -> tuple[StudyRecord, ...]:
         """Return the studies of the node's archive that match, by DICOM's rules."""

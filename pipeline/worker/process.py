@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
@@ -22,6 +23,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.files.logs import configure_logging
 from pipeline.jobs.launch import executor, launch
 from pipeline.jobs.queue import DAMAGED_STATUS, JobQueue
+from pipeline.jobs.quiet import put_off
 from pipeline.settings import Settings, load_settings
 from pipeline.worker.colleagues import Colleagues
 from pipeline.worker.desertion import Desertion
@@ -69,7 +71,7 @@ def run() -> None:
         _beat()
         if time.monotonic() - looked > _DATABASE_CHECK_SECONDS:
             looked = time.monotonic()
-            deserted = _look(settings, desertion)
+            deserted = _look(settings, queue, desertion)
             if deserted:
                 log.error("ended for jobs that nobody is at work on", jobs=sorted(deserted))
                 break
@@ -81,9 +83,10 @@ def run() -> None:
     log.info("worker ends", pid=os.getpid())
 
 
-def _look(settings: Settings, desertion: Desertion) -> set[str]:
+def _look(settings: Settings, queue: JobQueue, desertion: Desertion) -> set[str]:
     try:
         require_readable(settings)
+        put_off(queue.client, settings.turns.seconds_to_quiet(datetime.now()))
         return desertion.found()
     except OperationalError as error:  # locked, or no room: it passes
         structlog.get_logger().warning("queue not checked", error=type(error.orig).__name__)

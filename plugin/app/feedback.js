@@ -111,7 +111,8 @@ export class FeedbackPage {
       h("div", { class: "title-row" }, statePill(run.state), h("strong", {}, result?.model ?? "Fine-tuning"),
         result ? verdict(result.decision) : null,
         installed?.current ? h("span", { class: "pill", "data-state": "done" }, "In use") : null,
-        h("span", { class: "muted" }, moment(run.created)),
+        h("span", { class: "muted" }, `${moment(run.created)}, ${run.asked_by ? `asked for by ${run.asked_by}` : "by itself"}`),
+        ACTIVE.has(run.state) && run.waits_for === "quiet_hours" ? action("Do not wait", () => this.command(`/glioloop/finetune/${run.id}/now`, "The fine-tuning no longer waits for quiet hours")) : null,
         ACTIVE.has(run.state) ? action("Cancel", () => this.command(`/glioloop/finetune/${run.id}/cancel`, "The fine-tuning is cancelled"), { class: "danger" }) : null),
       ACTIVE.has(run.state) ? progress(run) : null,
       run.error ? errorBox(run.error) : null,
@@ -173,8 +174,14 @@ export function difference(region) {
 
 function progress(run) {
   const bar = h("progress", { max: 1, value: run.progress ?? 0, "aria-label": "Progress of the fine-tuning" });
-  const words = run.state === "queued" ? "Waiting" : `${run.phase ?? "starting"} ${Math.round((run.progress ?? 0) * 100)} %${run.paused ? ", waits for clinical jobs" : ""}`;
+  const far = run.state === "queued" ? "" : `${run.phase ?? "starting"} ${Math.round((run.progress ?? 0) * 100)} %`;
+  const words = [far, waiting(run)].filter(Boolean).join(", ") || "Waiting";
   return h("div", { class: "progress-line" }, bar, h("span", { class: "muted small" }, words));
+}
+
+function waiting(run) {
+  if (run.waits_for === "quiet_hours") return `waits for quiet hours, from ${moment(run.waits_until)}`;
+  return run.waits_for === "jobs" ? "waits for clinical jobs" : "";
 }
 
 const verdict = (decision) => h("span", { class: "pill", "data-state": decision.passed ? "done" : "refused" }, decision.passed ? "Passed the guard" : "Held by the guard");

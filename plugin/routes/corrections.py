@@ -13,7 +13,7 @@ from pipeline.corrections.verdicts import Verdict
 from pipeline.errors import GlioLoopError
 from pipeline.jobs.acceptance import enqueue_acceptance
 from pipeline.jobs.editing import SavedEdit, enqueue_edit, saved_edit
-from pipeline.jobs.finetuning import FinetuneOptions, FinetuneRuns, RunView
+from pipeline.jobs.finetuning import FinetuneBody, FinetuneRuns, RunView
 from plugin.routes.answers import Content
 from plugin.routes.documents import (
     AskedStudy,
@@ -183,21 +183,27 @@ class CorrectionRoutes(Handlers):
 
     def start(self, request: Request) -> tuple[int, RunView]:
         """Queue a fine-tuning; 202 with the run."""
-        options = request.options(FinetuneOptions)
-        runs = FinetuneRuns(self.queue())
-        identity = runs.enqueue(f"rest-{time.time_ns()}", options)
-        return 202, runs.run(identity)
+        body = request.options(FinetuneBody)
+        identity = self._runs().enqueue(f"rest-{time.time_ns()}", body.options, request.user, body.quiet)
+        return 202, self._runs().run(identity)
 
     def runs(self, _request: Request) -> tuple[int, list[RunView]]:
         """List fine-tunings, latest first."""
-        return 200, FinetuneRuns(self.queue()).runs()
+        return 200, self._runs().runs()
 
     def run(self, request: Request) -> tuple[int, RunView]:
         """Show one fine-tuning."""
-        return 200, FinetuneRuns(self.queue()).run(request.groups[0])
+        return 200, self._runs().run(request.groups[0])
+
+    def hasten(self, request: Request) -> tuple[int, RunView]:
+        """Have a fine-tuning wait for quiet hours no longer."""
+        self._runs().hasten(request.groups[0])
+        return 200, self._runs().run(request.groups[0])
 
     def cancel(self, request: Request) -> tuple[int, RunView]:
         """Stop a fine-tuning; the network in use stays as it is."""
-        runs = FinetuneRuns(self.queue())
-        runs.cancel(request.groups[0])
-        return 200, runs.run(request.groups[0])
+        self._runs().cancel(request.groups[0])
+        return 200, self._runs().run(request.groups[0])
+
+    def _runs(self) -> FinetuneRuns:
+        return FinetuneRuns(self.queue(), self._node.settings.turns)

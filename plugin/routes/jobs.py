@@ -56,12 +56,18 @@ class NodeRoutes(Handlers):
         prepared = prepare(self._archive, settings, study, options, card, origin)
         known = jobs.same_input(prepared.request) if options.known else None
         if known is not None:
-            return 202, self.shown_job(known)
+            return 202, self._asked_for(known, options)
         prepared.decision.require(prepared.request.may_lack)
         request_of_user = prepared.request.model_copy(update={"asked_by": request.user})
-        delay = settings.turns.seconds_to_quiet(datetime.now()) if options.quiet else 0.0
-        jobs.enqueue_job(prepared.identity, request_of_user, options.priority, delay)
-        return 202, self.shown_job(prepared.identity)
+        quiet_in = settings.turns.seconds_to_quiet(datetime.now()) if options.quiet else None
+        jobs.enqueue_job(prepared.identity, request_of_user, options.priority, quiet_in)
+        return 202, self._asked_for(prepared.identity, options)
+
+    def _asked_for(self, identity: str, options: ProcessOptions) -> ReviewedJob:
+        """A job that may have waited for quiet hours since before; now somebody waits for it."""
+        if not options.quiet:
+            self.queue().hasten(identity)
+        return self.shown_job(identity)
 
     def study(self, request: Request) -> tuple[int, StudyAnswer]:
         """Which series was taken for which sequence and why, and what came of it."""

@@ -99,6 +99,7 @@ CORRECTION_ROUTES: Final = (
     Route("GET", "/glioloop/finetune", "runs"),
     Route("POST", "/glioloop/finetune", "start", Role.ADMINISTRATOR),
     Route("GET", "/glioloop/finetune/{run}", "run"),
+    Route("POST", "/glioloop/finetune/{run}/now", "hasten", Role.ADMINISTRATOR),
     Route("POST", "/glioloop/finetune/{run}/cancel", "cancel", Role.ADMINISTRATOR),
 )
 

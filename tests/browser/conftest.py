@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -209,12 +210,14 @@ def site(tmp_path_factory: pytest.TempPathFactory, network: Path) -> Iterator[Si
     folder = tmp_path_factory.mktemp("site")
     models = _two_versions(network, folder / "models")
     viewer, reason = viewer_or_reason()
+    hour = datetime.now().hour
     pair = make_pair(
         folder,
         stable_age=1,
         modalities={UNREACHABLE: Modality("NOBODY", free_port())},
         viewer=viewer,
         Automatic=False,
+        Turns={"QuietHours": [(hour + 12) % 24, (hour + 13) % 24]},  # which do not come meanwhile
         ModelsFolder=str(models),
         Destinations=[{"Modality": WORKSTATION, "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
         ForwardRetrySeconds=[0.5],

@@ -177,10 +177,16 @@ def test_filled_holes_are_asked_about(
 
 def test_learning_trust_and_deletion(browser: Browser, site: Site, corrected: Correction) -> None:
     """What nobody approved is not learnt from, and the page says so; trust it; delete it after asking."""
+    night = site.pair.post("/glioloop/finetune", {"quiet": True}).json()
     browser.open(f"{site.app}#/feedback")
+    assert "waits for quiet hours, from " in browser.text(".learnt .progress-line", 60)
+    assert f"asked for by {night['asked_by']}" in browser.text(".learnt .title-row")
+    browser.button("Do not wait").click()
+    browser.find(".learnt .error-box", 60)
     browser.button("Fine-tune now").click()
-    reason = browser.text(".learnt .error-box", 60)
-    (run,) = site.pair.get("/glioloop/finetune")
+    browser.until(lambda: len(browser.all(".learnt .error-box")) == 2, what="the second refusal")
+    reason = browser.text(".learnt .error-box")
+    run, _ = site.pair.get("/glioloop/finetune")
     assert run["error"]["code"] == "NOTHING_TO_LEARN" and run["error"]["message"] in reason
     browser.button("Trust").click()
     browser.until(lambda: the_case(site)["trusted"], what="the trust")

@@ -4,7 +4,8 @@ import csv
 import json
 import subprocess
 import sys
-from datetime import date, datetime
+import time
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,26 @@ def test_studies_are_brought(tmp_path: Path, small_study: Path) -> None:
         assert wide["error"]["code"] == "QUERY_TOO_WIDE"
         assert pair.post("/glioloop/fetch", {"modality": "nowhere", "patient": "A"}).status_code == 422
         assert pair.post("/glioloop/fetch", {"modality": "workstation"}).status_code == 400
+        _learning_waits_for_quiet_hours(pair)
         _whole_archive_is_run(pair, send(pair, small_study), tmp_path)
+
+
+def _learning_waits_for_quiet_hours(pair: Pair) -> None:
+    """Who asked, and why nothing happens, is told; a person may end the waiting."""
+    run = pair.post("/glioloop/finetune", {"quiet": True}).json()
+    assert (run["state"], run["asked_by"], run["waits_for"]) == ("queued", pair.node.configuration.user, "quiet_hours")
+    until = datetime.fromisoformat(run["waits_until"])
+    assert (until.minute, 10 < (until - datetime.now(UTC)).total_seconds() / 3600 <= 12) == (0, True)
+    configuration = pair.node.configuration.folder / "orthanc.json"
+    command = [sys.executable, "-m", "pipeline", "finetune", "--status", "--configuration", configuration]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert f"{run['id']}, queued, asked for by {run['asked_by']}" in told.stdout, told.stderr
+    assert f"waits for quiet hours, from {until.astimezone():%H:%M}" in told.stdout
+    path = f"/glioloop/finetune/{run['id']}"
+    assert pair.post(f"{path}/now").json()["quiet"] is False
+    wait_for(lambda: pair.get(path)["state"] == "refused", 60, lambda: str(pair.get(path)))
+    assert pair.get(path)["waits_for"] is None
+    assert pair.post(f"{path}/now").status_code == 409
 
 
 def _whole_archive_is_run(pair: Pair, whole: str, folder: Path) -> None:
@@ -89,11 +109,14 @@ def _whole_archive_is_run(pair: Pair, whole: str, folder: Path) -> None:
     put_off = pair.post(f"/glioloop/studies/{whole}/process", {"quiet": True, "background": True}).json()
     queue = JobQueue(f"sqlite:///{pair.node.configuration.state_folder / 'queue.sqlite'}")
     (status,) = queue.client.list_workflows(workflow_ids=[put_off["id"]])
-    queue.close()
     assert (status.status, put_off["origin"]) == ("DELAYED", "archive")
     # Asked for otherwise it would be another job; where that of the same images suffices, it is that one.
     known = pair.post(f"/glioloop/studies/{whole}/process", {"known": True, "destinations": []}).json()
     assert known["id"] == put_off["id"]
+    # Now somebody waits for it.
+    (status,) = queue.client.list_workflows(workflow_ids=[put_off["id"]])
+    queue.close()
+    assert (status.attributes or {})["quiet"] is False and (status.delay_until_epoch_ms or 0) / 1000 <= time.time()
     assert pair.post(f"/glioloop/jobs/{put_off['id']}/cancel").status_code == 200
 
     found = _run_archive(pair, folder, "--now", "--again", "--identifiers")

@@ -104,18 +104,19 @@ def _review_object(study: str, instance: str, digest: str, lent: Lent) -> Review
 
 @step("feedback-schedule", talks_to_orthanc=True)
 def _schedule() -> str | None:
-    """Queue a fine-tuning where the site wants one after so many corrections; returns its id."""
+    """Queue a fine-tuning, in quiet hours, where the site wants one after so many corrections; returns its id."""
     from pipeline.finetune.schedule import due  # noqa: PLC0415 - only where corrections arrived
     from pipeline.jobs.finetuning import FinetuneRuns  # noqa: PLC0415 - only where corrections arrived
 
-    runs = FinetuneRuns(queue())
+    runs = FinetuneRuns(queue(), settings().turns)
     earlier = runs.runs()
     if any(run.state in (JobState.QUEUED, JobState.RUNNING) for run in earlier):
         return None
     since = datetime.fromisoformat(str(earlier[0].created)) if earlier else None
-    if not due(settings().finetune, store(), since):
+    last = earlier[0].result if earlier else None
+    if not due(settings().finetune, store(), since, (*last.learn, *last.held_back) if last else ()):
         return None
-    return runs.enqueue(f"scheduled-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    return runs.enqueue(f"scheduled-{datetime.now(UTC):%Y%m%dT%H%M%S}", quiet=True)
 
 
 @step("feedback-route", talks_to_orthanc=True)

@@ -141,8 +141,8 @@ def _do_again(child: InChild, followed: Followed) -> Iterable[str]:
             log.warning("prior not done again", study=study, code=error.code)
             continue
         if prepared is not None and not prepared.decision.missing:
-            delay = settings().turns.seconds_to_quiet(datetime.now())
-            queue().enqueue_job(prepared.identity, prepared.request, LOW_PRIORITY, delay)
+            quiet_in = settings().turns.seconds_to_quiet(datetime.now())
+            queue().enqueue_job(prepared.identity, prepared.request, LOW_PRIORITY, quiet_in)
             yield prepared.identity
 
 

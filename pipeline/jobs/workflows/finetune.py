@@ -1,4 +1,7 @@
-"""The durable workflow of a fine-tuning: its phases one by one, never while a clinical job is at work."""
+"""The durable workflow of a fine-tuning: its phases one by one, never while a clinical job is at work.
+
+One that waits for quiet hours does nothing outside of them, and goes on in the next ones.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -40,13 +43,13 @@ def _plan(identity: str, options: FinetuneOptions) -> FinetuneResult:
 
 @step("finetune-phase")
 def _phase(identity: str, phase: str) -> PhaseOutcome:
-    runs = FinetuneRuns(queue())
-    runs.report(identity, phase=phase, progress=0.0, paused=False)
+    runs = FinetuneRuns(queue(), settings().turns)
+    runs.report(identity, phase=phase, progress=0.0, waits_for=None)
     with coded(phase):
         outcome = run_phase(
             _folder(identity),
             Phase(phase),
-            busy=lambda: queue().waiting() > 0,
+            waits_for=lambda: runs.waits_for(identity),
             cancelled=lambda: runs.is_cancelled(identity),
             report=lambda **values: runs.report(identity, **values),
             silence_seconds=settings().stage_deadline_seconds,

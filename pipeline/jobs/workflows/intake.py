@@ -175,8 +175,8 @@ def _queue_once(
     known = queue().same_input(request)
     if known is not None:
         return IntakeOutcome(outcome=Finding.KNOWN, job=known)
-    delay = settings().turns.seconds_to_quiet(datetime.now()) if priority == LOW_PRIORITY else 0.0
-    queue().enqueue_job(identity, request, priority, delay, sender())
+    quiet_in = settings().turns.seconds_to_quiet(datetime.now()) if priority == LOW_PRIORITY else None
+    queue().enqueue_job(identity, request, priority, quiet_in, sender())
     return IntakeOutcome(outcome=Finding.QUEUED, job=identity)
 
 

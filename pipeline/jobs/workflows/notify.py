@@ -12,7 +12,7 @@ from pipeline.case.outcomes import JobOutput
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.errors.resources import coded
-from pipeline.jobs.deaths import deaths
+from pipeline.jobs.deaths import deaths, hand_over
 from pipeline.jobs.notifications import Telling, TellingOutcome, about_result, notice_of
 from pipeline.jobs.queue import JobQueue
 from pipeline.jobs.queues import ARCHIVE, DIGEST_WORKFLOW, INTAKE_QUEUE, JOBS_QUEUE, NOTIFY_WORKFLOW, WATCH_WORKFLOW
@@ -29,6 +29,8 @@ from pipeline.settings import Fhir, Hl7, Notify
 log = structlog.get_logger()
 
 _EVERY_FIVE_MINUTES: Final = "*/5 * * * *"
+#: What the look every few minutes is for.
+_WATCHED: Final = (Event.QUEUE, Event.UNWELL, Event.FAILED)
 _DAY: Final = timedelta(days=1)
 _MOST_JOBS: Final = 2000
 
@@ -164,6 +166,11 @@ def announce_deaths(jobs: JobQueue, notify: Notify) -> None:
         jobs.notifications.announce(notify, notice.model_copy(update=once))
 
 
+@step("hand-over")
+def _hand_over() -> list[str]:
+    return hand_over(queue(), lambda name: settings().destination(name).alternate, datetime.now(UTC) - _DAY)
+
+
 @step("watch")
 def _watch() -> None:
     announce_deaths(queue(), settings().notify)
@@ -182,9 +189,14 @@ def _watch() -> None:
 
 @workflow(name=WATCH_WORKFLOW)
 def watch(_at: datetime, _context: Any) -> None:
-    """Look whether studies wait for too long, what workers died of, and whether the archive answers."""
-    if settings().notify.wants(Event.QUEUE, Event.UNWELL, Event.FAILED):
+    """Look whether studies wait for too long, what workers died of, and whether the archive answers.
+
+    A delivery that they died of is its alternate's then, as one whose last try failed.
+    """
+    if settings().notify.wants(*_WATCHED):
         _watch()
+    if any(one.alternate for one in settings().destinations):
+        _hand_over()
 
 
 @step("digest")
@@ -233,12 +245,9 @@ def digest(_at: datetime, _context: Any) -> None:
 
 
 def schedule_notify() -> None:
-    """Look every few minutes and count every day, where anybody wants to know."""
+    """Look every few minutes and count every day, where there is anything to do."""
     told = settings().notify
-    wanted = [
-        (WATCH_WORKFLOW, watch, _EVERY_FIVE_MINUTES, (Event.QUEUE, Event.UNWELL, Event.FAILED)),
-        (DIGEST_WORKFLOW, digest, daily(told.digest), (Event.DIGEST,)),
-    ]
-    for name, function, rhythm, events in wanted:
-        if told.wants(*events):
-            schedule(f"glioloop-{name}", function, rhythm)
+    if told.wants(*_WATCHED) or any(one.alternate for one in settings().destinations):
+        schedule(f"glioloop-{WATCH_WORKFLOW}", watch, _EVERY_FIVE_MINUTES)
+    if told.wants(Event.DIGEST):
+        schedule(f"glioloop-{DIGEST_WORKFLOW}", digest, daily(told.digest))

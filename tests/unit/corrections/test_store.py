@@ -359,4 +359,5 @@ def test_learning_is_due_after_so_many_new_trusted_corrections(store: Correction
     assert not due(policy, store, run), "one of the two was there at the last run"
     store.keep(record(5), _files(tmp_path))
     assert due(policy, store, run)
+    assert not due(policy, store, run, [store.newest()[-1].id]), "it waited, and had what came meanwhile"
     assert not due(FinetunePolicy(), store, None), "only when asked, unless the site says otherwise"

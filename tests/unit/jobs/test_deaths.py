@@ -16,6 +16,7 @@ from pipeline.corrections.store import CorrectionStore
 from pipeline.errors import GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.jobs.acceptance import enqueue_acceptance, failed_acceptances
+from pipeline.jobs.deaths import hand_over
 from pipeline.jobs.fetching import enqueue_fetch, fetches
 from pipeline.jobs.notifications import notice_of
 from pipeline.jobs.queue import JobQueue
@@ -116,6 +117,28 @@ def test_a_delivery_that_could_not_write_its_end_down_is_told(queue: JobQueue) -
     assert (shown.deliveries["pacs"].error or ErrorRecord(code="")).code == "TASK_DIED"
     standing = queue.deliveries.standings()["pacs"]
     assert (standing.failed, (standing.error or ErrorRecord(code="")).code) == (1, "TASK_DIED")
+
+
+def test_a_delivery_that_workers_died_of_is_handed_over(queue: JobQueue) -> None:
+    """Once, and after it was told; the job is done when its alternate has it."""
+    _ended(queue, 1)
+    _delivery(queue, "pacs", DIED, "running")
+    _delivery(queue, "archive", DIED, "running")  # which has no alternate
+    _delivery(queue, "told", "ERROR", "failed")
+    assert f"{JOB}.pacs.1" in _told(queue)
+    alternates = {"pacs": "spare", "told": "spare"}
+    day = datetime.now(UTC) - timedelta(days=1)
+    assert hand_over(queue, alternates.get, day) == [f"{JOB}.pacs.1"]
+    assert hand_over(queue, alternates.get, day) == []
+    assert f"{JOB}.pacs.1" in _told(queue)
+    shown = queue.job(JOB)
+    assert shown is not None
+    pacs, spare = shown.deliveries["pacs"], shown.deliveries["spare"]
+    assert (pacs.state, pacs.replaced_by, (pacs.error or ErrorRecord(code="")).code) == ("failed", "spare", "TASK_DIED")
+    assert spare.state == "queued"
+    (sent,) = queue.client.list_workflows(workflow_ids=[f"{JOB}.spare.1"])
+    assert sent.input is not None
+    assert sent.input["args"][0]["resources"] == ["r"]
 
 
 def test_whatever_else_workers_died_of_is_told(queue: JobQueue) -> None:
