@@ -1,10 +1,11 @@
-"""What a person drew, as contours on the slices that the dashboard shows."""
+"""What a person drew, as contours on the slices that the dashboard shows, and as surfaces."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import SimpleITK as sitk
 from pydicom import Dataset
 from skimage.measure import find_contours
 
@@ -12,6 +13,7 @@ from pipeline.corrections.meaning import Meaning
 from pipeline.corrections.recognise import kind_of
 from pipeline.corrections.study import Mask, Study
 from pipeline.dashboard.contours import DECIMALS
+from pipeline.dashboard.surfaces import NAME, Surface, encoded, surface_of
 from pipeline.names import TUMOUR_REGIONS, Region
 from pipeline.objects.rtstruct.loops import loops
 from pipeline.objects.rtstruct.parse import parse_structure_set
@@ -73,6 +75,26 @@ def write_contours(folder: Path, dataset: Dataset, meaning: Meaning, study: Stud
         contours=contours,
     )
     (folder / f"{CONTOURS}.json").write_text(content.model_dump_json())
+
+
+def write_surfaces(folder: Path, regions: Mapping[Region, Mask], grid: sitk.Image) -> None:
+    """Write ``surfaces.bin``, see :func:`pipeline.dashboard.surfaces.encoded`.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+    regions
+        Bool, shape (slices, rows, columns) of the grid.
+    grid
+        The reference series.
+    """
+    found: dict[str, Surface | None] = {}
+    for region, mask in regions.items():
+        image = sitk.GetImageFromArray(mask.astype(np.uint8))
+        image.CopyInformation(grid)
+        found[region] = surface_of(image)
+    (folder / f"{NAME}.bin").write_bytes(encoded(found))
 
 
 def _polygons(dataset: Dataset, study: Study) -> dict[int, list[Outline]]:

@@ -14,7 +14,7 @@ from pipeline.errors import GlioLoopError
 #: What is said of a case, in its folder.
 RECORD: Final = "case.json"
 #: Tools for this layout would not know what the one is; the other names the archive's images.
-_STAYS = ("_auto.nii.gz", "_contours.json")
+_STAYS = ("_auto.nii.gz", "_contours.json", "_surfaces.bin")
 
 
 def cases_to_export(store: CorrectionStore, every: bool) -> list[CaseRecord]:
@@ -45,7 +45,8 @@ def export_cases(store: CorrectionStore, out: Path, every: bool = False) -> list
     Returns
     -------
     list
-        Ids of the cases that were copied. ``<id>_auto.nii.gz`` and ``<id>_contours.json`` stay behind.
+        Ids of the cases that were copied. ``<id>_auto.nii.gz``, ``<id>_contours.json`` and
+        ``<id>_surfaces.bin`` stay behind.
 
     Raises
     ------

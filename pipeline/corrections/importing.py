@@ -14,7 +14,7 @@ from pipeline.align import align
 from pipeline.case.job import JobView
 from pipeline.case.workspace import Workspace
 from pipeline.corrections.compare import difference
-from pipeline.corrections.contours import write_contours
+from pipeline.corrections.contours import write_contours, write_surfaces
 from pipeline.corrections.images import SPACING_MM, write_images
 from pipeline.corrections.masks import Drawn, read_drawn, read_unknown
 from pipeline.corrections.meaning import Meaning, resembles, understand
@@ -179,6 +179,7 @@ def import_object(
     shutil.rmtree(files, ignore_errors=True)
     write_images(files, study, meaning.regions, automatic)
     write_contours(files, dataset, meaning, study)
+    write_surfaces(files, meaning.regions, study.grid)
     pseudonyms = Pseudonyms.of_installation(store.database)
     kind: CaseKind = "accepted" if not changed else "holes_filled" if meaning.only_holes else "corrected"
     record = _record(path, processed, drawn, meaning, trust, regions, kind, store, pseudonyms)

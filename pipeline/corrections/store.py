@@ -199,7 +199,7 @@ class CorrectionStore:
         record
             ``id``, ``role`` and ``files`` are decided here.
         files
-            Folder with the case's files, named ``<suffix>.nii.gz`` and ``contours.json``; copied from there.
+            Folder with the case's files, named ``<suffix>.nii.gz``, ``contours.json``, ``surfaces.bin``; copied.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Writes what the dashboard shows into a job's folder: ``browse/contours.json`` and a picture a sequence."""
+"""Writes what the dashboard shows into a job's folder ``browse``: contours, a picture a sequence, surfaces."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,10 +13,13 @@ import structlog
 from pipeline.case.workspace import Workspace
 from pipeline.dashboard.contours import contours_on_slices
 from pipeline.dashboard.slices import Sheet, draw_on, reduced, sheet_of
+from pipeline.dashboard.surfaces import HEAD, NAME, Surface, around_of, encoded, head_of, surface_of
 from pipeline.errors.resources import trace_of
 from pipeline.names import MRSequence, Region
 
 FOLDER: Final = "browse"
+#: Probability from which the brain is drawn.
+_BRAIN: Final = 0.5
 
 log = structlog.get_logger()
 
@@ -38,11 +41,16 @@ def pictures_beside(case: Workspace, reference: MRSequence, roi_names: Mapping[R
     """
     with ThreadPoolExecutor(1) as beside:
         drawn = beside.submit(_draw, case, *_grid(case, reference))
+        surfaces = beside.submit(_surfaces, case, reference)
         yield
     try:
         _write(case, reference, roi_names, *drawn.result())
     except Exception as error:
         log.error("slices not drawn", job=case.path.name, where=trace_of(error))
+    try:
+        case.write_bytes(f"{FOLDER}/{NAME}.bin", surfaces.result())
+    except Exception as error:
+        log.error("surfaces not drawn", job=case.path.name, where=trace_of(error))
 
 
 def _grid(case: Workspace, reference: MRSequence) -> tuple[Sheet, sitk.Image]:
@@ -55,6 +63,18 @@ def _grid(case: Workspace, reference: MRSequence) -> tuple[Sheet, sitk.Image]:
 def _draw(case: Workspace, sheet: Sheet, grid: sitk.Image) -> tuple[Sheet, dict[MRSequence, bytes]]:
     transforms = {sequence: one.transform for sequence, one in case.read_alignments().items()}
     return sheet, draw_on(sheet, grid, case.read_volumes(), transforms)
+
+
+def _surfaces(case: Workspace, reference: MRSequence) -> bytes:
+    surfaces: dict[str, Surface | None] = {
+        region: surface_of(mask) for region, mask in case.read_regions("mask").items()
+    }
+    brain = f"probability-{Region.BRAIN.value}"
+    if case.has_image(brain):
+        surfaces[Region.BRAIN] = around_of(case.read_image(brain), _BRAIN)
+    else:
+        surfaces[HEAD] = head_of(case.read_volume(reference).image)
+    return encoded(surfaces)
 
 
 def _write(

@@ -127,6 +127,11 @@ REASONS: dict[str, Reason] = {
         "There is no such job.",
         "`GET /glioloop/jobs` lists them.",
     ),
+    "SURFACES_LACKING": Reason(
+        Kind.REFUSAL,
+        "There are no surfaces of these contours to show in 3D.",
+        "They were made before the node drew surfaces, or their files are no longer kept; `Reprocess…` draws them.",
+    ),
     "JOB_STATE": Reason(
         Kind.REFUSAL,
         "The job's state does not allow this.",

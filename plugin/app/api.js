@@ -35,6 +35,12 @@ async function ask(path, options) {
 /** GET as JSON. */
 export const get = async (path) => answerOf(await ask(path));
 
+/** GET as bytes. */
+export async function getBytes(path) {
+  const response = await ask(path);
+  return response.ok ? response.arrayBuffer() : answerOf(response);
+}
+
 /** GET as JSON whatever the status: health answers 503 with its reasons. */
 export async function getAnyway(path) {
   const response = await ask(path);

@@ -46,7 +46,7 @@ export class SliceBrowser {
       correction ? get(`/glioloop/feedback/${correction.id}/contours`).catch(() => null) : null]);
     // What was drawn on other slices can't be gone on with here.
     const mayEdit = !correction || (corrected && corrected.slices.join() === content.slices.join());
-    return new SliceBrowser(job, content, corrected, mayEdit ? edited : null, correction && { id: correction.id, contours: corrected });
+    return new SliceBrowser(job, content, corrected, mayEdit ? edited : null, correction && { id: correction.id, regions: correction.regions, contours: corrected });
   }
 
   build() {
@@ -56,14 +56,15 @@ export class SliceBrowser {
     this.place = h("output", { class: "number slice-number", "aria-live": "polite" });
     this.strip = h("canvas", { class: "profile", "aria-hidden": "true", height: 22 });
     this.editButton = this.edited && h("button", { type: "button", onclick: () => this.edit() }, "Edit contours");
+    this.lookButton = this.job && h("button", { type: "button", "aria-keyshortcuts": "V", onclick: () => this.look() }, "3D");
     this.editing = h("div");
-    this.shownOnly = [this.roiSwitches(), this.sourceSwitches(), this.editButton].filter(Boolean);
+    this.shownOnly = [this.roiSwitches(), this.sourceSwitches(), this.lookButton, this.editButton].filter(Boolean);
     this.element = h("div", { class: "browser", onkeydown: (event) => this.key(event) },
       h("div", { class: "toolbar" }, this.viewPicker(), this.shownOnly.slice(0, 2), this.zoomButton(), this.shownOnly.slice(2)),
       this.editing,
       this.panes,
       h("div", { class: "slider-row" }, h("div", { class: "slider" }, this.strip, this.slider), this.place),
-      this.help = h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, ", this.content.own ? "1 and 2 for a study, 3 for both, C" : "1–4 for a sequence, 5 for all, C", " for the contours, ", this.corrected ? "X for automatic and corrected in turn, " : "", "Z to zoom. For orientation only, not for diagnosis."));
+      this.help = h("p", { class: "muted small" }, "Scroll or use ↑ ↓ to change the slice, ", this.content.own ? "1 and 2 for a study, 3 for both, C" : "1–4 for a sequence, 5 for all, C", " for the contours, ", this.corrected ? "X for automatic and corrected in turn, " : "", this.job ? "V for 3D, " : "", "Z to zoom. For orientation only, not for diagnosis."));
     this.panes.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) this.panes.addEventListener(type, (event) => this.brush?.pointer(event));
     this.resize = new ResizeObserver(() => this.draw());
@@ -147,6 +148,12 @@ export class SliceBrowser {
     this.draw();
   }
 
+  /** Open the view in 3D, which is loaded only now. */
+  async look() {
+    const { Look } = await import("./look.js");
+    this.looked = new Look(this.job, this.correction, this.sources.has(CORRECTED));
+  }
+
   /** Enter edit mode: the contours as areas that are painted and erased. */
   edit() {
     this.brush = new Brush(this, this.correction, (saved) => {
@@ -191,6 +198,7 @@ export class SliceBrowser {
       const hide = this.hidden.size < this.content.rois.length;
       this.content.rois.forEach((_, number) => this.toggle(number, hide));
     } else if (event.key === "x" && this.corrected) this.turnSources();
+    else if (event.key === "v" && this.job) this.look();
     else if (event.key === "z") this.setZoom(!this.zoomed);
     else return;
     event.preventDefault();

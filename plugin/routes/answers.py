@@ -29,6 +29,7 @@ _STATUS: Final = {
     "REQUEST_FOREIGN": 403,
     "ROLE_MISSING": 403,
     "JOB_STATE": 409,
+    "SURFACES_LACKING": 404,
     "RESULT_LACKING": 409,
     "RESULT_SUPERSEDED": 409,
     "REVIEW_ENDED": 409,
@@ -47,6 +48,8 @@ _UNPROCESSABLE: Final = 422
 
 #: A job's result is never rewritten with other content under the same id.
 RESULT_HEADERS: Final = {"Cache-Control": "private, max-age=3600"}
+
+SURFACES_TYPE: Final = "application/octet-stream"
 
 _MOST_RECORDED: Final = 2048
 _trail: Callable[[], AuditTrail] | None = None

@@ -14,7 +14,7 @@ from pipeline.errors import GlioLoopError
 from pipeline.jobs.acceptance import enqueue_acceptance
 from pipeline.jobs.editing import SavedEdit, enqueue_edit, saved_edit
 from pipeline.jobs.finetuning import FinetuneBody, FinetuneRuns, RunView
-from plugin.routes.answers import Content
+from plugin.routes.answers import SURFACES_TYPE, Content
 from plugin.routes.documents import (
     AskedStudy,
     CaseList,
@@ -80,6 +80,15 @@ class CorrectionRoutes(Handlers):
         if not path.is_file():
             raise GlioLoopError("FEEDBACK_UNKNOWN", "no contours to show")
         return 200, Content(path.read_bytes(), "application/json")
+
+    def surfaces(self, request: Request) -> tuple[int, Content]:
+        """Answer the surfaces of the corrected regions."""
+        store = self.corrections()
+        case = store.case(request.groups[0])
+        path = store.brought(case.id) / f"{case.id}_surfaces.bin"
+        if not path.is_file():
+            raise GlioLoopError("SURFACES_LACKING")
+        return 200, Content(path.read_bytes(), SURFACES_TYPE)
 
     def delete(self, request: Request) -> tuple[int, DeletedCases]:
         """Delete a correction for good; with ``{"patient": true}`` every one of the same patient."""

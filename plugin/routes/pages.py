@@ -7,12 +7,14 @@ import orthanc
 
 from pipeline.errors import GlioLoopError
 from plugin.node import Node
-from plugin.routes.answers import RESULT_HEADERS, Content, Method, answered_by
+from plugin.routes.answers import RESULT_HEADERS, SURFACES_TYPE, Content, Method, answered_by
 from plugin.routes.handlers import Handlers
 from plugin.routes.request import Request
 from plugin.routes.table import PAGE_ROUTES
 
 _FOLDER: Final = Path(__file__).resolve().parents[1] / "app"
+#: Libraries as they are published, each in a folder with its version and licence.
+_LIBRARIES: Final = Path(__file__).resolve().parents[1] / "libraries"
 
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -28,6 +30,8 @@ _HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
 }
+#: Another version of a library has another address.
+_LIBRARY_HEADERS: Final = _HEADERS | {"Cache-Control": "private, max-age=31536000, immutable"}
 
 _OPENAPI: Final = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 
@@ -41,6 +45,7 @@ class Pages(Handlers):
         super().__init__(node)
         # A name that is not in this table cannot be asked for, whatever its dots and slashes.
         self._files = {path.name: path for path in _FOLDER.iterdir() if path.suffix in _TYPES}
+        self._files |= {f"{path.parent.name}/{path.name}": path for path in _LIBRARIES.glob("*/*.js")}
 
     def register(self) -> None:
         """Register every page with Orthanc.
@@ -50,7 +55,7 @@ class Pages(Handlers):
         """
         super().register()
         orthanc.RegisterRestCallback(
-            r"/glioloop/app(?:/app)?(?:/([a-z0-9.-]*))?", answered_by({"GET": Method(self.page)})
+            r"/glioloop/app(?:/app)?(?:/((?:[a-z0-9.-]+/)?[a-z0-9.-]*))?", answered_by({"GET": Method(self.page)})
         )
 
     def page(self, request: Request) -> tuple[int, Content]:
@@ -59,7 +64,8 @@ class Pages(Handlers):
         path = self._files.get(name)
         if path is None:
             raise GlioLoopError("PAGE_UNKNOWN", name)
-        return 200, Content(path.read_bytes(), _TYPES[path.suffix], _HEADERS)
+        headers = _LIBRARY_HEADERS if _LIBRARIES in path.parents else _HEADERS
+        return 200, Content(path.read_bytes(), _TYPES[path.suffix], headers)
 
     def openapi(self, _request: Request) -> tuple[int, Content]:
         """Answer the description of the REST API."""
@@ -73,6 +79,14 @@ class Pages(Handlers):
         """Answer the slices of an aligned sequence, all in one picture."""
         job, name = request.groups
         return self._result(job, f"{name}.jpg", "image/jpeg")
+
+    def surfaces(self, request: Request) -> tuple[int, Content]:
+        """Answer the surfaces of a job's regions, see :func:`pipeline.dashboard.surfaces.encoded`."""
+        (identity,) = request.groups
+        path = self._node.folders.file(f"jobs/{identity}", "browse/surfaces.bin")
+        if not path.is_file():
+            raise GlioLoopError("SURFACES_LACKING", f"The job is {self.shown_job(identity).state}.")
+        return 200, Content(path.read_bytes(), SURFACES_TYPE, RESULT_HEADERS)
 
     def _result(self, job: str, name: str, kind: str) -> tuple[int, Content]:
         path = self._node.folders.file(f"jobs/{job}", f"browse/{name}")

@@ -93,6 +93,7 @@ CORRECTION_ROUTES: Final = (
     Route("GET", "/glioloop/feedback/agreement", "agreement"),
     Route("GET", "/glioloop/feedback/{case}", "case"),
     Route("GET", "/glioloop/feedback/{case}/contours", "contours"),
+    Route("GET", "/glioloop/feedback/{case}/surfaces", "surfaces"),
     Route("GET", "/glioloop/feedback/{case}/export.zip", "export", Role.OPERATOR),
     Route("POST", "/glioloop/feedback/{case}/trust", "trust", Role.ADMINISTRATOR),
     Route("POST", "/glioloop/feedback/{case}/delete", "delete", Role.ADMINISTRATOR),
@@ -133,6 +134,7 @@ PAGE_ROUTES: Final = (
     Route("GET", "/glioloop/openapi.json", "openapi"),
     Route("GET", "/glioloop/jobs/{job}/contours", "contours"),
     Route("GET", "/glioloop/jobs/{job}/slices/{sequence}.jpg", "slices"),
+    Route("GET", "/glioloop/jobs/{job}/surfaces", "surfaces"),
 )
 
 ROUTES: Final = (

@@ -56,6 +56,69 @@ def test_contours_lie_where_the_structure_set_says(browser: Browser, site: Site,
     assert share_in_colour(np.asarray(browser.canvas(canvas)), points, size, colour) < 0.05
 
 
+def test_the_tumour_in_3d(browser: Browser, site: Site, job: dict[str, Any], axe: str) -> None:
+    """Drawn where the patient has it, turned by keys, told in words; where there is no WebGL only in words."""
+    headers = reference_slices(site, job)
+    (enhancing,) = [one for one in structure_set(site, job).ROIContourSequence if one.ReferencedROINumber == 3]
+    points = np.concatenate([np.array(one.ContourData, float).reshape(-1, 3) for one in enhancing.ContourSequence])
+    row = np.array(headers[0].ImageOrientationPatient[:3], float)
+    middle = (
+        np.array(headers[0].ImagePositionPatient, float) + row * headers[0].PixelSpacing[1] * headers[0].Columns / 2
+    )
+    left = points[:, 0].mean() > middle[0]
+
+    browser.open(f"{site.app}#/studies/{job['study']}")
+    browser.find("canvas[data-sequence=t1c]").send_keys("v")
+    canvas = browser.find("dialog.look canvas")
+
+    def in_cyan() -> np.ndarray:
+        red, green, blue = np.moveaxis(np.asarray(browser.canvas(canvas)).astype(int), -1, 0)
+        return np.argwhere((blue > 130) & (green > 90) & (red < 0.6 * blue))
+
+    def seen() -> str:
+        return browser.text("dialog.look .seen")
+
+    browser.until(lambda: len(in_cyan()) > 500, what="the enhancing tumour")
+    assert seen() == "Seen from the front"
+    assert browser.script("return document.activeElement") == canvas
+    box = canvas.rect
+    ends = {one.text: one.rect["x"] - box["x"] for one in browser.all("dialog.look .end") if one.is_displayed()}
+    assert set(ends) == set("RLSI") and ends["R"] < ends["L"]
+    width = np.asarray(browser.canvas(canvas)).shape[1]
+    across = (in_cyan()[:, 1].mean() / width * box["width"] - ends["R"]) / (ends["L"] - ends["R"])
+    assert (across > 0.55) if left else (across < 0.45)
+    told = str(canvas.get_attribute("aria-label"))
+    assert "Enhancing" in told and ("left" in told) == left
+    if os.environ.get("GLIOLOOP_SCREENSHOTS"):
+        canvas.send_keys(*[Keys.ARROW_LEFT] * 3, *[Keys.ARROW_DOWN] * 2)
+        browser.until(lambda: "left" in seen(), what="the turn")
+        browser.find("dialog.look").screenshot(str(ROOT / "docs" / "look3d.png"))
+
+    before = np.asarray(browser.canvas(canvas)).astype(int)
+    canvas.send_keys("c", *[Keys.ARROW_LEFT] * 4)
+    browser.until(lambda: "the left" in seen(), what="the turn")
+    after = np.asarray(browser.canvas(canvas)).astype(int)
+    assert (np.abs(after - before).max(axis=2) > 40).mean() > 0.01
+    canvas.send_keys("s")
+    browser.until(lambda: seen() == "Seen from the left", what="the sagittal view")
+    canvas.send_keys("3")
+    browser.until(lambda: len(in_cyan()) == 0, what="the enhancing tumour to be hidden")
+    assert not browser.find("dialog.look input[data-surface=ET]").is_selected()
+
+    assert _barriers(browser, axe) == {}
+    assert browser.errors() == []
+    canvas.send_keys(Keys.ESCAPE)
+    browser.until(lambda: not browser.all("dialog"), what="the end")
+    browser.script("HTMLCanvasElement.prototype.getContext = () => null")
+    browser.button("3D").click()
+    assert "no WebGL" in browser.text("dialog.look [role=alert]")
+    assert "Enhancing" in browser.text("dialog.look table") and not browser.all("dialog.look canvas")
+    with site.pair.node.client() as client:
+        for path, status, code in ((job["id"], 200, None), ("0" * 32, 404, "JOB_UNKNOWN")):
+            answer = client.get(f"/glioloop/jobs/{path}/surfaces")
+            assert answer.status_code == status and (code is None or answer.json()["error"]["code"] == code)
+
+
 def test_slices_by_keyboard(browser: Browser, site: Site, job: dict[str, Any]) -> None:
     browser.open(f"{site.app}#/studies/{job['study']}")
     slider = browser.find("input[type=range]")
@@ -191,15 +254,20 @@ def test_no_serious_barrier(browser: Browser, site: Site, job: dict[str, Any], a
         browser.open(site.app + page.format(**job))
         browser.find("main h1")
         time.sleep(1.5)  # series, slices and names arrive
-        browser.script(axe)
-        result = browser.driver.execute_async_script("const done = arguments[0]; axe.run(document).then(done)")
-        assert result["passes"]
-        for one in result["violations"]:
-            if one["impact"] in ("serious", "critical"):
-                found[f"{page} {one['id']}"] = [
-                    node["html"][:160] + str(node["any"][:1])[:200] for node in one["nodes"]
-                ][:3]
+        found.update({f"{page} {name}": nodes for name, nodes in _barriers(browser, axe).items()})
     assert found == {}
+
+
+def _barriers(browser: Browser, axe: str) -> dict[str, list[str]]:
+    """What axe-core takes for a serious or critical barrier on the page as it is."""
+    browser.script(axe)
+    result = browser.driver.execute_async_script("const done = arguments[0]; axe.run(document).then(done)")
+    assert result["passes"]
+    return {
+        one["id"]: [node["html"][:160] + str(node["any"][:1])[:200] for node in one["nodes"]][:3]
+        for one in result["violations"]
+        if one["impact"] in ("serious", "critical")
+    }
 
 
 def test_the_course_of_a_patient_in_curve_and_tables(

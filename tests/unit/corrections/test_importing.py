@@ -31,6 +31,7 @@ from pipeline.names import DELINEATED_REGIONS, ROI_NAMES, TUMOUR_REGIONS, JobSta
 from pipeline.objects import Provenance, RegionOfInterest, RTStructureSet, build_objects
 from pipeline.settings.corrections import CorrectionPolicy
 from pipeline.volume.records import SourceVolume
+from tests.surfaces import decoded
 from tests.unit.objects.phantom import CORONAL, image_like, phantom_series, volume_of
 
 Mask = NDArray[np.bool_]
@@ -341,6 +342,11 @@ def test_two_lesions_are_a_union(desk: Desk) -> None:
     outcome = desk.hand_in(dataset)
     assert volumes(outcome)[2] == pytest.approx(desk.ml(first | second), abs=0.01)
     assert "GTV_ET_1 and GTV_ET_2 together" in outcome.detail
+    # The dashboard's view in 3D shows what was drawn, both of it.
+    assert outcome.case is not None
+    found, _ = decoded((desk.store.path(outcome.case.id) / f"{outcome.case.id}_surfaces.bin").read_bytes())
+    assert list(found) == ["WT", "TC", "ET"]
+    assert found["ET"].volume_ml() == pytest.approx(desk.ml(first | second), rel=0.06)
 
 
 def test_a_lesion_beside_the_untouched_original_is_added(desk: Desk) -> None:
