@@ -69,6 +69,7 @@ def write_pair(
         settings={
             "Destinations": [{"Modality": WORKSTATION}],
             "ViewerUrl": viewer_template(workstation.url) if viewer else "",
+            "EditorUrl": viewer_template(workstation.url, editable=True) if viewer else "",
             **settings,
         },
         overrides=overrides,

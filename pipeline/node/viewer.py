@@ -122,9 +122,9 @@ def viewer_url(
     return f"{orthanc}{PREFIX}/{_EDITOR if editable else _VIEWER}?{urlencode(query, safe='{}')}"
 
 
-def viewer_template(orthanc: str) -> str:
-    """Return that address as setting ``ViewerUrl`` wants it, with places for study and structure set."""
-    return viewer_url(orthanc, "{study}", "{rtstruct}")
+def viewer_template(orthanc: str, editable: bool = False) -> str:
+    """Return that address as ``ViewerUrl`` and ``EditorUrl`` want it, with places for study and structure set."""
+    return viewer_url(orthanc, "{study}", "{rtstruct}", editable)
 
 
 def _fetch(folder: Path) -> Path:

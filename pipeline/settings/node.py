@@ -156,6 +156,9 @@ class Settings(BaseSettings):
     viewer_url: str = Field(
         default="", description="Link to a viewer, with {study} and {rtstruct} in it; empty: no link."
     )
+    editor_url: str = Field(
+        default="", description="Link to a viewer that edits contours and stores them, likewise; empty: no link."
+    )
     retention: Retention = Field(default_factory=Retention, description="What is kept of ended jobs, and how long.")
     keep_job_files: bool = Field(default=False, description="Keep a finished job's working files (for debugging).")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -1,6 +1,6 @@
 // Which page is shown, and how often it is refreshed.
 
-import { getAnyway, root } from "./api.js";
+import { get, getAnyway, root } from "./api.js";
 import { fill, h, say, text } from "./dom.js";
 import { CoursePage } from "./course.js";
 import { FeedbackPage } from "./feedback.js";
@@ -21,14 +21,15 @@ let page = null;
 let timer = 0;
 /** Hash of the page that is shown. */
 let shown = null;
-/** Link to a viewer, `{study}` in it; empty where none is configured. It does not change while Orthanc runs. */
-const viewer = () => (asked ??= getAnyway("/glioloop/health").then((found) => found.viewer ?? "", () => ""));
+/** Links to viewers, `{study}` in them, empty where none is configured; who looks. Nothing of it changes while Orthanc runs. */
+const surroundings = () => (asked ??= Promise.all([getAnyway("/glioloop/health").catch(() => ({})), get("/glioloop/user").catch(() => ({}))])
+  .then(([{ viewer = "", editor = "" }, user]) => ({ viewer, editor, user })));
 let asked = null;
 
 const PAGES = [
   [/^#?\/?(?:\?(.*))?$/, "worklist", "Worklist", (query) => new Worklist(query)],
   [/^#\/jobs\/([0-9a-f]{32})$/, "worklist", "Job", (id) => new JobPage(id)],
-  [/^#\/studies\/([0-9a-fA-F.-]{1,64})(?:\/([0-9a-f]{32}))?$/, "worklist", "Study", (study, job) => new StudyPage(study, job, viewer)],
+  [/^#\/studies\/([0-9a-fA-F.-]{1,64})(?:\/([0-9a-f]{32}))?$/, "worklist", "Study", (study, job) => new StudyPage(study, job, surroundings)],
   [/^#\/patients\/([0-9a-f-]{44})(?:\/([0-9a-fA-F.-]{1,64}))?$/, "worklist", "Course", (id, study) => new CoursePage(id, study)],
   [/^#\/feedback$/, "feedback", "Feedback", () => new FeedbackPage()],
   [/^#\/models$/, "models", "Networks", () => new ModelsPage()],

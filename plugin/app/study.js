@@ -11,10 +11,10 @@ import { SliceBrowser } from "./slices.js";
 
 /** A study's page; of several results the one asked for, else the latest. */
 export class StudyPage {
-  constructor(study, job, viewer) {
+  constructor(study, job, surroundings) {
     this.study = study;
     this.wanted = job;
-    this.viewer = viewer;
+    this.surroundings = surroundings;
     this.progress = new ProgressLine();
     this.main = h("div", { class: "stack" });
     this.side = h("div", { class: "stack" });
@@ -40,18 +40,21 @@ export class StudyPage {
   }
 
   async show(found, result) {
-    fill(this.head, ...this.headOf(found, viewerLink(await this.viewer(), found, result)));
+    const { viewer, editor, user } = await this.surroundings();
+    const mayDraw = user.role !== "reader";
+    fill(this.head, ...this.headOf(found, viewerLink(viewer, found, result), mayDraw && result?.result.rtstruct ? viewerLink(editor, found, result) : ""));
     fill(this.side, result ? volumes(result) : null, result ? card("Quality flags", flagList(result.result.flags)) : null, this.review(found, result), runs(found.jobs, result?.id));
     const { series, error } = found.identification;
     fill(this.below, card("Series", series ? seriesTable(series) : errorBox(error)));
     const correction = correctionOf(found, result);
-    const editable = mayEdit(found, result);
+    const editable = mayDraw && mayEdit(found, result);
     // The slice browser keeps its place while nothing that it shows has changed, and while somebody edits in it.
     const drawn = `${result?.id} ${correction?.id} ${editable}`;
     if ((drawn !== this.drawn || !result) && !this.browser?.brush) {
       this.drawn = drawn;
       this.browser = null;
       fill(this.main, result ? await this.picture(result, correction, editable) : noResult(found.jobs));
+      if (result && !mayDraw) this.main.firstChild.append(h("p", { class: "muted small", "data-role": user.role }, "You may look and not draw: your role here is reader."));
     }
   }
 
@@ -80,7 +83,7 @@ export class StudyPage {
     say("The edit is kept as a correction");
   }
 
-  headOf(found, link) {
+  headOf(found, link, editorLink) {
     const line = h("p", { class: "muted" });
     studyLine(line, found.study);
     const name = patient(h("span"), found.study);
@@ -94,6 +97,7 @@ export class StudyPage {
         action("Reprocess…", () => reprocess(found.study)),
         course,
         link ? h("a", { class: "button", href: link, target: "_blank", rel: "noopener" }, "Viewer") : null,
+        editorLink ? h("a", { class: "button", href: editorLink, target: "_blank", rel: "noopener" }, "Edit in viewer") : null,
         h("a", { class: "button", href: explorer(found.study) }, "Orthanc Explorer")),
     ];
   }

@@ -146,7 +146,7 @@ def _admitted(request: Request, needed: Role) -> Request:
         if _trail is not None:
             _trail().append("denied", request.uri, user, {"role": role.value, "needed": needed.value})
         raise GlioLoopError("ROLE_MISSING", f"{request.method} needs {needed.value}; {user} is {role.value}")
-    return replace(request, named=user)
+    return replace(request, named=user, role=role)
 
 
 def _failed(error: GlioLoopError) -> tuple[int, Failure]:

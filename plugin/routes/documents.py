@@ -16,6 +16,7 @@ from pipeline.jobs.deliveries import DestinationStanding
 from pipeline.jobs.request import Undecided
 from pipeline.records import Record, StoredRecord
 from pipeline.registry import ModelCard
+from pipeline.settings import Role
 
 
 class ReviewedJob(JobView):
@@ -48,6 +49,13 @@ class StudyAnswer(Record):
     identification: StoredDecision | Undecided
     jobs: tuple[ReviewedJob, ...]
     review: Review
+
+
+class WhoAsks(Record):
+    """Who asks, and what they may do."""
+
+    name: str
+    role: Role
 
 
 class LogAnswer(RootModel[list[JsonValue]]):
@@ -83,7 +91,7 @@ class Health(StoredRecord):
     ----------
     status
         ``ok`` or ``degraded``.
-    version, viewer, workers
+    version, viewer, editor, workers
         What runs.
     queue
         ``ready``, ``starting``, ``damaged`` or ``unusable``.
@@ -98,6 +106,7 @@ class Health(StoredRecord):
     status: str
     version: str
     viewer: str
+    editor: str = ""
     workers: tuple[WorkerHealth, ...]
     queue: str
     waiting: int | None

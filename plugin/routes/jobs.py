@@ -29,6 +29,7 @@ from plugin.routes.documents import (
     LogAnswer,
     ReviewedJob,
     StudyAnswer,
+    WhoAsks,
     WorkerHealth,
 )
 from plugin.routes.handlers import Handlers
@@ -145,6 +146,10 @@ class NodeRoutes(Handlers):
 
     # --- the node ---
 
+    def user(self, request: Request) -> tuple[int, WhoAsks]:
+        """Tell who asks, and their role."""
+        return 200, WhoAsks(name=request.user, role=request.role)
+
     def health(self, _request: Request) -> tuple[int, Health]:
         """Tell whether the node does its work; 503 where it does not."""
         workers = self._node.supervisor.workers
@@ -167,6 +172,7 @@ class NodeRoutes(Handlers):
         health = Health(
             version=__version__,
             viewer=self._node.settings.viewer_url,
+            editor=self._node.settings.editor_url,
             workers=tuple(WorkerHealth.model_validate(worker, from_attributes=True) for worker in workers),
             queue=queue,
             waiting=waiting,

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import GlioLoopError
+from pipeline.settings import Role
 from plugin.bodies import MAX_BODY, parse_object
 
 _LONGEST_USER: Final = 64
@@ -56,6 +57,8 @@ class Request:
         As it came.
     named
         Who asks, where that was found out: a proxy may speak for others.
+    role
+        Theirs, where that was found out.
     """
 
     uri: str
@@ -65,6 +68,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     named: str = ""
+    role: Role = Role.READER
 
     @property
     def user(self) -> str:

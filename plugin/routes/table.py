@@ -70,6 +70,7 @@ NODE_ROUTES: Final = (
     Route("POST", "/glioloop/models/rollback", "rollback", Role.ADMINISTRATOR),
     Route("GET", "/glioloop/check", "check"),
     Route("POST", "/glioloop/check", "ask_check"),
+    Route("GET", "/glioloop/user", "user"),
     Route("GET", "/glioloop/health", "health"),
     Route("GET", "/glioloop/metrics", "metrics"),
 )

@@ -19,6 +19,7 @@ from PIL import Image
 
 from pipeline.errors import GlioLoopError
 from pipeline.node import WORKSTATION, Modality, OrthancProcess, free_port
+from pipeline.node.configuration import USER
 from pipeline.node.viewer import prepare_ohif
 from pipeline.settings import ROOT
 from tests.orthanc.conftest import Pair, make_pair, send
@@ -38,6 +39,8 @@ AXE = "axe-core@4.10.3"
 
 #: Listed in the node's modalities, and nobody answers there.
 UNREACHABLE = "nowhere"
+#: User of the node who may only look.
+GUEST = "guest"
 
 
 #: What a driver that no longer answers raises: not a finding about the product, so such a test is run once more.
@@ -221,10 +224,20 @@ def site(tmp_path_factory: pytest.TempPathFactory, network: Path) -> Iterator[Si
         ModelsFolder=str(models),
         Destinations=[{"Modality": WORKSTATION, "Send": ["inputs", "rtstruct", "seg", "sr", "preview"]}],
         ForwardRetrySeconds=[0.5],
+        Roles={"Users": {USER: "administrator"}},
     )
+    _add_user(pair.node, GUEST)
     with pair.workstation, pair.node:
         pair.wait_ready()
         yield Site(pair, reason)
+
+
+def _add_user(orthanc: OrthancProcess, name: str) -> None:
+    """Give an Orthanc another user, whose password is the name."""
+    file = orthanc.configuration.credentials_file
+    users = json.loads(file.read_text())
+    users["RegisteredUsers"][name] = name
+    file.write_text(json.dumps(users))
 
 
 def _two_versions(network: Path, models: Path) -> Path:

@@ -1,5 +1,6 @@
 """The dashboard in Chromium: contours where they belong, reasons, promotion, names, other origins."""
 
+import base64
 import os
 import time
 from datetime import datetime
@@ -22,7 +23,7 @@ from pipeline.names import ROI_NAMES, Region
 from pipeline.objects.regions import REGION_STYLES
 from pipeline.settings import ROOT
 from pipeline.volume import read_volume
-from tests.browser.conftest import UNREACHABLE, Browser, Site
+from tests.browser.conftest import GUEST, UNREACHABLE, Browser, Site
 from tests.browser.pixels import expected_points, reference_slices, share_in_colour, structure_set
 from tests.orthanc.conftest import copy_study, send
 from tests.unit.course.shapes import balls
@@ -117,6 +118,27 @@ def test_the_tumour_in_3d(browser: Browser, site: Site, job: dict[str, Any], axe
         for path, status, code in ((job["id"], 200, None), ("0" * 32, 404, "JOB_UNKNOWN")):
             answer = client.get(f"/glioloop/jobs/{path}/surfaces")
             assert answer.status_code == status and (code is None or answer.json()["error"]["code"] == code)
+
+
+def test_who_may_only_look_is_told_so(browser: Browser, site: Site, job: dict[str, Any]) -> None:
+    """Whose role may edit gets the brush and, where there is one, the viewer's editing address; a reader neither."""
+    address = f"{site.app}#/studies/{job['study']}"
+    browser.open(address)
+    assert browser.button("Edit contours").is_enabled()
+    if site.viewer is None:
+        link = str(browser.button("Edit in viewer").get_attribute("href"))
+        assert "/ohif/segmentation?" in link and f"StudyInstanceUIDs={job['study_instance_uid']}" in link
+        assert job["result"]["rtstruct"]["series_instance_uid"] in link
+    guest = base64.b64encode(f"{GUEST}:{GUEST}".encode()).decode()
+    try:
+        browser.driver.execute_cdp_cmd("Network.enable", {})
+        browser.driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"Authorization": f"Basic {guest}"}})
+        browser.open(address)
+        assert "your role here is reader" in browser.text("p[data-role=reader]")
+        labels = [one.text for one in browser.all("button, a")]
+        assert "3D" in labels and not {"Edit contours", "Edit in viewer"} & set(labels)
+    finally:
+        browser.driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
 
 
 def test_slices_by_keyboard(browser: Browser, site: Site, job: dict[str, Any]) -> None:

@@ -53,6 +53,11 @@ def test_users(pair: Pair) -> None:
     assert _asked(pair, "doctor", "POST", f"{JOB}/cancel") == 404
     assert _asked(pair, "doctor", "POST", "/glioloop/models/rollback") == 403
     assert _asked(pair, "glioloop", "POST", "/glioloop/models/rollback") == 404
+    for user, role in (("glioloop", "administrator"), ("doctor", "operator"), ("guest", "reader")):
+        password = pair.node.configuration.password if user == "glioloop" else "password"
+        url = f"{pair.node.configuration.url}/glioloop/user"
+        answer = httpx.get(url, auth=(user, password), trust_env=False).json()
+        assert answer == {"name": user, "role": role}
     # Only the proxy speaks for others.
     assert _asked(pair, "guest", "POST", f"{JOB}/cancel", X_Forwarded_Groups="it", X_Forwarded_User="ann") == 403
 
