@@ -5,6 +5,7 @@ attributes; the outcome is its result. Nothing here imports numpy or SimpleITK: 
 One class is all that other processes see of the queue, which is why this file is long.
 """
 
+import time
 from collections.abc import Iterable
 from collections.abc import Sequence as Ordered
 from typing import Final
@@ -301,8 +302,9 @@ class JobQueue:
         with database.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def at_work(self, executor: str) -> list[str]:
-        """Ids of all workflows that count as being run by a worker of this version."""
+    def at_work(self, executor: str, for_seconds: float = 0) -> list[str]:
+        """Ids of all workflows that count as being run by a worker of this version, for so long at least."""
+        before = (time.time() - for_seconds) * 1000
         found = self._client.list_workflows(
             status="PENDING",
             executor_id=executor,
@@ -310,7 +312,7 @@ class JobQueue:
             load_input=False,
             load_output=False,
         )
-        return [status.workflow_id for status in found]
+        return [one.workflow_id for one in found if (one.dequeued_at or 0) <= before]
 
     def executors_at_work(self) -> list[str]:
         """Names of the workers, of earlier versions, too, for which workflows count as at work."""

@@ -1,8 +1,12 @@
 """Whether each of the queue's jobs has somebody at work on it."""
 
 from collections.abc import Callable, Collection
+from typing import Final
 
 from pipeline.jobs.queue import JobQueue
+
+#: On a machine with far more to do than it can, a job that was taken from the queue has no thread for so long.
+_STARTING_SECONDS: Final = 60.0
 
 
 class Desertion:
@@ -17,7 +21,7 @@ class Desertion:
     executor
         This worker's name in it.
     at_work
-        Ids of the workflows that threads of this process are at work on.
+        Ids of the workflows that threads of this process are at work on, until their end is written down.
     """
 
     def __init__(self, queue: JobQueue, executor: str, at_work: Callable[[], Collection[str]]) -> None:
@@ -28,6 +32,6 @@ class Desertion:
 
     def found(self) -> set[str]:
         """Those of two looks in a row: one that is only just starting or ending is seen once."""
-        now = set(self._queue.at_work(self._executor)) - set(self._at_work())
+        now = set(self._queue.at_work(self._executor, _STARTING_SECONDS)) - set(self._at_work())
         lasting, self._before = now & self._before, now
         return lasting

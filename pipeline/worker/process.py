@@ -55,13 +55,12 @@ def run() -> None:
     settings.state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     require_whole(settings)
     import_ahead("pipeline.jobs.imports")
-    launch(settings)
+    dbos = launch(settings)
     from pipeline.jobs.workflows.children import computing  # noqa: PLC0415
-    from pipeline.jobs.workflows.steps import at_work  # noqa: PLC0415
 
     computing()
     queue = JobQueue(settings.queue_database_url)
-    desertion = Desertion(queue, executor(), at_work)
+    desertion = Desertion(queue, executor(), dbos._active_workflows_set.activeList)
     colleagues = Colleagues(queue, executor(), settings.worker_silence_seconds) if settings.shares_database else None
     log = structlog.get_logger()
     log.info("worker ready", pid=os.getpid(), audit_head=AuditTrail(database_of(settings)).head())

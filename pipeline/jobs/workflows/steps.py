@@ -1,13 +1,11 @@
 """A stage as a step whose outcome DBOS records: reported, timed, and every error with its code."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
-from threading import Lock
-from typing import Final, ParamSpec, TypeVar, get_type_hints
+from typing import ParamSpec, TypeVar, get_type_hints
 
 import structlog
 from dbos import DBOS
@@ -69,37 +67,11 @@ def step(
     return typed
 
 
-#: Ids of the workflows that threads of this process are at work on; one that is resumed here, for a moment twice.
-_AT_WORK: Final[Counter[str]] = Counter()
-_LOCK: Final = Lock()
-
-
-def at_work() -> list[str]:
-    """Ids of the workflows that threads of this process are at work on."""
-    with _LOCK:
-        return list(+_AT_WORK)
-
-
 def workflow(
     name: str, max_recovery_attempts: int = 100
 ) -> Callable[[Callable[_Given, _Outcome]], Callable[_Given, _Outcome]]:
-    """Make a durable workflow that is known as at work while it is."""
-
-    def durable(function: Callable[_Given, _Outcome]) -> Callable[_Given, _Outcome]:
-        @wraps(function)
-        def called(*arguments: _Given.args, **named: _Given.kwargs) -> _Outcome:
-            identity = str(DBOS.workflow_id)
-            with _LOCK:
-                _AT_WORK[identity] += 1
-            try:
-                return function(*arguments, **named)
-            finally:
-                with _LOCK:
-                    _AT_WORK[identity] -= 1
-
-        return DBOS.workflow(name=name, max_recovery_attempts=max_recovery_attempts)(called)
-
-    return durable
+    """Make a durable workflow."""
+    return DBOS.workflow(name=name, max_recovery_attempts=max_recovery_attempts)
 
 
 @contextmanager
