@@ -62,7 +62,9 @@ def main() -> None:
         report: dict[str, Any] = {"samples of": str(arguments.samples)}
         samples = read_samples(arguments.samples)
     else:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(
+            ignore_cleanup_errors=True
+        ) as folder:  # a worker that ends late may write there
             report, samples = _run(Path(folder), arguments)
     report["warm-up minutes"] = arguments.warm_up
     report["measured"] = {name: _growth(samples, name, 60 * arguments.warm_up) for name in _MEASURED}
