@@ -7,7 +7,8 @@ import typer
 
 from pipeline.cli.console import AsJson, LiveProgress, answer, live_progress
 from pipeline.corrections.pseudonyms import Pseudonyms
-from pipeline.corrections.record import CaseRecord
+from pipeline.corrections.readers import GOOD_DICE, reader_of, stale_of
+from pipeline.corrections.record import CaseRecord, ReaderAgreement
 from pipeline.corrections.store import CorrectionStore
 
 if TYPE_CHECKING:
@@ -28,13 +29,28 @@ def _store() -> CorrectionStore:
 def list_cases(as_json: AsJson = False) -> None:
     """List the corrections that were kept, newest first."""
     cases = _store().cases()
-    answer([case.shown() for case in cases], "\n".join(map(_line, cases)) or "no corrections", as_json)
+    stale = stale_of(cases)
+    told = "\n".join(_line(case, case.id in stale) for case in cases)
+    answer([case.shown() for case in cases], told or "no corrections", as_json)
 
 
-def _line(case: CaseRecord) -> str:
+def _line(case: CaseRecord, stale: bool) -> str:
     changes = "  ".join(f"{name} {one.dice:.3f}" for name, one in case.regions.items() if one.drawn)
     trusted = "trusted" if case.trusted else "not trusted"
-    return f"{case.id}  {case.received}  {case.kind}, {trusted}, {case.role}  {case.model}  Dice {changes}"
+    who = (
+        f"consensus of {len(case.consensus_of)}" if case.consensus_of else f"reader {reader_of(case)[:4] or 'unknown'}"
+    )
+    of_whom = f"{who}, stale" if stale else who
+    line = f"{case.id}  {case.received}  {case.kind}, {trusted}, {case.role}, {of_whom}  {case.model}  Dice {changes}"
+    return "\n".join([line, *(f"    beside {one.other}: {_beside(one)}" for one in case.agreement)])
+
+
+def _beside(other: ReaderAgreement) -> str:
+    told = (
+        f"{name} {one.dice:.3f}{' (low)' if one.dice < GOOD_DICE else ''} {one.own_ml:.2f}/{one.other_ml:.2f} ml"
+        for name, one in other.regions.items()
+    )
+    return "  ".join(told) or "no region that both drew"
 
 
 @app.command()
@@ -101,8 +117,8 @@ def delete(
         raise typer.BadParameter("name a case or --patient, not both")
     store = _store()
     if case:
-        deleted = [store.delete(case).id]
+        gone = store.delete(case)
     else:
-        pseudonym = Pseudonyms.of_installation(store.database).patient(patient)
-        deleted = [record.id for record in store.delete_patient(pseudonym)]
+        gone = store.delete_patient(Pseudonyms.of_installation(store.database).patient(patient))
+    deleted = [record.id for record in gone]
     answer({"deleted": deleted}, "\n".join(deleted) or "nothing to delete", as_json)

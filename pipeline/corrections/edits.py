@@ -16,6 +16,8 @@ from pipeline.records import Record
 _DEEPEST: Final = len(TUMOUR_REGIONS)
 _MOST_SLICES: Final = 2000
 _MOST_NUMBERS: Final = 150_000
+_MOST_READERS: Final = 100
+CaseId = Annotated[str, Field(pattern=rf"^{CASE_ID}$")]
 
 
 class EditedSlice(Record):
@@ -48,7 +50,7 @@ class Edits(Record):
     """
 
     slices: Annotated[tuple[EditedSlice, ...], Field(min_length=1, max_length=_MOST_SLICES)]
-    after: Annotated[str, Field(pattern=rf"^{CASE_ID}$")] | None = None
+    after: CaseId | None = None
     accept: StrictBool = False
 
     def check(self, size: tuple[int, int, int]) -> None:
@@ -74,3 +76,25 @@ class Edits(Record):
                 raise GlioLoopError("REQUEST_INVALID", f"runs of slice {one.slice}: gap, length and depth of each")
             if sum(gaps) + sum(lengths) > columns * rows:
                 raise GlioLoopError("REQUEST_INVALID", f"runs of slice {one.slice}: beyond {columns} x {rows} voxels")
+
+
+class ConsensusOptions(Record):
+    """Body of ``POST /glioloop/jobs/{job}/consensus``.
+
+    Attributes
+    ----------
+    readings
+        The corrections that it is made of, as the page showed them; None for the latest of each reader.
+    accept
+        Whether the contours are also approved.
+    """
+
+    readings: Annotated[tuple[CaseId, ...], Field(max_length=_MOST_READERS)] | None = None
+    accept: StrictBool = False
+
+
+class AskedConsensus(Record):
+    """In the place of :class:`Edits` in the queue: the consensus of these corrections is to be drawn."""
+
+    consensus_of: tuple[CaseId, ...]
+    accept: StrictBool = False

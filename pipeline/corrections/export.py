@@ -7,19 +7,20 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
+from pipeline.corrections.readers import counting
 from pipeline.corrections.record import CaseRecord
 from pipeline.corrections.store import CorrectionStore
 from pipeline.errors import GlioLoopError
 
 #: What is said of a case, in its folder.
 RECORD: Final = "case.json"
-#: Tools for this layout would not know what the one is; the other names the archive's images.
-_STAYS = ("_auto.nii.gz", "_contours.json", "_surfaces.bin")
+#: Tools for this layout would not know what the images are; the contours name the archive's images.
+_STAYS = ("_auto.nii.gz", "_drawn.nii.gz", "_contours.json", "_surfaces.bin")
 
 
 def cases_to_export(store: CorrectionStore, every: bool) -> list[CaseRecord]:
-    """Every case, or the newest version of each study where it is trusted."""
-    return store.cases() if every else [case for case in store.newest() if case.trusted]
+    """Every case, or the one of each study that counts, where it is trusted."""
+    return store.cases() if every else counting(store.cases(), lambda case: case.trusted)
 
 
 def part_of(target: Path) -> Path:
@@ -40,12 +41,12 @@ def export_cases(store: CorrectionStore, out: Path, every: bool = False) -> list
     out
         Target folder; a case that is there already is left as it is.
     every
-        False takes the newest version of each study, where it is trusted.
+        False takes of each study the consensus of its readers, else the newest version, where it is trusted.
 
     Returns
     -------
     list
-        Ids of the cases that were copied. ``<id>_auto.nii.gz``, ``<id>_contours.json`` and
+        Ids of the cases that were copied. ``<id>_auto.nii.gz``, ``<id>_drawn.nii.gz``, ``<id>_contours.json`` and
         ``<id>_surfaces.bin`` stay behind.
 
     Raises

@@ -14,11 +14,13 @@ from pipeline.align import align
 from pipeline.case.job import JobView
 from pipeline.case.workspace import Workspace
 from pipeline.corrections.compare import difference
+from pipeline.corrections.consensus import described, seed_of
 from pipeline.corrections.contours import write_contours, write_surfaces
 from pipeline.corrections.images import SPACING_MM, write_images
 from pipeline.corrections.masks import Drawn, read_drawn, read_unknown
 from pipeline.corrections.meaning import Meaning, resembles, understand
 from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.readings import beside_others, said_of, write_drawn
 from pipeline.corrections.recognise import (
     OwnObject,
     Trust,
@@ -37,7 +39,7 @@ from pipeline.corrections.study import Mask, Study
 from pipeline.corrections.verdicts import Outcome, Verdict
 from pipeline.errors import GlioLoopError
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
-from pipeline.objects.rtstruct.edited import is_edited_here
+from pipeline.objects.rtstruct.edited import consensus_words, is_edited_here
 
 #: Characters of what is told of an object.
 _LONGEST_DETAIL: Final = 500
@@ -160,30 +162,61 @@ def import_object(
             raise
         return Outcome(_FOREIGN[error.code], detail=error.detail)
     least_voxels = names.policy.least_change_ml / _voxel_ml(study)
-    # Nobody's viewer fills what was painted here.
-    as_drawn = names.policy.filled_holes == "drawn" or is_edited_here(dataset)
+    made_of = _consensus_of(dataset, processed, drawn, automatic, store)
+    # Nobody's viewer fills what was painted or put together here.
+    as_drawn = names.policy.filled_holes == "drawn" or is_edited_here(dataset) or bool(made_of.cases)
     meaning = understand(drawn, automatic, edit, least_voxels, as_drawn)
     detail = "; ".join(meaning.notes)[:_LONGEST_DETAIL]
     if not meaning.said:
         told = "; ".join(part for part in (detail, ", ".join(drawn.unknown)) if part)[:_LONGEST_DETAIL]
         return Outcome(Verdict.AMBIGUOUS if meaning.undecided else Verdict.NO_REGION, detail=told)
+    said = meaning.said & made_of.said if made_of.cases else meaning.said
     regions = {
-        region.value: difference(automatic[region], meaning.regions[region], study.grid, region in meaning.said)
+        region.value: difference(automatic[region], meaning.regions[region], study.grid, region in said)
         for region in TUMOUR_REGIONS
     }
     changed = any(one.added_ml + one.removed_ml > names.policy.least_change_ml for one in regions.values())
-    if not changed and not trust.trusted:
+    if not changed and not trust.trusted and not made_of.cases:
         rejected = trust.approval == "REJECTED"
         return Outcome(Verdict.REJECTED if rejected else Verdict.UNCHANGED, detail=detail)
     files = work / "files"
     shutil.rmtree(files, ignore_errors=True)
     write_images(files, study, meaning.regions, automatic)
+    write_drawn(files, meaning.regions, study.grid)
     write_contours(files, dataset, meaning, study)
     write_surfaces(files, meaning.regions, study.grid)
-    pseudonyms = Pseudonyms.of_installation(store.database)
-    kind: CaseKind = "accepted" if not changed else "holes_filled" if meaning.only_holes else "corrected"
-    record = _record(path, processed, drawn, meaning, trust, regions, kind, store, pseudonyms)
+    accepted = not changed and trust.trusted  # a consensus without a change may have been approved by nobody
+    kind: CaseKind = "accepted" if accepted else "holes_filled" if meaning.only_holes else "corrected"
+    record = _record(path, processed, drawn, meaning, trust, regions, kind, store)
+    if made_of.cases:
+        notes = (*made_of.notes, *record.notes)
+        record = record.model_copy(update={"consensus_of": made_of.cases, "notes": notes})
+    else:
+        cases = store.of_study(processed.orthanc_id, processed.study_instance_uid)
+        beside = beside_others(record.reader, meaning.regions, said, cases, study, store)
+        record = record.model_copy(update={"agreement": beside})
     return Outcome(Verdict(record.kind), store.keep(record, files), detail)
+
+
+@dataclass(frozen=True)
+class _MadeOf:
+    """The cases that a consensus of this node's was made of, none for any other object; the regions that they say
+    something of; how it was made, in words."""
+
+    cases: tuple[str, ...] = ()
+    said: frozenset[Region] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+def _consensus_of(
+    dataset: Dataset, processed: ProcessedStudy, drawn: Drawn, automatic: Mapping[Region, Mask], store: CorrectionStore
+) -> _MadeOf:
+    """Tell what a consensus was made of: one that a person edited since is that person's own contours."""
+    masks = {**automatic, **drawn.masks}
+    words = consensus_words(dataset, lambda words: seed_of(processed.job.id, described(words)[0], masks))
+    cases, notes = described(words)
+    known = [one for one in store.of_study(processed.orthanc_id, processed.study_instance_uid) if one.id in cases]
+    return _MadeOf(cases, frozenset().union(*map(said_of, known)), notes)
 
 
 def _is_edit(dataset: Dataset, drawn: Drawn, processed: ProcessedStudy, names: RegionNames) -> bool:
@@ -233,16 +266,17 @@ def _record(
     regions: dict[str, RegionDifference],
     kind: CaseKind,
     store: CorrectionStore,
-    pseudonyms: Pseudonyms,
 ) -> CaseRecord:
     dataset = read_object(path)
     content = content_hash(path)
+    pseudonyms = Pseudonyms.of_installation(store.database)
     study = store.study_key(pseudonyms, processed.orthanc_id, processed.study_instance_uid)
     return CaseRecord(
         id=f"{study}-v0",
         patient=pseudonyms.patient(processed.patient_id),
         study=study,
         reviewer=pseudonyms.person(trust.reviewer),
+        reader=pseudonyms.reader(trust.reviewer, trust.equipment),
         kind=kind,
         # Whoever approved it may not have seen what the viewer did.
         trusted=trust.trusted and kind != "holes_filled",

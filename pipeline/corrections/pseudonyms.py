@@ -60,5 +60,9 @@ class Pseudonyms:
         """Pseudonym of who reviewed; empty for an empty name."""
         return self._of("person", name.strip().upper()) if name.strip() else ""
 
+    def reader(self, name: str, equipment: str) -> str:
+        """Pseudonym of whose contours they are: of the person, or where none is named of what they were drawn with."""
+        return self.person(name.rstrip("^ ")) or self._of("equipment", equipment.strip().upper())
+
     def _of(self, kind: str, value: str) -> str:
         return hmac.new(self.key, f"{kind}:{value}".encode(), "sha256").hexdigest()[:_DIGITS]

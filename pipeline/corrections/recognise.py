@@ -31,6 +31,9 @@ _ENCODING = frozenset({0x00080005})
 _FILE_META_GROUP = 0x0002
 #: Characters of a name that the site's patterns are tried on: three groups of 64 (PS3.5, PN).
 _LONGEST_PERSON: Final = 194
+#: Who drew, where no reviewer is named: in a structure set, in a segmentation.
+_DRAWN_BY: Final = ("OperatorsName", "ContentCreatorName")
+_DRAWN_WITH: Final = ("StationName", "Manufacturer", "ManufacturerModelName", "DeviceSerialNumber")
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,9 @@ class Trust:
     approval
         ApprovalStatus, empty where absent.
     reviewer
-        Name of the reviewer, else of the operator; to be pseudonymised.
+        Name of the reviewer, else of the operator or the content's creator; to be pseudonymised.
+    equipment
+        What it was drawn with: station, manufacturer, model and serial number, as written.
     reviewed
         Date and time of the review, else of the contours, as written.
     trusted
@@ -71,6 +76,7 @@ class Trust:
 
     approval: str
     reviewer: str
+    equipment: str
     reviewed: str
     trusted: bool
 
@@ -188,10 +194,11 @@ def trust_of(dataset: Dataset, policy: CorrectionPolicy) -> Trust:
     """
     approval = text_of(dataset, "ApprovalStatus").upper()
     reviewer = text_of(dataset, "ReviewerName")[:_LONGEST_PERSON]
-    person = reviewer or text_of(dataset, "OperatorsName")
+    person = next(filter(None, (reviewer, *(text_of(dataset, name).rstrip("^ ") for name in _DRAWN_BY))), "")
+    equipment = "\\".join(text_of(dataset, name) for name in _DRAWN_WITH)
     known = any(re.fullmatch(pattern, reviewer, re.IGNORECASE) for pattern in policy.trusted_reviewers)
     trusted = approval in policy.trusted_approval or (bool(reviewer) and known and approval != "REJECTED")
-    return Trust(approval, person, _moment(dataset), trusted)
+    return Trust(approval, person, equipment, _moment(dataset), trusted)
 
 
 def _moment(dataset: Dataset) -> str:

@@ -35,6 +35,42 @@ class RegionDifference(BaseModel):
     drawn: bool
 
 
+class ReaderDifference(BaseModel):
+    """A region that two readers drew, on the slices of the reference series.
+
+    Attributes
+    ----------
+    dice, hd95_mm
+        Between the two; Dice is 1 where both are empty, the distance None where either is.
+    own_ml, other_ml
+        The volume of the reader whose case holds it, and of the other one.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    dice: float
+    hd95_mm: float | None
+    own_ml: float
+    other_ml: float
+
+
+class ReaderAgreement(BaseModel):
+    """A correction beside one of another reader of the same study.
+
+    Attributes
+    ----------
+    other
+        Id of the other one's case.
+    regions
+        Those that both drew; a region that only one of them drew cannot be compared.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    other: str
+    regions: dict[str, ReaderDifference]
+
+
 class CaseRecord(BaseModel):
     """``case.json``: everything known about a case; no name, number or date of birth of a patient.
 
@@ -44,6 +80,13 @@ class CaseRecord(BaseModel):
         Pseudonym of the study and version.
     patient, study, reviewer
         Pseudonyms; the reviewer's is empty where the object names none.
+    reader
+        Pseudonym of whose contours they are: the reviewer, or where none is named the equipment that drew them; empty
+        in records of earlier versions.
+    consensus_of
+        Ids of the cases that the node put together; empty for what a reader drew.
+    agreement
+        How it lies beside the latest correction of each other reader, as far as that could be compared.
     kind
         ``corrected``, ``accepted`` (approved without a change), or ``holes_filled``: nothing else was changed, and
         nobody has said yet that it was meant.
@@ -79,6 +122,9 @@ class CaseRecord(BaseModel):
     patient: str
     study: str
     reviewer: str = ""
+    reader: str = ""
+    consensus_of: tuple[str, ...] = ()
+    agreement: tuple[ReaderAgreement, ...] = ()
     kind: CaseKind
     trusted: bool
     approval: str = ""

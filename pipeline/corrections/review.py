@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from pipeline.case.job import JobView
 from pipeline.corrections.decisions import Decision, Decisions
 from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.readers import Readers, readers_of, standing
 from pipeline.corrections.record import CaseKind, CaseRecord, ShownCase
 from pipeline.corrections.store import CorrectionStore
 from pipeline.errors.records import ErrorRecord
@@ -67,12 +68,15 @@ class Review(ReviewMark):
     model
         Which network drew them.
     feedback
-        The study's corrections with their differences, latest first.
+        The study's corrections with their differences, latest first, without consensus that is stale.
+    readers
+        Whose corrections they are, and how those agree.
     """
 
     since: str | None
     model: str | None
     feedback: tuple[ShownCase, ...]
+    readers: Readers
 
 
 class AgreementPoint(Record):
@@ -159,21 +163,24 @@ def review_of(
     Review
         Contours that a later job drew have not been reviewed, whatever was said of earlier ones.
     """
-    cases = tuple(store.of_study(orthanc_id, study_instance_uid))
+    kept = store.of_study(orthanc_id, study_instance_uid)
+    cases, readers = tuple(standing(kept)), readers_of(kept)
     job = next((one for one in jobs if one.has_objects), None)
     newest = cases[0] if cases else None
     decision = Decisions(store.database).of([job.id]).get(job.id) if job is not None else None
     if newest is not None and (job is None or newest.job == job.id or _after(newest.received, str(job.created))):
         state, since, model, trusted = ReviewState(newest.kind), newest.received, newest.model, newest.trusted
-        return Review(state=state, since=since, model=model, trusted=trusted, feedback=cases, decision=decision)
+        mark = ReviewMark(state=state, trusted=trusted, decision=decision)
+        return Review(**dict(mark), since=since, model=model, feedback=cases, readers=readers)
     if job is not None:
         return Review(
             **dict(_mark(job, None, decision, failed.get(job.id))),
             since=decision.at if decision else job.updated,
             model=job.model,
             feedback=cases,
+            readers=readers,
         )
-    return Review(state=ReviewState.NONE, since=None, model=None, trusted=None, feedback=cases)
+    return Review(state=ReviewState.NONE, since=None, model=None, trusted=None, feedback=cases, readers=readers)
 
 
 def reviews_of(
@@ -199,7 +206,7 @@ def reviews_of(
     pseudonyms = Pseudonyms.of_installation(store.database)
     names = {name for job in drawn.values() for name in (str(job.study), str(job.study_instance_uid))}
     corrections: dict[str, CaseRecord] = {}
-    for case in store.of_studies(map(pseudonyms.study, names)):
+    for case in standing(store.of_studies(map(pseudonyms.study, names))):
         corrections.setdefault(case.job, case)
     decisions = Decisions(store.database).of(drawn)
     return {job.id: _mark(job, corrections.get(job.id), decisions.get(job.id), failed.get(job.id)) for job in jobs}
@@ -227,13 +234,13 @@ def agreement(cases: Iterable[CaseRecord]) -> Agreement:
     """Agreement between automatic and reviewed contours, in the order of time, per region and model version.
 
     Only regions that were drawn count: one taken over from the automatic result agrees by construction. What may be a
-    viewer's doing does not count.
+    viewer's doing does not count, nor does a consensus: its readers do.
     """
     points: list[AgreementPoint] = []
     recent: dict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
     for case in sorted(cases, key=lambda one: one.received):
         for name, region in case.regions.items():
-            if region.drawn and case.kind != "holes_filled":
+            if region.drawn and _by_a_person(case):
                 last = recent[case.model, name]
                 last.append(region.dice)
                 points.append(
@@ -252,6 +259,10 @@ def agreement(cases: Iterable[CaseRecord]) -> Agreement:
                     )
                 )
     return Agreement(points=tuple(points), summary=_summary(points))
+
+
+def _by_a_person(case: CaseRecord) -> bool:
+    return case.kind != "holes_filled" and not case.consensus_of
 
 
 def _summary(points: list[AgreementPoint]) -> tuple[AgreementSummary, ...]:
@@ -291,15 +302,10 @@ def collect_metrics(store: CorrectionStore, registry: CollectorRegistry) -> None
         registry=registry,
     )
     recent: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for case in (one for one in cases if one.kind != "holes_filled"):
+    for case in filter(_by_a_person, cases):
         for region in TUMOUR_REGIONS:
             found = case.regions.get(region.value)
-            if (
-                found is not None
-                and found.drawn
-                and case.kind != "holes_filled"
-                and len(recent[region.value, case.model]) < RECENT
-            ):
+            if found is not None and found.drawn and len(recent[region.value, case.model]) < RECENT:
                 recent[region.value, case.model].append(found.dice)
     for (name, model), values in recent.items():
         dice.labels(name, model).set(fmean(values))

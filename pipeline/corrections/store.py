@@ -4,12 +4,13 @@
 
     feedback/cases/<id>/<id>_t1.nii.gz … <id>_seg.nii.gz   what BraTS tools read
                         <id>_auto.nii.gz                   what the network had drawn
+                        <id>_drawn.nii.gz                  the regions on the slices that they were drawn on
                         <id>_contours.json                 what was drawn, for the dashboard
 
 A case's row says what is known of it, with a digest of every file; a folder without one is no case. Its folder is
 written beside its place and renamed: it is there whole or not at all. A correction of a study that was corrected before
-becomes its next version; older ones stay, and learning takes the newest. Rows and files go together in each transaction
-here, which is why this file is long.
+becomes its next version; older ones stay, and :mod:`pipeline.corrections.readers` tells which of them count. Rows and
+files go together in each transaction here, which is why this file is long.
 """
 
 import hashlib
@@ -142,13 +143,6 @@ class CorrectionStore:
                 raise GlioLoopError("FEEDBACK_DAMAGED", name)
         return folder
 
-    def newest(self) -> list[CaseRecord]:
-        """The newest version of every study, oldest first."""
-        latest: dict[str, CaseRecord] = {}
-        for record in self.cases():
-            latest.setdefault(record.study, record)
-        return sorted(latest.values(), key=lambda one: (one.received, one.id))
-
     def find(self, fingerprint: str) -> CaseRecord | None:
         """The case that a correction became, if it was kept."""
         return next(iter(self._records(CASES.c.fingerprint == fingerprint)), None)
@@ -261,8 +255,10 @@ class CorrectionStore:
             connection.execute(update(CASES).where(CASES.c.id == identity).values(record=record.model_dump_json()))
             return record
 
-    def delete(self, identity: str) -> CaseRecord:
-        """Take a case out for good; that it was there is noted, and it is not taken up again.
+    def delete(self, identity: str) -> list[CaseRecord]:
+        """Take a case out for good, and every consensus that holds it.
+
+        That they were there is noted, and they are not taken up again. Returns them.
 
         Raises
         ------
@@ -271,9 +267,11 @@ class CorrectionStore:
         """
         with self._writing() as connection:
             record = _case(connection, identity)
-            doomed = self._remove(connection, record, "deleted")
-        _clear([doomed])
-        return record
+            of_study = rows.records(connection, CASES.c.study == record.study)
+            found = [record, *(one for one in of_study if identity in one.consensus_of)]
+            doomed = [self._remove(connection, one, "deleted") for one in found]
+        _clear(doomed)
+        return found
 
     def delete_patient(self, patient: str) -> list[CaseRecord]:
         """Take out every case of a patient, given by pseudonym."""

@@ -15,6 +15,7 @@ from pipeline import PIPELINE_VERSION, __version__
 from pipeline.archive.client import HttpArchive
 from pipeline.archive.store import store as upload
 from pipeline.corrections.pseudonyms import Pseudonyms
+from pipeline.corrections.readers import standing
 from pipeline.corrections.store import CorrectionStore
 from pipeline.course import rows, searches
 from pipeline.course.archives import PriorSearch
@@ -108,7 +109,7 @@ class Course:
         return group
 
     def _choose(self, candidate: Candidate, model: str) -> Result | None:
-        cases = self._store.of_study(candidate.study, str(candidate.jobs[0].study_instance_uid))
+        cases = standing(self._store.of_study(candidate.study, str(candidate.jobs[0].study_instance_uid)))
         return choose_result(candidate.jobs, candidate.requests, cases, model, self._settings)
 
     # --- their points ---

@@ -5,24 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pydicom
-import SimpleITK as sitk
 from pydicom import Dataset
 
 from pipeline.align import Alignment
 from pipeline.archive.client import HttpArchive, fetch_series
 from pipeline.case.job import JobView
-from pipeline.corrections.images import SEGMENTATION
 from pipeline.corrections.judging import Request
 from pipeline.corrections.masks import read_cavity, read_drawn
+from pipeline.corrections.readings import corrected_masks
 from pipeline.corrections.recognise import read_object
 from pipeline.corrections.record import CaseRecord
 from pipeline.corrections.regions import RegionNames
 from pipeline.corrections.store import CorrectionStore
 from pipeline.corrections.study import Mask, Study
 from pipeline.errors import GlioLoopError
-from pipeline.evaluation.labels import OWN
 from pipeline.identify import Decision, SeriesPart
 from pipeline.names import TUMOUR_REGIONS, MRSequence, Region
 from pipeline.settings import Settings
@@ -197,24 +194,3 @@ def masks_of(drawn: Dataset, volume: SourceVolume, reference: MRSequence, settin
     masks = {region: found.get(region, study.nothing()) for region in TUMOUR_REGIONS}
     cavity = read_cavity(drawn, study, names)
     return masks if cavity is None else {**masks, Region.CAVITY: cavity}
-
-
-def corrected_masks(store: CorrectionStore, case: CaseRecord, grid: sitk.Image) -> dict[Region, Mask]:
-    """The regions of a correction on the reference series' grid.
-
-    Raises
-    ------
-    GlioLoopError
-        CASE_LOST.
-    """
-    path = store.brought(case.id) / f"{case.id}_{SEGMENTATION}.nii.gz"
-    if not path.is_file():
-        raise GlioLoopError("CASE_LOST", f"the files of correction {case.id}")
-    labels = sitk.ReadImage(str(path))
-    masks = {}
-    for region, inside in zip(TUMOUR_REGIONS, OWN.regions(sitk.GetArrayFromImage(labels)), strict=True):
-        image = sitk.GetImageFromArray(inside.astype(np.float32))
-        image.CopyInformation(labels)
-        moved = sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, 0.0)
-        masks[region] = np.asarray(sitk.GetArrayFromImage(moved) >= 0.5)
-    return masks

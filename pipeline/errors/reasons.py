@@ -152,6 +152,18 @@ REASONS: dict[str, Reason] = {
         "These contours are accepted already: they can be neither sent back nor edited here.",
         "They may have been sent on as approved. Correct them at the workstation, or reprocess the study.",
     ),
+    "READERS_TOO_FEW": Reason(
+        Kind.REFUSAL,
+        "A consensus needs the contours of two readers at least.",
+        "Who sends two corrections counts once, by ReviewerName, OperatorsName or ContentCreatorName; where none is "
+        "named, by station and device. `review.readers` of the study lists who counts.",
+    ),
+    "READERS_ON_OTHER_IMAGES": Reason(
+        Kind.REFUSAL,
+        "The readers did not draw on the same slices: there is no consensus of them.",
+        "The study was processed on another reference series in between; have the correction that the detail names "
+        "drawn again, or delete it.",
+    ),
     "NODE_STARTING": Reason(
         Kind.FAILURE,
         "The node is not ready yet.",

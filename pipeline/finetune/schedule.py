@@ -3,15 +3,16 @@
 from collections.abc import Collection
 from datetime import datetime
 
+from pipeline.corrections.readers import counting
 from pipeline.corrections.record import CaseRecord
 from pipeline.corrections.store import CorrectionStore
 from pipeline.settings.finetune import FinetunePolicy
 
 
 def usable(policy: FinetunePolicy, store: CorrectionStore) -> list[CaseRecord]:
-    """Cases that may be learnt from or judged by: the newest version of each study, oldest first."""
+    """Cases that may be learnt from or judged by, oldest first: of a study the consensus, else the newest version."""
     every = policy.learn_from == "all"
-    return [case for case in store.newest() if case.trusted or (every and case.kind != "holes_filled")]
+    return counting(store.cases(), lambda case: case.trusted or (every and case.kind != "holes_filled"))
 
 
 def due(policy: FinetunePolicy, store: CorrectionStore, since: datetime | None, known: Collection[str] = ()) -> bool:

@@ -14,7 +14,7 @@ from pipeline.jobs.resources import archive, folders, settings
 def draw(
     _report: Report, job: JobView, request: JobRequest, edit: str, body: dict[str, object], by: str, at: str
 ) -> str:
-    """Store a job's structure set as a person edited it; returns the Orthanc id of what was stored.
+    """Store a job's structure set as a person edited it, or as the consensus of several; returns its Orthanc id.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ def draw(
     edit
         Id of the edit; seeds the object's UIDs.
     body
-        :class:`pipeline.corrections.edits.Edits`.
+        :class:`pipeline.corrections.edits.Edits`, or :class:`pipeline.corrections.edits.AskedConsensus`.
     by, at
-        Who edited, and when.
+        Who edited or asked, and when.
     """
     import pydicom
     import SimpleITK as sitk
@@ -33,8 +33,11 @@ def draw(
     from pipeline.case.stages import headers_of
     from pipeline.case.workspace import Workspace
     from pipeline.corrections.depths import apply_edits, depths_of
-    from pipeline.corrections.edits import Edits
+    from pipeline.corrections.edits import AskedConsensus, Edits
     from pipeline.corrections.judging import load_again
+    from pipeline.corrections.store import CorrectionStore
+    from pipeline.corrections.together import put_together
+    from pipeline.database.engine import database_of
     from pipeline.names import TUMOUR_REGIONS
     from pipeline.objects.regions import REGION_STYLES
     from pipeline.objects.rtstruct.edited import edited
@@ -56,18 +59,25 @@ def draw(
         masks = {
             region: sitk.GetArrayFromImage(read[number]) > 0 for region, number in numbers.items() if number in read
         }
-        edits = Edits.model_validate(body)
-        after = apply_edits(masks, depths_of(edits, volume.image.GetSize()))
-        made = edited(
-            automatic,
-            reference_series(headers_of(case, reference, volume), volume),
-            {numbers[region]: mask for region, mask in masks.items()},
-            {numbers[region]: mask for region, mask in after.items()},
-            by,
-            datetime.fromisoformat(at),
-            f"{edit} {job.id}",
-            edits.accept,
-        )
+        series = reference_series(headers_of(case, reference, volume), volume)
+        when = datetime.fromisoformat(at)
+        if "consensus_of" in body:
+            corrections = CorrectionStore(settings().feedback_folder, database_of(settings()), settings().feedback)
+            asked = AskedConsensus.model_validate(body)
+            made = put_together(corrections, asked, job.id, automatic, masks, series, by, when)
+        else:
+            edits = Edits.model_validate(body)
+            after = apply_edits(masks, depths_of(edits, volume.image.GetSize()))
+            made = edited(
+                automatic,
+                series,
+                {numbers[region]: mask for region, mask in masks.items()},
+                {numbers[region]: mask for region, mask in after.items()},
+                by,
+                when,
+                f"{edit} {job.id}",
+                edits.accept,
+            )
         path = work / "rtstruct.dcm"
         made.save_as(path, enforce_file_format=True)
         return store(archive(), [path])[path.stem]

@@ -1,4 +1,4 @@
-"""Has what a person edited in the dashboard written, and tells what came of it."""
+"""Has what a person edited in the dashboard written, or a consensus of several, and tells what came of it."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from typing import Final
 from dbos import EnqueueOptions
 
 from pipeline.case.job import JobView
-from pipeline.corrections.edits import Edits
+from pipeline.corrections.edits import AskedConsensus, Edits
 from pipeline.corrections.store import CorrectionStore
 from pipeline.corrections.verdicts import MEANING
 from pipeline.errors import GlioLoopError
@@ -57,8 +57,8 @@ class SavedEdit(Record):
     error: ErrorRecord | None = None
 
 
-def enqueue_edit(queue: JobQueue, job: JobView, edits: Edits, by: str) -> str:
-    """Have edits of a job's contours written; the same ones twice are one. Returns their id."""
+def enqueue_edit(queue: JobQueue, job: JobView, edits: Edits | AskedConsensus, by: str) -> str:
+    """Have edits of a job's contours written, or a consensus; the same twice is one. Returns its id."""
     digest = hashlib.sha256(f"{job.id}\n{by}\n{edits.model_dump_json()}".encode()).hexdigest()
     identity = f"edit-{digest[:16]}"
     options = EnqueueOptions(workflow_name=EDIT_WORKFLOW, queue_name=CORRECTIONS_QUEUE, workflow_id=identity)

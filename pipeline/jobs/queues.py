@@ -6,7 +6,7 @@ APPLICATION: Final = "glioloop"
 #: A whole number, raised when what is queued, or the steps of a workflow, are no longer what the version before knows:
 #: its workers then leave alone what this one queues (pipeline/jobs/versions.py). Not when results change: a job that
 #: waits through an update is done by the new pipeline.
-WORKFLOWS_VERSION: Final = "3"
+WORKFLOWS_VERSION: Final = "4"
 JOBS_QUEUE: Final = "glioloop-jobs"
 INTAKE_QUEUE: Final = "glioloop-intake"
 DELIVERY_QUEUE: Final = "glioloop-delivery"

@@ -1,8 +1,9 @@
 // Edit mode of the slice browser: a brush and an eraser for quick edits, by mouse, pen and keyboard.
 
-import { get, post } from "./api.js";
+import { post } from "./api.js";
 import { fill, h, text } from "./dom.js";
 import { DEPTHS, Drawing } from "./drawing.js";
+import { kept } from "./edits.js";
 import { REGION_LABELS } from "./format.js";
 import { confirm, errorBox, segments } from "./parts.js";
 
@@ -13,7 +14,6 @@ const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 const LARGEST_MM = 40;
 const FILL = 60;
 const BORDER = 215;
-const MOST_LOOKS = 300;
 
 /** Edits of one result; it lives from entering the mode until it is left. */
 export class Brush {
@@ -190,25 +190,13 @@ export class Brush {
     try {
       const path = `/glioloop/jobs/${this.browser.job.id}/edits`;
       const sent = await post(path, { slices: this.drawing.edits(), after: this.after, accept });
-      await this.follow(`${path}/${sent.id}`);
+      await kept(`${path}/${sent.id}`, (state) => this.tell(state === "stored" ? "Stored. It is being compared with the automatic contours…" : "Saving…"));
       this.saved = true;
       this.leaveMode(true);
     } catch (error) {
       fill(this.failure, errorBox(error.code ? error : { code: "PAGE", message: "This page failed.", detail: String(error) }));
       this.saving = false;
       this.changed("Not saved. What you drew is still here.");
-    }
-  }
-
-  /** Wait until the edit is a correction; what goes wrong is thrown. */
-  async follow(path) {
-    for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
-      const found = await get(path);
-      if (found.state === "kept") return;
-      if (found.state === "failed") throw found.error;
-      if (found.state === "passed_over") throw { code: "EDIT_PASSED_OVER", message: "The edit was stored, but not kept as a correction.", detail: found.detail };
-      this.tell(found.state === "stored" ? "Stored. It is being compared with the automatic contours…" : "Saving…");
-      await new Promise((resolve) => { setTimeout(resolve, 1000); });
     }
   }
 

@@ -131,13 +131,13 @@ function legend(models) {
 const summaryRow = (one) => [one.model, REGION_LABELS[one.region] ?? one.region, String(one.n), one.dice_mean.toFixed(3), one.dice_median.toFixed(3), distance(one.hd95_mm_median), `${Math.round(one.unchanged * 100)} %`];
 
 function corrections(feedback, models, page) {
-  const { cases, total } = feedback;
+  const { cases, total, stale } = feedback;
   if (!cases.length) return null;
   const learntIn = (id) => models.filter((one) => one.lineage?.cases?.includes(id)).map((one) => one.identity);
   const rows = cases.map((one) => h("tr", {},
     h("th", { scope: "row" }, h("a", { href: `#/jobs/${one.job}` }, moment(one.received)), h("div", { class: "muted small" }, `Study ${one.study.slice(0, 6)}, version ${one.id.split("-v")[1]}`)),
     h("td", {}, kindPill(one.kind),
-      h("div", { class: "muted small" }, status(one, learntIn(one.id)))),
+      h("div", { class: "muted small" }, status(one, learntIn(one.id), stale.includes(one.id)))),
     h("td", {}, h("code", { class: "small" }, one.model)),
     REGIONS.map((name) => h("td", { class: "number" }, difference(one.regions[name]))),
     h("td", { class: "row-actions" },
@@ -157,9 +157,10 @@ function kindPill(kind) {
   return h("span", { class: "pill", "data-state": state }, words);
 }
 
-function status(one, learnt) {
+function status(one, learnt, stale) {
   if (one.kind === "holes_filled") return "by somebody, or by the viewer? Not learnt from until somebody says so.";
   const words = [one.trusted ? "trusted" : "not trusted", one.role === "held_back" ? "held back to judge by" : "to learn from"];
+  if (one.consensus_of.length) words.unshift(`${stale ? "stale " : ""}consensus of ${one.consensus_of.length} readers`);
   if (learnt.length) words.push(`learnt in ${learnt.join(", ")}`);
   return words.join(", ");
 }

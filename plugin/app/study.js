@@ -6,6 +6,7 @@ import { difference } from "./feedback.js";
 import { ACTIVE, REGIONS, REGION_LABELS, RESULT_REGIONS, REVIEW_LABELS, STATE_LABELS, duration, jobSeconds, millilitres, moment } from "./format.js";
 import { ProgressLine, action, errorBox, flagList, plainTable, seriesTable, statePill } from "./parts.js";
 import { patient, patientOf, studyLine } from "./patients.js";
+import { readersCard } from "./readers.js";
 import { reprocess } from "./reprocess.js";
 import { SliceBrowser } from "./slices.js";
 
@@ -45,7 +46,7 @@ export class StudyPage {
     fill(this.head, ...this.headOf(found, viewerLink(viewer, found, result), mayDraw && result?.result.rtstruct ? viewerLink(editor, found, result) : ""));
     fill(this.side, result ? volumes(result) : null, result ? card("Quality flags", flagList(result.result.flags)) : null, this.review(found, result), runs(found.jobs, result?.id));
     const { series, error } = found.identification;
-    fill(this.below, card("Series", series ? seriesTable(series) : errorBox(error)));
+    fill(this.below, readersCard(found.review?.readers, isLatest(found, result) ? result : null, () => this.refresh()), card("Series", series ? seriesTable(series) : errorBox(error)));
     const correction = correctionOf(found, result);
     const editable = mayDraw && mayEdit(found, result);
     // The slice browser keeps its place while nothing that it shows has changed, and while somebody edits in it.
@@ -120,7 +121,7 @@ export class StudyPage {
     const rows = REGIONS.filter((name) => correction.regions[name]).map((name) => [
       REGION_LABELS[name], millilitres(correction.regions[name].automatic_ml), millilitres(correction.regions[name].corrected_ml), difference(correction.regions[name])]);
     return card("Review",
-      facts(["State", REVIEW_LABELS[correction.kind]], ["By", decision?.by], ["Received", moment(correction.received)], ["Approval", correction.approval?.toLowerCase()],
+      facts(["State", REVIEW_LABELS[correction.kind]], ["Of", correction.consensus_of.length ? `consensus of ${correction.consensus_of.length} readers` : null], ["By", decision?.by], ["Received", moment(correction.received)], ["Approval", correction.approval?.toLowerCase()],
         ["Trusted", correction.trusted ? "yes" : "no: not learnt from"], ["Drawn on", correction.drawn_on?.join(", ")]),
       h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Automatic and corrected" },
         plainTable("Automatic and corrected", ["Region", "Automatic", "Corrected", "Difference"], rows)),

@@ -6,8 +6,9 @@ from typing import Final
 
 from pipeline.archive.study import find_study
 from pipeline.corrections.decisions import Decisions
-from pipeline.corrections.edits import Edits
+from pipeline.corrections.edits import AskedConsensus, ConsensusOptions, Edits
 from pipeline.corrections.export import export_archive
+from pipeline.corrections.readers import require_readers, stale_of, standing
 from pipeline.corrections.review import Agreement, ReviewState, agreement
 from pipeline.corrections.verdicts import Verdict
 from pipeline.errors import GlioLoopError
@@ -59,6 +60,7 @@ class CorrectionRoutes(Handlers):
             size_bytes=store.size_bytes(),
             looked_at=tuple(passed_over[:limit]),
             dropped=tuple(store.gone()[::-1][:limit]),
+            stale=tuple(stale_of(found)),
         )
 
     def case(self, request: Request) -> tuple[int, ShownRecord]:
@@ -95,7 +97,7 @@ class CorrectionRoutes(Handlers):
         options = request.options(DeleteOptions)
         store = self.corrections()
         case = store.case(request.groups[0])
-        gone = store.delete_patient(case.patient) if options.patient else [store.delete(case.id)]
+        gone = store.delete_patient(case.patient) if options.patient else store.delete(case.id)
         return 200, DeletedCases(deleted=tuple(one.id for one in gone))
 
     def trust(self, request: Request) -> tuple[int, ShownRecord]:
@@ -137,7 +139,7 @@ class CorrectionRoutes(Handlers):
         job = self._newest(request.groups[0])
         if job.review.state is ReviewState.ACCEPTED:
             raise GlioLoopError("REVIEW_ENDED")
-        cases = self.corrections().of_study(str(job.study), str(job.study_instance_uid))
+        cases = standing(self.corrections().of_study(str(job.study), str(job.study_instance_uid)))
         newest = next((one.id for one in cases if one.job == job.id), None)
         if newest != edits.after:
             raise GlioLoopError("RESULT_SUPERSEDED", f"correction {newest}" if newest else "the correction is gone")
@@ -147,6 +149,18 @@ class CorrectionRoutes(Handlers):
         columns, rows, slices = json.loads(shown.read_bytes())["size"]
         edits.check((columns, rows, slices))
         identity = enqueue_edit(self.queue(), job, edits, request.user)
+        return 202, saved_edit(self.queue(), self.corrections(), identity)
+
+    def consensus(self, request: Request) -> tuple[int, SavedEdit]:
+        """Have the consensus of a study's readers written as a correction; 202, as an edit. Twice is once."""
+        options = request.options(ConsensusOptions)
+        job = self._newest(request.groups[0])
+        cases = self.corrections().of_study(str(job.study), str(job.study_instance_uid))
+        readings = tuple(one.id for one in require_readers(cases))
+        if options.readings is not None and set(options.readings) != set(readings):
+            raise GlioLoopError("RESULT_SUPERSEDED", f"corrections {', '.join(readings)}")
+        asked = AskedConsensus(consensus_of=readings, accept=options.accept)
+        identity = enqueue_edit(self.queue(), job, asked, request.user)
         return 202, saved_edit(self.queue(), self.corrections(), identity)
 
     def edited(self, request: Request) -> tuple[int, SavedEdit]:

@@ -159,6 +159,9 @@ class CaseList(Record):
         Objects that were not kept, and why.
     dropped
         Cases that were kept once.
+    stale
+        Ids of those that are a consensus which does not count: a reader's later correction, or a later consensus, has
+        taken its place.
     """
 
     cases: tuple[ShownCase, ...]
@@ -166,6 +169,7 @@ class CaseList(Record):
     size_bytes: int
     looked_at: tuple[Annotated[ObjectVerdict, PlainSerializer(ObjectVerdict.as_json)], ...]
     dropped: tuple[Gone, ...]
+    stale: tuple[str, ...]
 
 
 class ShownRecord(RootModel[ShownCase]):

@@ -90,6 +90,7 @@ CORRECTION_ROUTES: Final = (
     Route("POST", "/glioloop/jobs/{job}/send-back", "send_back"),
     Route("POST", "/glioloop/jobs/{job}/edits", "edit"),
     Route("GET", "/glioloop/jobs/{job}/edits/{edit}", "edited"),
+    Route("POST", "/glioloop/jobs/{job}/consensus", "consensus"),
     Route("GET", "/glioloop/feedback", "cases"),
     Route("GET", "/glioloop/feedback/agreement", "agreement"),
     Route("GET", "/glioloop/feedback/{case}", "case"),

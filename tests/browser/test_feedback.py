@@ -322,6 +322,44 @@ def test_an_edit_goes_on_from_the_one_before_and_is_accepted(
     assert browser.errors() == []
 
 
+def test_a_second_reader_and_the_consensus(
+    browser: Browser, site: Site, job: dict[str, Any], corrected: Correction, axe: str
+) -> None:
+    """The page shows who drew what, how they agree, and makes their consensus, by keyboard; later that is stale."""
+    before = site.pair.get("/glioloop/feedback")["total"]
+
+    def drawn_by(name: str, mm: float) -> None:
+        second = copy.deepcopy(corrected.before)
+        second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        second.SeriesInstanceUID, second.OperatorsName = pydicom.uid.generate_uid(), name
+        grow(second, "GTV_WT", mm)
+        send_back(site.pair, second)
+
+    card = lambda: browser.text("[aria-labelledby=card-readers]")  # noqa: E731
+    drawn_by("Doe^Jo", GROWTH_MM)
+    wait_for(lambda: site.pair.get("/glioloop/feedback")["total"] == before + 1, 60, "the second reader's correction")
+    browser.open(f"{site.app}#/studies/{job['study']}/{job['id']}")
+    (pair,) = site.pair.get(f"/glioloop/studies/{job['study']}")["review"]["readers"]["pairs"]
+    browser.until(lambda: f"Dice {pair['regions']['WT']['dice']:.3f}" in card(), what="the agreement")
+    assert "Reader 2" in card() and "No consensus yet" in card()
+    low = [name for name, one in pair["regions"].items() if one["low"]]
+    assert ("Low agreement" in card()) is bool(low)
+    browser.button("Consensus of 2 readers").send_keys(Keys.ENTER)
+    browser.until(lambda: "Current" in card(), 120, "the consensus")
+    assert "not trusted: look at it, then accept it" in card() and "2 readers" in card()
+    assert "consensus of 2 readers" in browser.text("[aria-labelledby=card-review]")
+    browser.script(axe)
+    result = browser.driver.execute_async_script("axe.run(document).then(arguments[0])")
+    assert [one["id"] for one in result["violations"] if one["impact"] in ("serious", "critical")] == []
+    browser.button("Accept the consensus").send_keys(Keys.ENTER)
+    browser.until(lambda: "2 readers, " in card() and "not trusted: look" not in card(), 120, "the acceptance")
+    drawn_by("Doe^Jo", GROWTH_MM / 2)
+    browser.until(lambda: "Stale" in card(), 120, "that the consensus is stale")
+    browser.open(f"{site.app}#/feedback")
+    browser.until(lambda: "stale consensus of 2 readers" in browser.words(), what="the same in the list")
+    assert browser.errors() == []
+
+
 def test_contours_are_sent_back_and_accepted(browser: Browser, site: Site, job: dict[str, Any], axe: str) -> None:
     """With a reason, by keyboard; then one click writes an approved structure set, once; what is past is refused."""
     page, command = f"{site.app}#/studies/{job['study']}/{job['id']}", f"/glioloop/jobs/{job['id']}"

@@ -11,7 +11,10 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from pipeline.audit import AuditTrail
+from pipeline.corrections.store import CorrectionStore
 from pipeline.database.engine import database_in
+from pipeline.finetune.schedule import usable
+from pipeline.settings.finetune import FinetunePolicy
 from tests.orthanc.conftest import Pair, make_pair, send
 from tests.orthanc.corrections import from_workstation, grow, send_back
 from tests.patience import wait_for
@@ -98,13 +101,14 @@ def test_corrections_come_back(loop: Pair, small_study: Path, tmp_path: Path) ->
 
     _check_partial(loop, structure_set, str(case["id"]))
     _check_foreign(loop, structure_set)
+    _check_readers(loop, job, structure_set)
 
     points = loop.get("/glioloop/feedback/agreement")["points"]
-    assert [one["region"] for one in points].count("WT") == 2
+    assert [one["region"] for one in points].count("WT") == 3, "each of the readers' corrections, and no consensus"
     with loop.node.client() as client:
         assert "glioloop_feedback_cases" in client.get("/glioloop/metrics").text
     deleted = loop.post(f"/glioloop/feedback/{case['id']}/delete", {"patient": True}).json()
-    assert len(deleted["deleted"]) == 2
+    assert len(deleted["deleted"]) == 4
     assert _feedback(loop)["total"] == 0
 
 
@@ -120,6 +124,45 @@ def _check_partial(loop: Pair, structure_set: Dataset, case: str) -> None:
     newest = _wait_cases(loop, 2)[0]
     assert newest["id"] == case.replace("-v1", "-v2")
     assert [name for name, region in newest["regions"].items() if region["drawn"]] == ["WT"]
+
+
+def _check_readers(loop: Pair, job: dict[str, Any], structure_set: Dataset) -> None:
+    """A second reader: both are kept, compared, and put together; what comes of it is the correction that counts."""
+    path, latest = f"/glioloop/jobs/{job['id']}/consensus", _feedback(loop)["cases"][0]["id"]
+    alone = loop.post(path)
+    assert (alone.status_code, alone.json()["error"]["code"]) == (409, "READERS_TOO_FEW")
+    second = pydicom.dcmread(_as_file(structure_set))
+    second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    second.SeriesInstanceUID, second.ReviewerName = generate_uid(), "Doe^Jo"
+    grow(second, "Whole tumour edited", GROWTH_MM)
+    send_back(loop, second)
+    newest = _wait_cases(loop, 3)[0]
+    study = f"/glioloop/studies/{job['study']}"
+    readers = loop.get(study)["review"]["readers"]
+    assert [one["case"] for one in readers["readings"]] == [latest, newest["id"]]
+    (pair,) = readers["pairs"]
+    assert list(pair["regions"]) == ["WT"] and 0.5 < pair["regions"]["WT"]["dice"] < 1
+    assert pair["regions"]["WT"]["difference_ml"] > 0.5, "the second one drew more"
+
+    overtaken = loop.post(path, {"readings": [latest]})
+    assert (overtaken.status_code, overtaken.json()["error"]["code"]) == (409, "RESULT_SUPERSEDED")
+    asked = loop.post(path, {"readings": [newest["id"], latest], "accept": True})
+    assert asked.status_code == 202, asked.text
+    edit = f"/glioloop/jobs/{job['id']}/edits/{asked.json()['id']}"
+    wait_for(lambda: loop.get(edit)["state"] not in ("waiting", "stored"), 60, f"the consensus; {loop.get(edit)}")
+    made = loop.get(edit)
+    assert made["state"] == "kept", made
+    review = loop.get(study)["review"]
+    assert (review["feedback"][0]["id"], review["trusted"]) == (made["case"], True)
+    assert review["feedback"][0]["consensus_of"] == [latest, newest["id"]]
+    assert (review["readers"]["consensus"]["case"], review["readers"]["consensus"]["stale"]) == (made["case"], False)
+    state = loop.node.configuration.state_folder
+    store = CorrectionStore(state / "feedback", database_in(state))
+    assert [one.id for one in usable(FinetunePolicy(), store)] == [made["case"]], "the study is learnt from once"
+    with loop.node.client() as client:
+        found = pydicom.dcmread(BytesIO(client.get(f"/instances/{made['instance']}/file").content))
+    assert "Consensus of 2 readers by STAPLE" in found.StructureSetDescription
+    assert latest in found.StructureSetDescription
 
 
 def _check_foreign(loop: Pair, structure_set: Dataset) -> None:

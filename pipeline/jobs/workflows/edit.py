@@ -1,4 +1,5 @@
-"""The durable workflow behind an edit in the dashboard: the edited structure set is written, and taken as a correction.
+"""The durable workflow behind an edit in the dashboard, or a consensus: its structure set is written, and taken as a
+correction.
 
 What follows is what follows any structure set that comes back: see :mod:`pipeline.jobs.workflows.corrections`.
 """
@@ -48,7 +49,7 @@ def edit(study: str, job: str, identity: str, body: dict[str, object], by: str, 
     identity
         Id of the edit.
     body
-        :class:`pipeline.corrections.edits.Edits`.
+        :class:`pipeline.corrections.edits.Edits`, or :class:`pipeline.corrections.edits.AskedConsensus`.
     by, at
         Who edited, and when.
     """

@@ -1,6 +1,8 @@
-"""An automatic structure set that a person edited voxel by voxel: an instance of its own."""
+"""An automatic structure set whose regions were changed voxel by voxel, by a person or to the consensus of several:
+an instance of its own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -12,13 +14,17 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from pipeline.errors import GlioLoopError
 from pipeline.names import MANUFACTURER
+from pipeline.objects.provenance import UidSource
 from pipeline.objects.rtstruct.approval import approve, person_name, successor
 from pipeline.objects.rtstruct.content import LONGEST_EXPLICIT, Contour, longest_contour
 from pipeline.objects.rtstruct.enum import ApprovalStatuses, HoleEncodings, ROIGenerationAlgorithms
 from pipeline.objects.rtstruct.region import RegionOfInterest, region_contours
 from pipeline.objects.source import ReferenceSeries
 
-_RESEARCH_USE: Final = "Research use only. Not a medical device. Automatic contours, edited by a person."
+_USE: Final = "Research use only. Not a medical device."
+_RESEARCH_USE: Final = f"{_USE} Automatic contours, edited by a person."
+#: What begins the description of a consensus, before the words that it is given.
+_CONSENSUS: Final = f"{_USE} Consensus of "
 
 _Mask = NDArray[np.bool_]
 
@@ -64,9 +70,91 @@ def edited(
     GlioLoopError
         OBJECT_INVALID where the masks have another shape, or contours name no slice of the series.
     """
-    made = successor(automatic, "edited", when, _RESEARCH_USE, uid_seed)
+    words = _Words("edited", _RESEARCH_USE, "edited by a person")
+    return _redrawn(automatic, series, before, after, editor, when, uid_seed, accept, words)
+
+
+def agreed(
+    automatic: Dataset,
+    series: ReferenceSeries,
+    before: Mapping[int, _Mask],
+    after: Mapping[int, _Mask],
+    asked_by: str,
+    when: datetime,
+    uid_seed: str,
+    accept: bool,
+    of_whom: str,
+) -> Dataset:
+    """Draw the consensus of several readers into a copy of a structure set.
+
+    Parameters
+    ----------
+    automatic, series, before, after, when, uid_seed, accept
+        As for :func:`edited`.
+    asked_by
+        Orthanc's user who asked for it, for OperatorsName, and where it is accepted for ReviewerName.
+    of_whom
+        For StructureSetDescription, behind "Consensus of": whose contours, and how they were put together.
+
+    Returns
+    -------
+    Dataset
+        As :func:`edited` makes it.
+
+    Raises
+    ------
+    GlioLoopError
+        OBJECT_INVALID as for :func:`edited`.
+    """
+    words = _Words(_agreed_word(accept), f"{_CONSENSUS}{of_whom}", "put together from those of several readers")
+    return _redrawn(automatic, series, before, after, asked_by, when, uid_seed, accept, words)
+
+
+def consensus_words(dataset: Dataset, uid_seed: Callable[[str], str]) -> str:
+    """Return what a structure set says behind "Consensus of", where it is one that this node made; else nothing.
+
+    Parameters
+    ----------
+    uid_seed
+        Gives from those words the seed that its UIDs were made with.
+    """
+    ours = str(dataset.get("Manufacturer", "")) == MANUFACTURER
+    description = str(dataset.get("StructureSetDescription", ""))
+    if not ours or not description.startswith(_CONSENSUS):
+        return ""
+    words = description.removeprefix(_CONSENSUS)
+    uids = UidSource(uid_seed(words))
+    known = {uids.uid(f"{_agreed_word(accept)} instance") for accept in (False, True)}
+    return words if str(dataset.SOPInstanceUID) in known else ""
+
+
+def _agreed_word(accept: bool) -> str:
+    return "approved consensus" if accept else "consensus"
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What became of a structure set, for its series' description, its own, and those of its ROIs."""
+
+    series: str
+    structure_set: str
+    roi: str
+
+
+def _redrawn(
+    automatic: Dataset,
+    series: ReferenceSeries,
+    before: Mapping[int, _Mask],
+    after: Mapping[int, _Mask],
+    operator: str,
+    when: datetime,
+    uid_seed: str,
+    accept: bool,
+    words: _Words,
+) -> Dataset:
+    made = successor(automatic, words.series, when, words.structure_set, uid_seed)
     made.ApprovalStatus = ApprovalStatuses.UNAPPROVED.value
-    made.OperatorsName = person_name(editor)
+    made.OperatorsName = person_name(operator)
     rois = {int(one.ROINumber): one for one in made.StructureSetROISequence}
     items = {int(one.ReferencedROINumber): one for one in made.ROIContourSequence}
     for number in after.keys() & rois.keys():
@@ -75,9 +163,9 @@ def edited(
         changed = (after[number] != before[number]).any(axis=(1, 2))
         if changed.any():
             _redraw(items[number], str(rois[number].ROIName), after[number], changed, series)
-            _describe(rois[number], float(after[number].sum()) * _voxel_ml(series))
+            _describe(rois[number], float(after[number].sum()) * _voxel_ml(series), words.roi)
     if accept:
-        approve(made, editor)
+        approve(made, operator)
     if any(longest_contour(item) > LONGEST_EXPLICIT for item in made.ROIContourSequence):
         made.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     return made
@@ -120,10 +208,10 @@ def _drawn(name: str, mask: _Mask, series: ReferenceSeries) -> Iterator[tuple[in
         yield k, Contour(index + 1, traced.polygon(index), series.planes[k])
 
 
-def _describe(roi: Dataset, volume_ml: float) -> None:
+def _describe(roi: Dataset, volume_ml: float, how: str) -> None:
     meaning = str(roi.get("ROIDescription", "")).partition(". ")[0]
     found = f"{volume_ml:.2f} ml" if volume_ml else "nothing left"
-    made = f"Automatic by {roi.get('ROIGenerationDescription', '')}, edited by a person"
+    made = f"Automatic by {roi.get('ROIGenerationDescription', '')}, {how}"
     roi.ROIDescription = ". ".join(part for part in (meaning, found, made, "Research use only") if part)[:1024]
     roi.ROIVolume = f"{volume_ml:.4f}"
     roi.ROIGenerationAlgorithm = ROIGenerationAlgorithms.SEMIAUTOMATIC.value

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+from pipeline.corrections.edits import AskedConsensus, Edits
 from pipeline.jobs import queues
 from pipeline.jobs.checks import CheckOptions
 from pipeline.jobs.finetuning import FinetuneOptions
@@ -20,7 +21,7 @@ from pipeline.settings.fetch import StudyQuery
 
 JOB = "a" * 32
 #: What each version reads from the queue; an earlier version's line stays as it is.
-QUEUED = {"2": "aff6ba26dc2a", "3": "96dea3bb5ce0"}
+QUEUED = {"2": "aff6ba26dc2a", "3": "96dea3bb5ce0", "4": "62a5eb46efb9"}
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_a_later_version_s_are_left_alone(queue: JobQueue) -> None:
 
 def test_the_version_is_raised_with_what_is_queued() -> None:
     """Where this fails, raise WORKFLOWS_VERSION and add its line: workers of the version before would misread it."""
-    read = (JobRequest, DeliveryTry, FinetuneOptions, Telling, CheckOptions, StudyQuery)
+    read = (JobRequest, DeliveryTry, FinetuneOptions, Telling, CheckOptions, StudyQuery, Edits, AskedConsensus)
     shapes = {one.__name__: sorted(one.model_fields) for one in read}
     workflows = sorted(value for name, value in vars(queues).items() if name.endswith("_WORKFLOW"))
     known = hashlib.sha256(json.dumps([shapes, workflows], sort_keys=True).encode()).hexdigest()[:12]
