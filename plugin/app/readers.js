@@ -27,7 +27,7 @@ export function readersCard(readers, job, refresh) {
 const scrolling = (label, table) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
 
 function between(region) {
-  if (!region) return h("span", { class: "muted" }, "drawn by one");
+  if (!region) return h("span", { class: "muted" }, "not drawn by both");
   const distance = region.hd95_mm === null ? null : `HD95 ${region.hd95_mm.toFixed(1)} mm`;
   const volume = `${region.difference_ml < 0 ? "−" : "+"}${millilitres(Math.abs(region.difference_ml))}`;
   return [h("span", {}, `Dice ${region.dice.toFixed(3)}`, region.low ? h("strong", {}, " low") : null),

@@ -334,6 +334,7 @@ def test_a_second_reader_and_the_consensus(
         second.SeriesInstanceUID, second.OperatorsName = pydicom.uid.generate_uid(), name
         grow(second, "GTV_WT", mm)
         send_back(site.pair, second)
+        assert site.pair.post(f"/glioloop/studies/{job['study']}/feedback").status_code == 202
 
     card = lambda: browser.text("[aria-labelledby=card-readers]")  # noqa: E731
     drawn_by("Doe^Jo", GROWTH_MM)
