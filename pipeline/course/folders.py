@@ -41,7 +41,7 @@ def follow_folders(folders: Sequence[Path], model: str | None, progress: Progres
     settings = load_settings()
     found: dict[str, tuple[StudyFacts, Origin, Measured]] = {}
     for folder in folders:
-        facts, origin, measured = _segmented(folder, model, settings, progress)
+        facts, origin, measured = segmented(folder, model, settings, progress)
         found[facts.study] = facts, origin, measured
     facts_by_date = sorted((one for one, _, _ in found.values() if one.at), key=lambda one: str(one.at))
     if not facts_by_date:
@@ -58,9 +58,16 @@ def follow_folders(folders: Sequence[Path], model: str | None, progress: Progres
     return course_of("", points)
 
 
-def _segmented(
+def segmented(
     folder: Path, model: str | None, settings: Settings, progress: Progress
 ) -> tuple[StudyFacts, Origin, Measured]:
+    """Segment the study in a folder and measure it.
+
+    Raises
+    ------
+    GlioLoopError
+        The refusals and failures of every stage.
+    """
     with tempfile.TemporaryDirectory(prefix="glioloop-") as out:
         result = segment_folder(folder, Path(out), model, lambda stage, done: progress(f"{folder.name}: {stage}", done))
         decision, reference = result.identification, result.reference or MRSequence.T1C
