@@ -1,6 +1,6 @@
 """What has changed from study to study, against what repeats: figures, and never a category of response."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 from pipeline.course.records import Lesion, Source, TimePoint
@@ -14,29 +14,63 @@ EventKind = Literal["new", "returned", "vanished", "split", "merged", "not shown
 
 
 class SmallestChange(Record):
-    """The smallest change of a volume that counts: the larger of both.
+    """The smallest change of a region that counts: of a volume, the larger of ml and percent.
 
     Attributes
     ----------
     ml, percent
-        No two scans of an unchanged head that were measured differed by more; docs/follow-up.md tells how many.
+        Of its volume. No two scans of an unchanged head that were measured differed by more; docs/follow-up.md tells
+        how many.
+    lesion_ml, lesion_percent
+        Of one of its lesions.
+    product_percent
+        Of the sum of products of diameters.
     """
 
     ml: float
     percent: float
+    lesion_ml: float
+    lesion_percent: float
+    product_percent: float
 
     def repeats(self, now_ml: float, then_ml: float) -> bool:
         """Whether two scans without any change could differ by as much."""
-        return abs(now_ml - then_ml) <= max(self.ml, self.percent / 100 * max(now_ml, then_ml))
+        return _within(self.ml, self.percent, now_ml, then_ml)
+
+    def lesion_repeats(self, now_ml: float, then_ml: float) -> bool:
+        """The same of a lesion."""
+        return _within(self.lesion_ml, self.lesion_percent, now_ml, then_ml)
+
+    def product_repeats(self, now_mm2: float, then_mm2: float) -> bool:
+        """The same of sums of products of diameters."""
+        return _within(0.0, self.product_percent, now_mm2, then_mm2)
 
 
-#: By ``./glioloop bench repeatability``; ml of whole tumour and core, and the cavity, were not measured.
+def _within(least: float, percent: float, now: float, then: float) -> bool:
+    return abs(now - then) <= max(least, percent / 100 * max(now, then))
+
+
+def _smallest(*values: float) -> SmallestChange:
+    return SmallestChange(**dict(zip(SmallestChange.model_fields, values, strict=True)))
+
+
+#: By ``./glioloop bench repeatability``: ml and percent of the region, of a lesion, and percent of products. Not
+#: measured: ml of whole tumour and core as regions, the cavity.
 SMALLEST_CHANGE: Final[dict[Region, SmallestChange]] = {
-    Region.WT: SmallestChange(ml=1.0, percent=9.0),
-    Region.TC: SmallestChange(ml=1.0, percent=14.0),
-    Region.ET: SmallestChange(ml=0.6, percent=20.0),
-    Region.CAVITY: SmallestChange(ml=1.0, percent=20.0),
+    Region.WT: _smallest(1.0, 9.0, 2.5, 9.0, 54.0),
+    Region.TC: _smallest(1.0, 14.0, 1.8, 20.0, 24.0),
+    Region.ET: _smallest(0.6, 20.0, 1.5, 21.0, 23.0),
+    Region.CAVITY: _smallest(1.0, 20.0, 1.0, 20.0, 54.0),
 }
+#: The same where the two studies' slices lie at other distances.
+WITH_OTHER_SLICES: Final[dict[Region, SmallestChange]] = {
+    Region.WT: _smallest(1.0, 20.0, 2.5, 20.0, 54.0),
+    Region.TC: _smallest(1.0, 19.0, 1.8, 20.0, 24.0),
+    Region.ET: _smallest(1.0, 21.0, 1.5, 27.0, 60.0),
+    Region.CAVITY: _smallest(1.0, 20.0, 1.0, 20.0, 54.0),
+}
+#: Distances of slices that differ by more than this part of the smaller one are others.
+_OTHER: Final = 0.25
 
 
 class Change(Record):
@@ -53,14 +87,14 @@ class Change(Record):
     percent
         Of the earlier value; None where that was 0.
     repeats
-        Whether it is below what repeats; None where that was not measured (products of diameters).
+        Whether it is below what repeats.
     """
 
     against: Against
     study: str
     difference: float
     percent: float | None
-    repeats: bool | None
+    repeats: bool
 
 
 def told(change: Change) -> str:
@@ -102,9 +136,12 @@ class LesionCourse(Lesion):
     ----------
     change
         Of its volume; None where it was not there.
+    unsure
+        Whether it may be another than the one whose tracking UID it bears, or no new one.
     """
 
     change: Change | None = None
+    unsure: bool = False
 
 
 class Event(Record):
@@ -136,13 +173,14 @@ class PatientCourse(Record):
 
     Attributes
     ----------
-    smallest_change
-        Per region; changes of volume below it are marked.
+    smallest_change, with_other_slices
+        Per region, of studies whose slices lie at the same distance, and of others; changes below it are marked.
     """
 
     patient: str
     studies: tuple[StudyCourse, ...]
     smallest_change: dict[Region, SmallestChange]
+    with_other_slices: dict[Region, SmallestChange]
 
 
 def course_of(patient: str, points: Sequence[TimePoint]) -> PatientCourse:
@@ -157,7 +195,9 @@ def course_of(patient: str, points: Sequence[TimePoint]) -> PatientCourse:
     """
     ordered = sorted(points, key=lambda one: (one.at, one.study))
     studies = tuple(_study(one, ordered[:place]) for place, one in enumerate(ordered))
-    return PatientCourse(patient=patient, studies=studies, smallest_change=SMALLEST_CHANGE)
+    return PatientCourse(
+        patient=patient, studies=studies, smallest_change=SMALLEST_CHANGE, with_other_slices=WITH_OTHER_SLICES
+    )
 
 
 def _study(point: TimePoint, earlier: Sequence[TimePoint]) -> StudyCourse:
@@ -173,50 +213,78 @@ def _study(point: TimePoint, earlier: Sequence[TimePoint]) -> StudyCourse:
         source=point.source,
         aligned=point.aligned,
         regions={region: _region(region, point, earlier) for region in point.volumes_ml},
-        lesions=tuple(_lesion(one, then.get(one.tracking_uid), previous) for one in point.lesions),
+        lesions=tuple(_lesion(one, then.get(one.tracking_uid), previous, point) for one in point.lesions),
         events=tuple(_events(point, matched, earlier)) if matched is not None and point.aligned else (),
         flags=tuple(FlagRecord.of(flag) for flag in _flags(point, earlier)),
     )
 
 
+def smallest_change(region: Region, now: TimePoint, then: TimePoint) -> SmallestChange:
+    """What counts between two studies."""
+    one, other = sorted((now.slice_mm, then.slice_mm))
+    alike = not one or other <= one * (1 + _OTHER)
+    return (SMALLEST_CHANGE if alike else WITH_OTHER_SLICES)[region]
+
+
 def _region(region: Region, point: TimePoint, earlier: Sequence[TimePoint]) -> RegionCourse:
     comparable = [one for one in earlier if region in one.volumes_ml]
-    smallest = SMALLEST_CHANGE[region]
-    volumes = [(one.study, one.volumes_ml[region]) for one in comparable]
-    products = [(one.study, one.product_mm2(region)) for one in comparable]
+
+    def volume(one: TimePoint) -> float:
+        return one.volumes_ml[region]
+
+    def product(one: TimePoint) -> float:
+        return one.product_mm2(region)
+
+    def repeats(then: TimePoint) -> bool:
+        return smallest_change(region, point, then).repeats(volume(point), volume(then))
+
+    def product_repeats(then: TimePoint) -> bool:
+        return smallest_change(region, point, then).product_repeats(product(point), product(then))
+
     return RegionCourse(
         volume_ml=point.volumes_ml[region],
-        product_mm2=round(point.product_mm2(region), 1),
+        product_mm2=round(product(point), 1),
         lesions=sum(one.region is region for one in point.lesions),
-        volume_changes=tuple(_changes(point.volumes_ml[region], volumes, smallest)),
-        product_changes=tuple(_changes(point.product_mm2(region), products, None)),
+        volume_changes=tuple(_changes(point, comparable, volume, repeats)),
+        product_changes=tuple(_changes(point, comparable, product, product_repeats)),
     )
 
 
-def _changes(now: float, earlier: Sequence[tuple[str, float]], smallest: SmallestChange | None) -> Iterator[Change]:
+def _changes(
+    now: TimePoint,
+    earlier: Sequence[TimePoint],
+    value: Callable[[TimePoint], float],
+    repeats: Callable[[TimePoint], bool],
+) -> Iterator[Change]:
     if not earlier:
         return
-    nadir = min(earlier, key=lambda one: one[1])
-    for against, (study, then) in (("previous", earlier[-1]), ("nadir", nadir), ("first", earlier[0])):
-        yield _change(against, study, now, then, smallest)  # type: ignore[arg-type]
+    nadir = min(earlier, key=value)
+    against: tuple[tuple[Against, TimePoint], ...] = (
+        ("previous", earlier[-1]),
+        ("nadir", nadir),
+        ("first", earlier[0]),
+    )
+    for name, then in against:
+        yield _change(name, then.study, value(now), value(then), repeats(then))
 
 
-def _change(against: Against, study: str, now: float, then: float, smallest: SmallestChange | None) -> Change:
+def _change(against: Against, study: str, now: float, then: float, repeats: bool) -> Change:
     return Change(
         against=against,
         study=study,
         difference=round(now - then, 3),
         percent=round(100 * (now - then) / then, 1) if then > 0 else None,
-        repeats=None if smallest is None else smallest.repeats(now, then),
+        repeats=repeats,
     )
 
 
-def _lesion(lesion: Lesion, then: Lesion | None, previous: TimePoint | None) -> LesionCourse:
+def _lesion(lesion: Lesion, then: Lesion | None, previous: TimePoint | None, point: TimePoint) -> LesionCourse:
     change = None
     if then is not None and previous is not None:
-        smallest = SMALLEST_CHANGE[lesion.region]
-        change = _change("previous", previous.study, lesion.volume_ml, then.volume_ml, smallest)
-    return LesionCourse(**dict(lesion), change=change)
+        smallest = smallest_change(lesion.region, point, previous)
+        repeats = smallest.lesion_repeats(lesion.volume_ml, then.volume_ml)
+        change = _change("previous", previous.study, lesion.volume_ml, then.volume_ml, repeats)
+    return LesionCourse(**dict(lesion), change=change, unsure=lesion.tracking_uid in point.unsure)
 
 
 def _events(point: TimePoint, previous: TimePoint, earlier: Sequence[TimePoint]) -> Iterator[Event]:
@@ -248,6 +316,10 @@ def _flags(point: TimePoint, earlier: Sequence[TimePoint]) -> Iterator[Flag]:
         yield Flag("PRIOR_NOT_ALIGNED")
     if point.shift_mm:
         yield Flag("BRAIN_SHIFTED", f"by {point.shift_mm:.0f} mm")
+    unsure = [one for one in point.lesions if one.tracking_uid in point.unsure]
+    if unsure:
+        told = (f"{one.region.value} {one.side.value} {one.volume_ml:.2f} ml" for one in unsure)
+        yield Flag("LESION_UNSURE", ", ".join(told))
     automatic = {one.model for one in earlier if one.source == "automatic"}
     others = sorted(automatic - {point.model}) if point.source == "automatic" else []
     if others:

@@ -1,5 +1,6 @@
 """A study as a point of a course: measured, matched with the study before, and named."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,11 +11,11 @@ from pydantic import JsonValue
 
 from pipeline.align import align
 from pipeline.course.lesions import Labelled, lesions_of
-from pipeline.course.matching import Matched, inherited, known_again, match_all, named
+from pipeline.course.matching import Matched, apart_again, inherited, known_again, match_all, named
 from pipeline.course.priors import StudyFacts
 from pipeline.course.records import Lesion, Link, Source, TimePoint
 from pipeline.course.scans import Scan
-from pipeline.course.shift import brain_shift_mm
+from pipeline.course.shift import brain_shift
 from pipeline.course.symmetry import mid_sagittal_plane
 from pipeline.errors import GlioLoopError
 from pipeline.names import TUMOUR_REGIONS, Region
@@ -104,14 +105,15 @@ def compare(point: TimePoint, other: Callable[[], Measured], now: Measured) -> C
             raise
         log.warning("studies not aligned", other=point.study, code=error.code, detail=error.detail)
         return Comparison(point)
-    matched = match_all(prior.regions, now.regions, found.transform)
-    return Comparison(point, found.as_json(), matched, brain_shift_mm(now.scan, prior.scan, found.transform))
+    shift = brain_shift(now.scan, prior.scan, found.transform)
+    matched = match_all(prior.regions, now.regions, found.transform, shift.local(now.scan.volume.image))
+    return Comparison(point, found.as_json(), matched, shift.mm)
 
 
 def compare_lost(
     earlier: Sequence[TimePoint], measured: Callable[[str], Measured], now: Measured
 ) -> Iterator[Comparison]:
-    """Compare with the studies before the last one, latest first, by the lesions that the last one has no more.
+    """Compare with the studies before the last one that have lesions that the last one has no more, latest first.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ def compare_lost(
     """
     for point in reversed(earlier[:-1]):
         if _uids(point) - _uids(earlier[-1]):
-            yield lost_only(compare(point, lambda study=point.study: measured(study), now), earlier[-1])  # type: ignore[misc]
+            yield compare(point, lambda study=point.study: measured(study), now)  # type: ignore[misc]
 
 
 def lost_only(comparison: Comparison, last: TimePoint) -> Comparison:
@@ -164,17 +166,20 @@ def point_of(
     former
         What was kept of it.
     lost
-        Compares with earlier studies by what has vanished since (:func:`compare_lost`).
+        Compares with earlier studies by what has vanished since, or merged (:func:`compare_lost`).
     later
         Compares with the study behind it; both are asked where lesions are left that nothing is known of.
     """
     found = {
         region: known_again(of(former.lesions if former else (), region), one) for region, one in now.regions.items()
     }
+    earlier = functools.cache(lambda: tuple(lost()))
+    if before is not None and _any_split(before):
+        found = _apart_again(found, before, earlier())
     found = _inherited(found, before)
-    if _any_unknown(found):
-        for other in lost():
-            found = _inherited(found, other)
+    if before is not None and _any_unknown(found):
+        for other in earlier():
+            found = _inherited(found, lost_only(other, before.point))
     if _any_unknown(found):
         found = _inherited(found, later())
     seed = f"{facts.study_instance_uid}/{origin.made_from}"
@@ -189,11 +194,13 @@ def point_of(
         made_from=origin.made_from,
         volumes_ml={region: round(float(one.sum()) * x * y * z / 1000, 3) for region, one in now.scan.masks.items()},
         lesions=tuple(one for each in lesions.values() for one in each),
+        slice_mm=round(z, 3),
         before=before.point.study if before else "",
         aligned=None if before is None else before.alignment is not None,
         alignment=(before.alignment if before else None) or {},
         links=_links(before, lesions) if before else (),
         unseen=_unseen(before) if before else (),
+        unsure=_unsure(before, lesions) if before else (),
         shift_mm=before.shift_mm if before else 0.0,
         objects=former.objects if former else {},
         unsent=former.unsent if former else (),
@@ -222,6 +229,26 @@ def _inherited(
     }
 
 
+def _any_split(before: Comparison) -> bool:
+    return any(len(found.pairs) > len({pair.before for pair in found.pairs}) for found in before.matched.values())
+
+
+def _apart_again(
+    found: Mapping[Region, tuple[Lesion, ...]], before: Comparison, earlier: Sequence[Comparison]
+) -> dict[Region, tuple[Lesion, ...]]:
+    def parts(region: Region, lesions: tuple[Lesion, ...]) -> tuple[Lesion, ...]:
+        if region not in before.matched:
+            return lesions
+        studies = [
+            (of(other.point.lesions, region), other.matched[region].pairs)
+            for other in earlier
+            if region in other.matched
+        ]
+        return apart_again(of(before.point.lesions, region), lesions, before.matched[region].pairs, studies)
+
+    return {region: parts(region, lesions) for region, lesions in found.items()}
+
+
 def _links(before: Comparison, lesions: Mapping[Region, tuple[Lesion, ...]]) -> tuple[Link, ...]:
     return tuple(
         Link(
@@ -238,4 +265,10 @@ def _unseen(before: Comparison) -> tuple[str, ...]:
         of(before.point.lesions, region)[place].tracking_uid
         for region, found in before.matched.items()
         for place in found.unseen
+    )
+
+
+def _unsure(before: Comparison, lesions: Mapping[Region, tuple[Lesion, ...]]) -> tuple[str, ...]:
+    return tuple(
+        lesions[region][place].tracking_uid for region, found in before.matched.items() for place in found.unsure
     )

@@ -93,6 +93,8 @@ class TimePoint(StoredRecord):
         Of whole regions, on the reference series' slices.
     lesions
         Of all regions.
+    slice_mm
+        Distance of the reference series' slices; 0 where that was not kept yet.
     before
         Study that the lesions were matched with; empty for the first.
     aligned
@@ -103,6 +105,8 @@ class TimePoint(StoredRecord):
         Lesions of both that belong together.
     unseen
         Tracking UIDs of lesions before that lie where this study shows nothing.
+    unsure
+        Tracking UIDs of lesions whose identity is not sure; see :class:`pipeline.course.matching.Matched`.
     shift_mm
         How far parts of the brain have moved in the head since then; 0 where none has.
     left_out
@@ -123,11 +127,13 @@ class TimePoint(StoredRecord):
     made_from: str
     volumes_ml: dict[Region, float]
     lesions: tuple[Lesion, ...]
+    slice_mm: float = 0.0
     before: str = ""
     aligned: bool | None = None
     alignment: dict[str, JsonValue] = Field(default_factory=dict)
     links: tuple[Link, ...] = ()
     unseen: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
     shift_mm: float = 0.0
     left_out: tuple[LeftOut, ...] = ()
     not_fetched: tuple[str, ...] = ()

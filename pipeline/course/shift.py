@@ -1,12 +1,14 @@
 """Whether the brain has moved within the head between two studies: what a rigid alignment cannot follow."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.distance import cdist
 from skimage.feature import match_template
 
 from pipeline.align.prepare import prepare
@@ -27,10 +29,60 @@ _KNOWN, _BETTER = 0.7, 0.05
 #: From here on a block has moved, mm, and from this share of the blocks on it is told.
 MOVED_MM: Final = 4.0
 _SHARE, _LEAST = 0.01, 5
+#: Of the movement of any place: the grid it is told on, how far around it blocks count (standard deviation), and what
+#: holds it where it is, against the weight of one block at the place itself.
+_FIELD_MM, _AROUND_MM, _STILL = 6.0, 10.0, 0.1
 
 
-def brain_shift_mm(now: Scan, before: Scan, transform: sitk.Transform) -> float:
-    """How far the parts of the brain that have moved did so: median, mm; 0 where hardly any has.
+@dataclass(frozen=True, eq=False)
+class BrainShift:
+    """How the brain has moved in the head.
+
+    Attributes
+    ----------
+    mm
+        How far the parts that have moved did so: median; 0 where hardly any has.
+    centres
+        Of the parts that are known again, in the newer study's space, LPS mm, shape (n, 3).
+    steps
+        From there to where each was in the other study, once both heads lie alike; LPS mm, shape (n, 3).
+    """
+
+    mm: float
+    centres: NDArray[np.float64]
+    steps: NDArray[np.float64]
+
+    def local(self, image: sitk.Image) -> sitk.Transform | None:
+        """The movement as a transform of the newer study's space; None where there is none.
+
+        A place moves as the parts around it do, which are weighed by their distance; where none is near, not at all.
+
+        Parameters
+        ----------
+        image
+            The newer study's, for its extent.
+        """
+        if not self.mm:
+            return None
+        size = [
+            int(np.ceil(count * mm / _FIELD_MM)) + 1
+            for count, mm in zip(image.GetSize(), image.GetSpacing(), strict=True)
+        ]
+        field = sitk.Image(size, sitk.sitkVectorFloat64, 3)
+        field.SetSpacing([_FIELD_MM] * 3)
+        field.SetOrigin(image.GetOrigin())
+        field.SetDirection(image.GetDirection())
+        index = np.moveaxis(np.indices(size[::-1]), 0, -1).reshape(-1, 3)[:, ::-1]
+        places = index @ _to_mm(field).T + np.array(field.GetOrigin())
+        weights = np.exp(-cdist(places, self.centres, "sqeuclidean") / (2 * _AROUND_MM**2))
+        moved = weights @ self.steps / (weights.sum(axis=1, keepdims=True) + _STILL)
+        filled = sitk.GetImageFromArray(moved.reshape(*size[::-1], 3), isVector=True)
+        filled.CopyInformation(field)
+        return sitk.DisplacementFieldTransform(filled)
+
+
+def brain_shift(now: Scan, before: Scan, transform: sitk.Transform) -> BrainShift:
+    """Find how far the parts of the brain have moved that did.
 
     Blocks of the brain outside of tumour and cavity are looked for around their own place in the other study.
 
@@ -52,13 +104,27 @@ def brain_shift_mm(now: Scan, before: Scan, transform: sitk.Transform) -> float:
     for scan, moved in ((now, sitk.Transform()), (before, transform)):
         changed |= _any(scan, grid, moved)
     usable = inside & ~ndimage.binary_dilation(changed, iterations=2)
-    steps = [step for centre in _centres(usable) if (step := _moved(present, former, centre)) is not None]
     # Across thick slices a shift is not seen.
     seen = np.array([mm <= MOVED_MM / 2 for mm in now.volume.image.GetSpacing()[::-1]])
-    moved_mm = [far for one in steps if (far := float(np.linalg.norm(one[seen]))) >= MOVED_MM]
-    if len(moved_mm) < max(_LEAST, _SHARE * len(steps)):
-        return 0.0
-    return round(float(np.median(moved_mm)), 1)
+    known = [
+        (centre, step * seen) for centre in _centres(usable) if (step := _moved(present, former, centre)) is not None
+    ]
+    far = np.array([np.linalg.norm(step) for _, step in known])
+    moved_mm = far[far >= MOVED_MM]
+    enough = len(moved_mm) >= max(_LEAST, _SHARE * len(known))
+    to_mm = _to_mm(grid)
+    centres = np.array([centre for centre, _ in known], dtype=np.float64).reshape(-1, 3)
+    steps = np.array([step for _, step in known], dtype=np.float64).reshape(-1, 3)
+    return BrainShift(
+        round(float(np.median(moved_mm)), 1) if enough else 0.0,
+        centres[:, ::-1] @ to_mm.T + np.array(grid.GetOrigin()),
+        steps[:, ::-1] / _GRID_MM @ to_mm.T,
+    )
+
+
+def _to_mm(image: sitk.Image) -> NDArray[np.float64]:
+    """From steps of columns, rows, slices to LPS mm, shape (3, 3)."""
+    return np.asarray(np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing()))
 
 
 def _grid(volume: SourceVolume) -> sitk.Image:

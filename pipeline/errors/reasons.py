@@ -467,6 +467,12 @@ REASONS: dict[str, Reason] = {
         "Parts of the brain away from the tumour fit the study before best 4 mm or more beside their place; "
         "the alignment is rigid.",
     ),
+    "LESION_UNSURE": Reason(
+        Kind.FLAG,
+        "It is not sure which lesion of the study before this one is.",
+        "The detail names it: it shares less than three tenths of itself with that lesion or only lies within 5 mm, or "
+        "it would be another without the shift of the brain.",
+    ),
     "PRIOR_LEFT_OUT": Reason(
         Kind.FLAG,
         "An earlier study of this patient number is not compared with.",

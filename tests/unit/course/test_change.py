@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pipeline.course.change import SMALLEST_CHANGE, course_of
+from pipeline.course.change import SMALLEST_CHANGE, WITH_OTHER_SLICES, course_of
 from pipeline.course.records import LeftOut, Lesion, Link, Side, TimePoint
 from pipeline.names import Region
 
@@ -47,6 +47,23 @@ def test_a_change_from_nothing_has_no_percent_and_a_small_one_repeats() -> None:
     assert same.regions[Region.ET].volume_changes[0].repeats is True
     _, part = course_of("p", [point(1, 100.0), point(2, 100 + 0.9 * smallest.percent)]).studies
     assert part.regions[Region.ET].volume_changes[0].repeats is True
+
+
+def test_studies_with_other_slices_repeat_less_and_lesions_and_products_have_limits_of_their_own() -> None:
+    one, other = SMALLEST_CHANGE[Region.ET], WITH_OTHER_SLICES[Region.ET]
+    before = point(1, 10.0, lesion("a", 2.0, 20.0, 20.0), slice_mm=1.0)
+    alike = point(2, 2.0 + one.ml * 1.2, lesion("a", 2.0 + one.ml * 1.2, 20.0, 21.0), slice_mm=1.1)
+    _, now = course_of("p", [before.model_copy(update={"volumes_ml": {Region.ET: 2.0}}), alike]).studies
+    assert now.regions[Region.ET].volume_changes[0].repeats is False
+    assert now.lesions[0].change is not None
+    assert now.lesions[0].change.repeats is (one.ml * 1.2 <= one.lesion_ml)
+    assert now.regions[Region.ET].product_changes[0].repeats is True
+    thick = alike.model_copy(update={"slice_mm": 5.0, "lesions": (lesion("a", 2.0, 20.0, 40.0),)})
+    _, now = course_of("p", [before.model_copy(update={"volumes_ml": {Region.ET: 2.0}}), thick]).studies
+    assert now.regions[Region.ET].volume_changes[0].repeats is True
+    assert now.regions[Region.ET].product_changes[0].repeats is (other.product_percent >= 50)
+    _, now = course_of("p", [before, alike.model_copy(update={"lesions": (lesion("a", 2.0, 20.0, 40.0),)})]).studies
+    assert now.regions[Region.ET].product_changes[0].repeats is False
 
 
 def test_events_and_sums_of_products() -> None:

@@ -51,6 +51,85 @@ def test_a_small_lesion_that_moved_beyond_itself_is_the_same_and_a_far_one_is_no
     assert not pairs
 
 
+def names(
+    scans: list[list[Ball]], local: sitk.Transform | None = None
+) -> tuple[list[list[str]], list[tuple[int, ...]]]:
+    """Letters for the tracking UIDs of lesions in scans, in the order of their balls; and who is unsure."""
+    known: dict[str, str] = {}
+    former: Labelled | None = None
+    told, unsure = [], []
+    for number, found in enumerate(scans):
+        now = labelled(*found)
+        lesions = now.lesions
+        if former is not None:
+            matched = match(former, now, sitk.Transform(), local)
+            lesions = inherited(former.lesions, lesions, matched.pairs)
+            unsure.append(matched.unsure)
+        former = Labelled(now.labels, named(lesions, str(number)))
+        uids = [former.lesions[label_at(former, centre) - 1].tracking_uid for centre, _ in found]
+        told.append([known.setdefault(uid, "abcdefg"[len(known)]) for uid in uids])
+    return told, unsure
+
+
+def label_at(lesions: Labelled, centre: tuple[float, float, float]) -> int:
+    return int(lesions.labels.GetPixel(lesions.labels.TransformPhysicalPointToIndex(centre)))
+
+
+def sliding(shift: tuple[float, float, float], until: float) -> sitk.Transform:
+    """Where tissue in front of a place along y has come from: moved by a shift, and beyond the place not at all."""
+    image = grid((19, 21, 21), (6.0, 6.0, 6.0))
+    y = np.moveaxis(np.indices((21, 21, 19)), 0, -1)[..., 1] * 6.0 + image.GetOrigin()[1]
+    moved = np.where((y < until)[..., None], -np.array(shift), 0.0)
+    field = sitk.GetImageFromArray(moved, isVector=True)
+    field.CopyInformation(image)
+    return sitk.DisplacementFieldTransform(field)
+
+
+def test_names_go_on_so_that_all_together_share_most() -> None:
+    """One becomes two, of which one takes in the one beside it: three names for three places would be one too many."""
+    before, after, pairs, _ = followed(
+        [((30, -12, 0), 9), ((30, 4, 0), 9), ((30, 26, 0), 8)], [((30, -14, 0), 6), ((30, 14, 0), 16)]
+    )
+    assert {one.tracking_uid for one in after} <= {one.tracking_uid for one in before}
+    assert len(pairs) == 3
+
+
+def test_one_lesion_between_two_keeps_its_name_and_so_do_they() -> None:
+    told, unsure = names(
+        [
+            [((30, -20, 0), 6), ((30, 20, 0), 6)],
+            [((30, -20, 0), 7), ((30, 0, 0), 5), ((30, 20, 0), 5)],
+            [((30, -20, 0), 5), ((30, 0, 0), 8), ((30, 20, 0), 6)],
+        ]
+    )
+    assert told == [["a", "b"], ["a", "c", "b"], ["a", "c", "b"]]
+    assert unsure == [(), ()]
+
+
+def test_two_that_shift_onto_each_others_places_are_followed_by_the_tissue_around_them_and_told() -> None:
+    scans: list[list[Ball]] = [[((30, 0, 0), 4), ((30, 12, 0), 4)], [((30, 9, 0), 4), ((30, 21, 0), 4)]]
+    assert names(scans)[0][1] != ["a", "b"]  # by overlap alone they swap
+    told, unsure = names(scans, sliding((0, 9, 0), 60))
+    assert told == [["a", "b"], ["a", "b"]]
+    assert unsure == [(0, 1)]
+
+
+def test_what_has_moved_to_where_another_was_is_no_part_of_that_one() -> None:
+    """A lesion that had pushed a small one aside has shrunk, and the small one is back within its old outline."""
+    told, unsure = names([[((30, 0, 0), 16), ((30, 24, 0), 3.5)], [((30, 0, 0), 7), ((30, 14, 0), 4)]])
+    assert told == [["a", "b"], ["a", "b"]]
+    assert unsure == [(1,)]
+
+
+def test_what_is_near_an_old_place_is_told_where_nothing_but_nearness_says_so() -> None:
+    near: list[list[Ball]] = [[((30, 0, 0), 4)], [((30, 11, 0), 4)]]
+    assert names(near) == ([["a"], ["a"]], [(0,)])
+    grazing: list[list[Ball]] = [[((30, 0, 0), 6)], [((30, 8.5, 0), 6)]]
+    assert names(grazing) == ([["a"], ["a"]], [(0,)])
+    # The brain stayed where it was, and the new one lies beyond reach.
+    assert names([[((30, 0, 0), 6)], [((30, 20, 0), 6)]]) == ([["a"], ["b"]], [()])
+
+
 def test_lesions_are_matched_in_one_space_and_what_is_outside_the_view_has_not_vanished() -> None:
     first = labelled(((30, 0, 0), 9), ((-30, 20, 40), 8))
     one = Labelled(first.labels, named(first.lesions, "a"))

@@ -79,6 +79,45 @@ def test_a_lesion_that_vanished_and_is_back_has_the_identity_that_it_had() -> No
     ]
 
 
+def followed(*scans: Measured) -> list[TimePoint]:
+    """Points of scans a month apart."""
+    points: list[TimePoint] = []
+    for month, scan in enumerate(scans, start=1):
+        before = beside(points[-1], scans[month - 2], scan) if points else None
+        there = uids(points[-1]) if points else []
+        earlier = [
+            beside(point, scans[place], scan)
+            for place, point in reversed(list(enumerate(points[:-1])))
+            if set(uids(point)) - set(there)
+        ]
+        origin = Origin("a@1", "automatic", str(month))
+        points.append(point_of(facts(month), origin, scan, before, lost=lambda found=earlier: found))  # type: ignore[misc]
+    return points
+
+
+def test_what_merged_and_parts_again_has_the_names_that_it_had() -> None:
+    """Also where the part that is now larger was the smaller one when both merged."""
+    one, other, third = (30, -16, 0), (30, 12, 0), (30, 36, 0)
+    points = followed(
+        measured((one, 10), (other, 7), (third, 5)),
+        measured((one, 16), (other, 13), (third, 5)),
+        measured((one, 16), (other, 13), (third, 12)),
+        measured((one, 5), (other, 8), (third, 9)),
+    )
+    first, second, merged, apart = ({lesion.inside[1]: lesion.tracking_uid for lesion in p.lesions} for p in points)
+    assert [len(found) for found in (first, second, merged, apart)] == [3, 2, 1, 3]
+    assert [first[y] for y in sorted(first)] == [apart[y] for y in sorted(apart)]
+    assert [event.kind for event in course_of("p", points).studies[-1].events] == ["split"]
+
+
+def test_a_lesion_whose_identity_is_not_sure_is_told() -> None:
+    points = followed(measured(((30, 0, 0), 4), OTHER), measured(((30, 11, 0), 4), OTHER))
+    assert set(uids(points[0])) == set(uids(points[1]))
+    study = course_of("p", points).studies[1]
+    assert [lesion.unsure for lesion in study.lesions] == [False, True]
+    assert [(flag.code, flag.detail) for flag in study.flags] == [("LESION_UNSURE", "ET left 0.30 ml")]
+
+
 def test_a_cavity_is_followed_by_its_volume_from_where_there_is_one() -> None:
     image = grid()
     before = measured(ONE)
@@ -141,13 +180,18 @@ def test_a_brain_that_has_moved_in_its_head_is_told(sample_study: Path) -> None:
     field = sitk.GetImageFromArray(push, isVector=True)
     field.CopyInformation(image)
     bulged = sitk.Resample(image, image, sitk.DisplacementFieldTransform(field), sitk.sitkLinear, 0.0)
-    mask = {Region.ET: balls(image, ((45, 0, 10), 18))}
+    # Two small ones beside it move by 6.5 mm: the second to where the first was.
+    mask = {Region.ET: balls(image, ((45, 0, 10), 18), ((45, -30, 10), 3.2), ((54.5, -30, 10), 3))}
+    pushed = {Region.ET: balls(image, ((45, 0, 10), 18), ((38.4, -30, 10), 3.2), ((48.2, -30, 10), 3))}
     head = measure(Scan(volume, (), mask, None))
-    now = measure(Scan(SourceVolume(bulged, volume.slices, "4", "5", "6"), (), mask, None))
+    now = measure(Scan(SourceVolume(bulged, volume.slices, "4", "5", "6"), (), pushed, None))
     before = point_of(facts(1), Origin("a@1", "automatic", "x"), head)
     after = point_of(facts(2), Origin("a@1", "automatic", "y"), now, compare(before, lambda: head, now))
     assert 4 <= after.shift_mm < 8
-    assert [flag.code for flag in course_of("p", [before, after]).studies[1].flags] == ["BRAIN_SHIFTED"]
+    assert len(uids(before)) == 3
+    assert uids(after) == uids(before)
+    flags = course_of("p", [before, after]).studies[1].flags
+    assert [flag.code for flag in flags] == ["BRAIN_SHIFTED", "LESION_UNSURE"]
 
 
 def test_what_cannot_be_aligned_is_not_matched(sample_study: Path) -> None:
