@@ -97,7 +97,9 @@ def compare(point: TimePoint, other: Callable[[], Measured], now: Measured) -> C
         The other study, and what was measured of it.
     """
     try:
-        prior = other().with_lesions(point.lesions)
+        measured = other()
+        point = _as_measured(point, measured)
+        prior = measured.with_lesions(point.lesions)
         volumes = {_Which.CURRENT: now.scan.volume, _Which.PRIOR: prior.scan.volume}
         found = align(volumes, _Which.CURRENT)[_Which.PRIOR]
     except GlioLoopError as error:
@@ -108,6 +110,18 @@ def compare(point: TimePoint, other: Callable[[], Measured], now: Measured) -> C
     shift = brain_shift(now.scan, prior.scan, found.transform)
     matched = match_all(prior.regions, now.regions, found.transform, shift.local(now.scan.volume.image))
     return Comparison(point, found.as_json(), matched, shift.mm)
+
+
+def _as_measured(point: TimePoint, measured: Measured) -> TimePoint:
+    """A point with the lesions that are measured now: its contours may have been corrected since it was kept."""
+    nameless = {
+        region: tuple(one.model_copy(update={"tracking_uid": ""}) for one in of(point.lesions, region))
+        for region in measured.regions
+    }
+    if nameless == {region: one.lesions for region, one in measured.regions.items()}:
+        return point
+    again = [known_again(of(point.lesions, region), one) for region, one in measured.regions.items()]
+    return point.model_copy(update={"lesions": tuple(lesion for lesions in again for lesion in lesions)})
 
 
 def compare_lost(

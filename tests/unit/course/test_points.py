@@ -151,6 +151,28 @@ def test_a_study_that_comes_late_takes_the_uids_of_the_later_one() -> None:
     assert uids(first)[1] not in uids(second)
 
 
+def test_a_later_study_whose_contours_were_corrected_meanwhile_gives_the_names_that_it_had(sample_study: Path) -> None:
+    """Both were corrected before the course was made: what is kept of the later one is not what is measured of it."""
+    volume = read_volume(sorted((sample_study / "t1c").glob("*.dcm")))
+
+    def scan(*found: Ball) -> Measured:
+        return measure(Scan(volume, (), {Region.ET: balls(volume.image, *found)}, None))
+
+    kept = point_of(facts(2), Origin("a@1", "automatic", "x"), scan(ONE))
+    corrected = scan(((30, 0, 0), 12), OTHER)
+    now = scan(OTHER, ONE)
+    first = point_of(
+        facts(1), Origin("a@1", "corrected", "y"), now, later=lambda: compare(kept, lambda: corrected, now)
+    )
+    assert uids(first)[0] == uids(kept)[0]
+    assert len(set(uids(first))) == 2
+    empty = point_of(facts(2), Origin("a@1", "automatic", "x"), scan())
+    late = point_of(
+        facts(1), Origin("a@1", "corrected", "y"), now, later=lambda: compare(empty, lambda: corrected, now)
+    )
+    assert len(set(uids(late))) == 2
+
+
 def test_studies_of_a_head_that_lies_otherwise_are_compared_in_one_space(sample_study: Path) -> None:
     """The shipped T1c, and the same with a header that says that the patient lies elsewhere; a mask that grew."""
     volume = read_volume(sorted((sample_study / "t1c").glob("*.dcm")))
