@@ -77,19 +77,25 @@ class Part:
     unsure: bool
 
 
-def run(pair: Pair, scans: list[Scanned], patient: str, truth: bool) -> list[dict[str, Any]]:
-    """Have a patient's studies followed; returns the course's."""
+def run(pair: Pair, scans: list[Scanned], patient: str, truth: bool) -> tuple[list[dict[str, Any]], list[Scanned]]:
+    """Have a patient's studies followed; returns the course's, and the scans without those that the node refused."""
     to = pair.workstation.configuration
     for one in scans[:IN_PACS]:
         send_study(study_in_folder(one.folder), LOOPBACK, to.dicom_port, calling_aet="GLIOLOOP", called_aet=to.aet)
-    for count in range(IN_PACS + 1, len(scans) + 1):
-        send(pair, scans[count - 1].folder)
-        _wait(pair, patient, count, "")
-        for one in scans[:count] if truth and count == IN_PACS + 1 else scans[count - 1 : count] if truth else []:
-            send_back(pair, drawn(one))
+    used = scans[:IN_PACS]
+    waiting = list(used)
+    for one in scans[IN_PACS:]:
+        job = pair.wait_job("done", "refused", study=send(pair, one.folder), seconds=1800)
+        if job["state"] == "refused":
+            continue
+        used, waiting = [*used, one], [*waiting, one]
+        _wait(pair, patient, len(used), "")
         if truth:
-            _wait(pair, patient, count, "corrected")
-    return _course(pair, patient)
+            for scanned in waiting:
+                send_back(pair, drawn(scanned))
+            _wait(pair, patient, len(used), "corrected")
+        waiting = []
+    return _course(pair, patient), used
 
 
 def _wait(pair: Pair, patient: str, count: int, source: str) -> None:
@@ -97,7 +103,7 @@ def _wait(pair: Pair, patient: str, count: int, source: str) -> None:
         found = _course(pair, patient)
         return len(found) == count and all(source in ("", study["source"]) for study in found)
 
-    wait_for(there, 1800, lambda: f"{count} studies {source} in the course; {pair.get('/glioloop/jobs')[:2]}")
+    wait_for(there, 900, lambda: f"{count} studies {source} in the course; {pair.get('/glioloop/jobs')[:2]}")
 
 
 def _course(pair: Pair, patient: str) -> list[dict[str, Any]]:
@@ -195,12 +201,14 @@ def _dice(found: Mask, true: Mask) -> float:
 
 def follow(pair: Pair, scans: list[Scanned], patient: str, truth: bool) -> dict[str, Any]:
     """Follow one patient and judge what came of it."""
-    course = run(pair, scans, patient, truth)
+    count = len(scans)
+    course, scans = run(pair, scans, patient, truth)
     parts = parts_of(course, scans)
     masks = [one.masks if truth else found_masks(pair, study, one) for study, one in zip(course, scans, strict=True)]
     dice = [{r: _dice(found[r], one.masks[r]) for r in REGIONS} for found, one in zip(masks, scans, strict=True)]
     return {
         "patient": patient,
+        "refused": count - len(scans),
         "lesions": len(parts),
         "missed": [_told(part) for part in parts if not part.uid],
         "unsure": [_told(part) for part in parts if part.unsure],

@@ -19,8 +19,8 @@ class SmallestChange(Record):
     Attributes
     ----------
     ml, percent
-        Of its volume. No two scans of an unchanged head that were measured differed by more; docs/follow-up.md tells
-        how many.
+        Of its volume. No two scans of an unchanged head that its network had not learnt from differed by more;
+        docs/follow-up.md tells how many were measured.
     lesion_ml, lesion_percent
         Of one of its lesions.
     product_percent
@@ -57,16 +57,16 @@ def _smallest(*values: float) -> SmallestChange:
 #: By ``./glioloop bench repeatability``: ml and percent of the region, of a lesion, and percent of products. Not
 #: measured: ml of whole tumour and core as regions, the cavity.
 SMALLEST_CHANGE: Final[dict[Region, SmallestChange]] = {
-    Region.WT: _smallest(1.0, 9.0, 2.5, 9.0, 54.0),
-    Region.TC: _smallest(1.0, 14.0, 1.8, 20.0, 24.0),
-    Region.ET: _smallest(0.6, 20.0, 1.5, 21.0, 23.0),
+    Region.WT: _smallest(1.0, 12.0, 2.5, 12.0, 54.0),
+    Region.TC: _smallest(1.0, 18.0, 1.8, 20.0, 24.0),
+    Region.ET: _smallest(0.7, 20.0, 1.5, 21.0, 23.0),
     Region.CAVITY: _smallest(1.0, 20.0, 1.0, 20.0, 54.0),
 }
 #: The same where the two studies' slices lie at other distances.
 WITH_OTHER_SLICES: Final[dict[Region, SmallestChange]] = {
     Region.WT: _smallest(1.0, 20.0, 2.5, 20.0, 54.0),
-    Region.TC: _smallest(1.0, 19.0, 1.8, 20.0, 24.0),
-    Region.ET: _smallest(1.0, 21.0, 1.5, 27.0, 60.0),
+    Region.TC: _smallest(1.0, 19.0, 1.8, 20.0, 26.0),
+    Region.ET: _smallest(1.0, 23.0, 1.5, 27.0, 60.0),
     Region.CAVITY: _smallest(1.0, 20.0, 1.0, 20.0, 54.0),
 }
 #: Distances of slices that differ by more than this part of the smaller one are others.
