@@ -1,6 +1,5 @@
 """What worker after worker died of is told by those who still live; an acceptance that failed is shown as such."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,14 +37,6 @@ def _identity(number: int) -> str:
 JOB = _identity(1)
 CHANNEL = {"Name": "it", "Webhook": "http://127.0.0.1:9/"}
 RESULT = {"result": {"objects": {"rtstruct": {"sop_instance_uid": "1.2.3"}}}, "state": "done"}
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[JobQueue]:
-    made = JobQueue(f"sqlite:///{tmp_path / 'queue.sqlite'}")
-    made.make_tables()
-    yield made
-    made.close()
 
 
 def _job(queue: JobQueue, number: int, **request: Any) -> str:

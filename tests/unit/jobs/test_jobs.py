@@ -1,6 +1,5 @@
 """A job's identity is its content; what the queue's database holds is JSON."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,14 +90,6 @@ def _request(study: str) -> JobRequest:
         destinations=None,
         origin="rest",
     )
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[JobQueue]:
-    made = JobQueue(f"sqlite:///{tmp_path / 'queue.sqlite'}")
-    made.make_tables()
-    yield made
-    made.close()
 
 
 def test_waiting_jobs_are_counted(queue: JobQueue) -> None:

@@ -1,9 +1,7 @@
 """What waits for quiet hours: where they end first, it is put off once more; a person may end the waiting."""
 
 import time
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
@@ -20,14 +18,6 @@ HOUR = datetime.now().hour
 #: Hours that do not come soon, and those that last.
 FAR = Turns(quiet_hours=((HOUR + 12) % 24, (HOUR + 13) % 24))
 NOW = Turns(quiet_hours=((HOUR + 22) % 24, (HOUR + 4) % 24))
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[JobQueue]:
-    made = JobQueue(f"sqlite:///{tmp_path / 'queue.sqlite'}")
-    made.make_tables()
-    yield made
-    made.close()
 
 
 def _enqueue(queue: JobQueue, number: int, priority: int, quiet_in: float | None) -> str:

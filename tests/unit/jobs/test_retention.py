@@ -1,7 +1,6 @@
 """Ended jobs go by age and size, with a record; nothing goes that is at work, and no study is asked about anew."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ from pipeline.settings import Settings, load_settings
 
 NOW = 2_000_000_000.0
 DAY = 86_400.0
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[JobQueue]:
-    made = JobQueue(f"sqlite:///{tmp_path / 'queue.sqlite'}")
-    made.make_tables()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,14 +18,6 @@ from pipeline.names import JobState
 
 NOW_MS = int(time.time() * 1000)
 DAY_MS = 86_400_000
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[JobQueue]:
-    made = JobQueue(f"sqlite:///{tmp_path / 'queue.sqlite'}")
-    made.make_tables()
-    yield made
-    made.close()
 
 
 def _job(queue: JobQueue, number: int, status: str = "ENQUEUED", priority: int = 100, **output: Any) -> str:
