@@ -11,7 +11,7 @@ from pipeline.jobs import accept_tasks
 from pipeline.jobs.queues import ACCEPT_WORKFLOW
 from pipeline.jobs.workflows.children import InChild, Job, talking
 from pipeline.jobs.workflows.resources import audit, queue
-from pipeline.jobs.workflows.steps import step, workflow
+from pipeline.jobs.workflows.steps import step
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ def _look(study: str, job: str) -> None:
     queue().enqueue_corrections(study, f"accepted-{job}")
 
 
-@workflow(name=ACCEPT_WORKFLOW, max_recovery_attempts=5)
+@DBOS.workflow(name=ACCEPT_WORKFLOW, max_recovery_attempts=5)
 def accept(study: str, job: str, by: str, at: str) -> str:
     """Write what a person accepted.
 

@@ -17,7 +17,7 @@ from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, talking
 from pipeline.jobs.workflows.notify import announce_unwell
 from pipeline.jobs.workflows.resources import audit, queue
-from pipeline.jobs.workflows.steps import last_error, step, workflow
+from pipeline.jobs.workflows.steps import last_error, step
 from pipeline.names import ENDED_JOBS
 from pipeline.records import StoredRecord
 
@@ -97,7 +97,7 @@ def _tell(identity: str, outcome: CheckOutcome) -> None:
         announce_unwell(identity, outcome.error or ErrorRecord.of(GlioLoopError("NODE_UNWELL")))
 
 
-@workflow(name=CHECK_WORKFLOW, max_recovery_attempts=20)
+@DBOS.workflow(name=CHECK_WORKFLOW, max_recovery_attempts=20)
 def check(options: object, rhythm: str = "") -> CheckOutcome | None:
     """Check the node; ends with a :class:`pipeline.jobs.checks.CheckOutcome`, or None where it is out of date."""
     identity = str(DBOS.workflow_id)

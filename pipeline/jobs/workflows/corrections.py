@@ -21,7 +21,7 @@ from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.resources import audit, database, queue
 from pipeline.jobs.workflows.routes import send_approved
-from pipeline.jobs.workflows.steps import step, workflow
+from pipeline.jobs.workflows.steps import step
 from pipeline.names import JobState
 from pipeline.records import StoredRecord
 
@@ -130,7 +130,7 @@ def _route_approved(instance: str, case: str) -> None:
         send_approved(record.job, instance, record.source_kind)
 
 
-@workflow(name=CORRECTIONS_WORKFLOW, max_recovery_attempts=5)
+@DBOS.workflow(name=CORRECTIONS_WORKFLOW, max_recovery_attempts=5)
 def review(study: str) -> ReviewedStudy:
     """Look at what lies in a study beside its images."""
     outcomes: dict[str, ReviewedObject] = {}

@@ -24,7 +24,7 @@ from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.deliver import begin_delivery
 from pipeline.jobs.workflows.resources import audit, database, queue, registry
 from pipeline.jobs.workflows.routes import routes_of
-from pipeline.jobs.workflows.steps import step, workflow
+from pipeline.jobs.workflows.steps import step
 from pipeline.names import TEST_PATIENT_ID
 from pipeline.records import StoredRecord
 
@@ -152,7 +152,7 @@ def _note_sent(stored: dict[str, list[str]]) -> None:
         rows.sent(database(), study, objects)
 
 
-@workflow(name=COURSE_WORKFLOW, max_recovery_attempts=5)
+@DBOS.workflow(name=COURSE_WORKFLOW, max_recovery_attempts=5)
 def course(study: str, after: str | None = None) -> CourseOutcome:
     """Look at the course that a study is part of, and send what was made to where the study's results go.
 

@@ -29,7 +29,7 @@ from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, cancelled, talking
 from pipeline.jobs.workflows.notify import announce_failed_delivery
 from pipeline.jobs.workflows.resources import audit, queue
-from pipeline.jobs.workflows.steps import step, workflow
+from pipeline.jobs.workflows.steps import step
 from pipeline.names import DeliveryState, Stage
 from pipeline.records import StoredRecord
 from pipeline.settings import AnyDestination, Modality
@@ -178,7 +178,7 @@ def _enqueue(one: DeliveryTry, state: Delivery, wait: float) -> Delivery:
     return state
 
 
-@workflow(name=DELIVER_WORKFLOW, max_recovery_attempts=20)
+@DBOS.workflow(name=DELIVER_WORKFLOW, max_recovery_attempts=20)
 def deliver(request: object, *earlier_form: object) -> Delivery:
     """Try once to send results to one destination; put the next try off where this one fails.
 

@@ -12,7 +12,7 @@ from pipeline.jobs import edit_tasks
 from pipeline.jobs.queues import EDIT_WORKFLOW
 from pipeline.jobs.workflows.children import InChild, Job, computing
 from pipeline.jobs.workflows.resources import audit, queue
-from pipeline.jobs.workflows.steps import last_error, step, workflow
+from pipeline.jobs.workflows.steps import last_error, step
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ def _look(study: str, edit: str) -> None:
     queue().enqueue_corrections(study, edit)
 
 
-@workflow(name=EDIT_WORKFLOW, max_recovery_attempts=5)
+@DBOS.workflow(name=EDIT_WORKFLOW, max_recovery_attempts=5)
 def edit(study: str, job: str, identity: str, body: dict[str, object], by: str, at: str) -> str:
     """Write what a person edited.
 

@@ -14,7 +14,7 @@ from pipeline.jobs.queues import FETCH_QUEUE, FETCH_SCHEDULE_WORKFLOW, FETCH_WOR
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.resources import audit
 from pipeline.jobs.workflows.schedules import daily, schedule
-from pipeline.jobs.workflows.steps import last_error, step, workflow
+from pipeline.jobs.workflows.steps import last_error, step
 from pipeline.settings import StudyQuery
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ def _retrieve(modality: str, uid: str, user: str) -> str:
     return ""
 
 
-@workflow(name=FETCH_WORKFLOW, max_recovery_attempts=5)
+@DBOS.workflow(name=FETCH_WORKFLOW, max_recovery_attempts=5)
 def fetch(query: object, user: str) -> FetchOutcome:
     """Find studies at a modality and have those sent that are not here, one after the other.
 
@@ -76,7 +76,7 @@ def fetch(query: object, user: str) -> FetchOutcome:
     return FetchOutcome(found=found, here=here, fetched=fetched, failed={uid: why for uid, why in told.items() if why})
 
 
-@workflow(name=FETCH_SCHEDULE_WORKFLOW)
+@DBOS.workflow(name=FETCH_SCHEDULE_WORKFLOW)
 def fetch_scheduled(_at: datetime, name: Any) -> None:
     """Ask what the settings name so; nothing where they no longer do."""
     for one in settings().fetch:

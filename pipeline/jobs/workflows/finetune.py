@@ -21,7 +21,7 @@ from pipeline.jobs.queues import FINETUNE_WORKFLOW
 from pipeline.jobs.resources import settings
 from pipeline.jobs.workflows.children import InChild, Job, talking
 from pipeline.jobs.workflows.resources import queue
-from pipeline.jobs.workflows.steps import step, workflow
+from pipeline.jobs.workflows.steps import step
 from pipeline.names import JobState
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ def _register(identity: str) -> Registered:
         return InChild(Job(identity, lent), "promote")(finetune_tasks.register, _folder(identity))
 
 
-@workflow(name=FINETUNE_WORKFLOW, max_recovery_attempts=20)
+@DBOS.workflow(name=FINETUNE_WORKFLOW, max_recovery_attempts=20)
 def finetune(options: object) -> FinetuneOutput:
     """Learn from the corrections; ends ``done`` with a candidate and the guard's decision, or ``refused``."""
     identity = str(DBOS.workflow_id)

@@ -36,7 +36,7 @@ from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.children import InChild, Job, talking
 from pipeline.jobs.workflows.resources import audit, database, queue, registry
-from pipeline.jobs.workflows.steps import last_error, step, workflow
+from pipeline.jobs.workflows.steps import last_error, step
 from pipeline.names import MRSequence
 from pipeline.records import StoredRecord
 
@@ -204,7 +204,7 @@ def _note_inspection(study_id: str, until: int) -> None:
     _cursor().note_inspection(study_id, until)
 
 
-@workflow(name=INTAKE_WORKFLOW)
+@DBOS.workflow(name=INTAKE_WORKFLOW)
 def intake(study_id: str, origin: str) -> IntakeOutcome:
     """Look at a study; where sequences lack, look again after the grace time and then decide."""
     outcome = _inspect_or_give_up(study_id, origin)
@@ -247,7 +247,7 @@ def _move_cursor(sequence: int) -> None:
     _cursor().move(sequence)
 
 
-@workflow(name=RESCAN_WORKFLOW)
+@DBOS.workflow(name=RESCAN_WORKFLOW)
 def rescan() -> int:
     """Look at every study for which something arrived that no look has seen."""
     changed = _changed_studies()

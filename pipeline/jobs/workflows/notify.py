@@ -20,7 +20,7 @@ from pipeline.jobs.request import JobRequest
 from pipeline.jobs.resources import archive, settings
 from pipeline.jobs.workflows.resources import queue
 from pipeline.jobs.workflows.schedules import daily, schedule
-from pipeline.jobs.workflows.steps import step, workflow
+from pipeline.jobs.workflows.steps import step
 from pipeline.names import Event, JobState
 from pipeline.notify.message import Notice, Person
 from pipeline.notify.send import tell
@@ -109,7 +109,7 @@ def _tell(one: Telling) -> TellingOutcome:
     return TellingOutcome()
 
 
-@workflow(name=NOTIFY_WORKFLOW, max_recovery_attempts=20)
+@DBOS.workflow(name=NOTIFY_WORKFLOW, max_recovery_attempts=20)
 def notify(request: object) -> TellingOutcome:
     """Try once to tell somebody something; put the next try off where this one fails.
 
@@ -187,7 +187,7 @@ def _watch() -> None:
         announce_unwell("archive", ErrorRecord.of(error))
 
 
-@workflow(name=WATCH_WORKFLOW)
+@DBOS.workflow(name=WATCH_WORKFLOW)
 def watch(_at: datetime, _context: Any) -> None:
     """Look whether studies wait for too long, what workers died of, and whether the archive answers.
 
@@ -237,7 +237,7 @@ def _channel_lines(since: datetime) -> list[str]:
     return [f"{name}: {count} not told" for name, count in sorted(queue().notifications.failed(since).items())]
 
 
-@workflow(name=DIGEST_WORKFLOW)
+@DBOS.workflow(name=DIGEST_WORKFLOW)
 def digest(_at: datetime, _context: Any) -> None:
     """Tell what came of the day."""
     if settings().notify.wants(Event.DIGEST):

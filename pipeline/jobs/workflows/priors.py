@@ -18,7 +18,7 @@ from pipeline.jobs.resources import settings
 from pipeline.jobs.workflows.children import InChild, Job, talking
 from pipeline.jobs.workflows.course import enqueue_course
 from pipeline.jobs.workflows.resources import audit, database
-from pipeline.jobs.workflows.steps import step, workflow
+from pipeline.jobs.workflows.steps import step
 from pipeline.records import StoredRecord
 
 log = structlog.get_logger()
@@ -85,7 +85,7 @@ def _note(study: str, found: PriorSearch) -> None:
     searches.note(database(), study, found)
 
 
-@workflow(name=PRIORS_WORKFLOW, max_recovery_attempts=20)
+@DBOS.workflow(name=PRIORS_WORKFLOW, max_recovery_attempts=20)
 def priors(study: str, attempt: int = 1) -> PriorSearch:
     """Look for a study's priors in other archives, and fetch them one after the other.
 

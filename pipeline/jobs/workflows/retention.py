@@ -23,7 +23,7 @@ from pipeline.jobs.queues import RETENTION_WORKFLOW
 from pipeline.jobs.resources import settings
 from pipeline.jobs.workflows.resources import audit, database, queue
 from pipeline.jobs.workflows.schedules import schedule
-from pipeline.jobs.workflows.steps import step, workflow
+from pipeline.jobs.workflows.steps import step
 from pipeline.settings import Retention, Settings
 
 log = structlog.get_logger()
@@ -119,7 +119,7 @@ def _back_up() -> None:
     back_up(database(), settings().state_folder)
 
 
-@workflow(name=RETENTION_WORKFLOW)
+@DBOS.workflow(name=RETENTION_WORKFLOW)
 def retention(_at: datetime, _context: Any) -> None:
     """Let go of what the policy does not keep, and copy what the node remembers."""
     log.info("retention", **_clean())

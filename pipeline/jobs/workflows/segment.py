@@ -46,7 +46,7 @@ from pipeline.jobs.workflows.notify import announce_end
 from pipeline.jobs.workflows.priors import enqueue_priors
 from pipeline.jobs.workflows.resources import audit, installed, queue
 from pipeline.jobs.workflows.routes import routes_by_rules
-from pipeline.jobs.workflows.steps import last_error, run, step, workflow
+from pipeline.jobs.workflows.steps import last_error, run, step
 from pipeline.jobs.workflows.turns import turn
 from pipeline.names import JobState, MRSequence, Stage
 from pipeline.settings import ForwardKind
@@ -173,7 +173,7 @@ def _tidy(job: Job, output: JobOutput) -> None:
     InChild(job, "tidy")(tasks.tidy, job.identity, output)
 
 
-@workflow(name=SEGMENT_WORKFLOW, max_recovery_attempts=5)
+@DBOS.workflow(name=SEGMENT_WORKFLOW, max_recovery_attempts=5)
 def segment(stored_request: object) -> JobOutput:
     """Segment one case; ends ``done``, ``refused`` with its reason, or raises the failure."""
     with computing().lend() as lent:

@@ -67,13 +67,6 @@ def step(
     return typed
 
 
-def workflow(
-    name: str, max_recovery_attempts: int = 100
-) -> Callable[[Callable[_Given, _Outcome]], Callable[_Given, _Outcome]]:
-    """Make a durable workflow."""
-    return DBOS.workflow(name=name, max_recovery_attempts=max_recovery_attempts)
-
-
 @contextmanager
 def last_error() -> Iterator[None]:
     """Let what a step ended with at its last try stand for all of them."""

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
+from dbos import DBOS
 
 from pipeline.database.installation import noted
 from pipeline.errors import GlioLoopError
@@ -11,7 +12,7 @@ from pipeline.jobs.queues import AUDIT_WORKFLOW
 from pipeline.jobs.resources import settings
 from pipeline.jobs.workflows.resources import audit, database
 from pipeline.jobs.workflows.schedules import schedule
-from pipeline.jobs.workflows.steps import step, workflow
+from pipeline.jobs.workflows.steps import step
 from pipeline.notify.syslog import send
 
 log = structlog.get_logger()
@@ -35,7 +36,7 @@ def _tell() -> int:
     return told
 
 
-@workflow(name=AUDIT_WORKFLOW)
+@DBOS.workflow(name=AUDIT_WORKFLOW)
 def audit_syslog(_at: datetime, _context: Any) -> None:
     """Tell the audit trail's news."""
     if settings().audit_syslog.host:
