@@ -13,6 +13,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pipeline.volume.boxes import to_mm
+
 #: float32 throughout, which is exact to a thousandth of a voxel and twice as fast.
 Values = NDArray[np.floating[Any]]
 Vector = NDArray[np.float64]
@@ -68,7 +70,7 @@ class MutualInformation:
         still = _Interpolated(fixed)
         places = _places(fixed, region, samples)
         values, _ = still(places + np.float32(1))
-        columns = np.array(fixed.GetDirection()).reshape(3, 3) * fixed.GetSpacing()
+        columns = to_mm(fixed)
         points = (columns @ places + np.array(fixed.GetOrigin())[:, None]).astype(np.float32)
         rows = np.trunc(_bin_of(values, still.range, bins)).astype(np.intp) * bins
         blocks = max(1, round(len(rows) / _AT_ONCE))
@@ -167,7 +169,7 @@ class _Interpolated:
         self._flat = np.ascontiguousarray(padded, np.float32).ravel()
         self._row, self._plane = padded.shape[2], padded.shape[1] * padded.shape[2]
         self._size = np.array(image.GetSize(), np.float32)[:, None]
-        columns = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
+        columns = to_mm(image)
         self._to_index = np.linalg.inv(columns)
         self._origin = np.array(image.GetOrigin())
         self.to_space = self._to_index.T

@@ -14,6 +14,7 @@ from pipeline.course.records import Lesion, Side
 from pipeline.course.symmetry import MidSagittalPlane
 from pipeline.names import Region
 from pipeline.objects.measure import axes, hull
+from pipeline.volume.boxes import to_mm
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int32]
@@ -169,8 +170,7 @@ def _diameters(lesion: Mask, spacing: tuple[float, ...]) -> tuple[float, float, 
 
 def _points(index: NDArray[np.int64], image: sitk.Image) -> NDArray[np.float64]:
     """Points (n, 3), LPS mm, of voxels (n, 3: slice, row, column)."""
-    to_mm = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    return np.asarray(index[:, ::-1] @ to_mm.T + np.array(image.GetOrigin()))
+    return np.asarray(index[:, ::-1] @ to_mm(image).T + np.array(image.GetOrigin()))
 
 
 def _side(to_the_left: NDArray[np.float64]) -> Side:

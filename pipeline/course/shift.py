@@ -13,6 +13,7 @@ from skimage.feature import match_template
 
 from pipeline.align.prepare import prepare
 from pipeline.course.scans import Scan
+from pipeline.volume.boxes import to_mm
 from pipeline.volume.records import SourceVolume
 
 Voxels = NDArray[np.float32]
@@ -73,7 +74,7 @@ class BrainShift:
         field.SetOrigin(image.GetOrigin())
         field.SetDirection(image.GetDirection())
         index = np.moveaxis(np.indices(size[::-1]), 0, -1).reshape(-1, 3)[:, ::-1]
-        places = index @ _to_mm(field).T + np.array(field.GetOrigin())
+        places = index @ to_mm(field).T + np.array(field.GetOrigin())
         weights = np.exp(-cdist(places, self.centres, "sqeuclidean") / (2 * _AROUND_MM**2))
         moved = weights @ self.steps / (weights.sum(axis=1, keepdims=True) + _STILL)
         filled = sitk.GetImageFromArray(moved.reshape(*size[::-1], 3), isVector=True)
@@ -112,19 +113,14 @@ def brain_shift(now: Scan, before: Scan, transform: sitk.Transform) -> BrainShif
     far = np.array([np.linalg.norm(step) for _, step in known])
     moved_mm = far[far >= MOVED_MM]
     enough = len(moved_mm) >= max(_LEAST, _SHARE * len(known))
-    to_mm = _to_mm(grid)
+    steps_mm = to_mm(grid)
     centres = np.array([centre for centre, _ in known], dtype=np.float64).reshape(-1, 3)
     steps = np.array([step for _, step in known], dtype=np.float64).reshape(-1, 3)
     return BrainShift(
         round(float(np.median(moved_mm)), 1) if enough else 0.0,
-        centres[:, ::-1] @ to_mm.T + np.array(grid.GetOrigin()),
-        steps[:, ::-1] / _GRID_MM @ to_mm.T,
+        centres[:, ::-1] @ steps_mm.T + np.array(grid.GetOrigin()),
+        steps[:, ::-1] / _GRID_MM @ steps_mm.T,
     )
-
-
-def _to_mm(image: sitk.Image) -> NDArray[np.float64]:
-    """From steps of columns, rows, slices to LPS mm, shape (3, 3)."""
-    return np.asarray(np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing()))
 
 
 def _grid(volume: SourceVolume) -> sitk.Image:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from pipeline.align.prepare import prepare
+from pipeline.volume.boxes import to_mm
 from pipeline.volume.records import SourceVolume
 
 Points = NDArray[np.float64]
@@ -46,10 +47,10 @@ def mid_sagittal_plane(volume: SourceVolume) -> MidSagittalPlane:
     if not len(index):
         index = np.argwhere(np.ones_like(inside))[:, ::-1].astype(np.float64)
     index = index[:: max(1, len(index) // _POINTS)]
-    to_mm = np.array(head.GetDirection()).reshape(3, 3) * np.array(head.GetSpacing())
+    steps_mm = to_mm(head)
     origin = np.array(head.GetOrigin())
-    points = index @ to_mm.T + origin
-    from_mm = np.linalg.inv(to_mm)
+    points = index @ steps_mm.T + origin
+    from_mm = np.linalg.inv(steps_mm)
     centre = points.mean(axis=0)
 
     def plane(tilt: Points) -> MidSagittalPlane:

@@ -11,6 +11,11 @@ Box = tuple[slice, slice, slice]
 _ROUNDING = 1e-3
 
 
+def to_mm(grid: sitk.Image) -> NDArray[np.float64]:
+    """Return what takes steps of columns, rows and slices to LPS mm, shape (3, 3)."""
+    return np.asarray(np.array(grid.GetDirection()).reshape(3, 3) * np.array(grid.GetSpacing()))
+
+
 def placed(array: NDArray[np.float32] | NDArray[np.uint8], grid: sitk.Image, box: Box) -> sitk.Image:
     """Return an array (slice, row, column) as the image that covers a box of a grid."""
     image = sitk.GetImageFromArray(array)
