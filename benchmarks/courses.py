@@ -1,6 +1,5 @@
 """Rendered patients over time: what becomes of their foci, and what is true of every scan."""
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -181,11 +180,6 @@ class Scanned:
     masks: dict[Region, Mask]
     lesions: Labelled
     foci: tuple[frozenset[int], ...]
-
-    @functools.cached_property
-    def labels(self) -> sitk.Image:
-        """The lesions on their grid."""
-        return self.lesions.labels
 
 
 def render(story: Story, head: Path, folder: Path, patient: str, seed: int, spacing_mm: float = 1.0) -> list[Scanned]:

@@ -62,9 +62,8 @@ def main() -> None:
         report: dict[str, Any] = {"samples of": str(arguments.samples)}
         samples = read_samples(arguments.samples)
     else:
-        with tempfile.TemporaryDirectory(
-            ignore_cleanup_errors=True
-        ) as folder:  # a worker that ends late may write there
+        # a worker that ends late may write there
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             report, samples = _run(Path(folder), arguments)
     report["warm-up minutes"] = arguments.warm_up
     report["measured"] = {name: _growth(samples, name, 60 * arguments.warm_up) for name in _MEASURED}

@@ -157,7 +157,8 @@ def standing(cases: Iterable[CaseRecord]) -> list[CaseRecord]:
     by_study: dict[str, list[CaseRecord]] = defaultdict(list)
     for case in found:
         by_study[case.study].append(case)
-    counts = {_latest_consensus(group, with_stale=False) for group in by_study.values()}
+    latest = ((_latest_consensus(group), group) for group in by_study.values())
+    counts = {one.id for one, group in latest if one is not None and not is_stale(one, group)}
     return [case for case in found if not case.consensus_of or case.id in counts]
 
 
@@ -168,9 +169,8 @@ def stale_of(cases: Iterable[CaseRecord]) -> list[str]:
     return [one.id for one in found if one.id not in counts]
 
 
-def _latest_consensus(cases: Ordered[CaseRecord], with_stale: bool) -> str | None:
-    latest = next((one for one in cases if one.consensus_of), None)
-    return latest.id if latest is not None and (with_stale or not is_stale(latest, cases)) else None
+def _latest_consensus(cases: Ordered[CaseRecord]) -> CaseRecord | None:
+    return next((one for one in cases if one.consensus_of), None)
 
 
 def counting(cases: Iterable[CaseRecord], usable: Callable[[CaseRecord], bool]) -> list[CaseRecord]:
@@ -205,8 +205,7 @@ def readers_of(cases: Ordered[CaseRecord]) -> Readers:
         The study's, newest first.
     """
     latest = latest_of_each(cases)
-    named = _latest_consensus(cases, with_stale=True)
-    consensus = next((one for one in cases if one.id == named), None)
+    consensus = _latest_consensus(cases)
     return Readers(
         readings=tuple(_reading(number, case) for number, case in enumerate(latest, 1)),
         pairs=tuple(

@@ -118,11 +118,9 @@ def consensus_words(dataset: Dataset, uid_seed: Callable[[str], str]) -> str:
     uid_seed
         Gives from those words the seed that its UIDs were made with.
     """
-    ours = str(dataset.get("Manufacturer", "")) == MANUFACTURER
-    description = str(dataset.get("StructureSetDescription", ""))
-    if not ours or not description.startswith(_CONSENSUS):
+    if not _says(dataset, _CONSENSUS):
         return ""
-    words = description.removeprefix(_CONSENSUS)
+    words = str(dataset.StructureSetDescription).removeprefix(_CONSENSUS)
     uids = UidSource(uid_seed(words))
     known = {uids.uid(f"{_agreed_word(accept)} instance") for accept in (False, True)}
     return words if str(dataset.SOPInstanceUID) in known else ""
@@ -173,8 +171,13 @@ def _redrawn(
 
 def is_edited_here(dataset: Dataset) -> bool:
     """Whether a structure set says that it is such an instance: what it holds was meant voxel by voxel."""
+    return _says(dataset, _RESEARCH_USE)
+
+
+def _says(dataset: Dataset, words: str) -> bool:
+    """Whether a structure set is this product's and its description begins so."""
     ours = str(dataset.get("Manufacturer", "")) == MANUFACTURER
-    return ours and str(dataset.get("StructureSetDescription", "")).startswith(_RESEARCH_USE)
+    return ours and str(dataset.get("StructureSetDescription", "")).startswith(words)
 
 
 def _redraw(item: Dataset, name: str, mask: _Mask, changed: NDArray[np.bool_], series: ReferenceSeries) -> None:
