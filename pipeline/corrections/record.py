@@ -2,14 +2,16 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer
+from pydantic import Field, JsonValue, PlainSerializer
+
+from pipeline.records import StoredRecord
 
 CASE_ID: Final = r"[0-9a-f]{16}-v[0-9]{1,4}"
 Role = Literal["learn", "held_back"]
 CaseKind = Literal["corrected", "accepted", "holes_filled"]
 
 
-class RegionDifference(BaseModel):
+class RegionDifference(StoredRecord):
     """How a region was changed, on the slices of the reference series.
 
     Attributes
@@ -24,8 +26,6 @@ class RegionDifference(BaseModel):
         Whether the object held the region; if not, the automatic one was taken.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     dice: float
     hd95_mm: float | None
     added_ml: float
@@ -35,7 +35,7 @@ class RegionDifference(BaseModel):
     drawn: bool
 
 
-class ReaderDifference(BaseModel):
+class ReaderDifference(StoredRecord):
     """A region that two readers drew, on the slices of the reference series.
 
     Attributes
@@ -46,15 +46,13 @@ class ReaderDifference(BaseModel):
         The volume of the reader whose case holds it, and of the other one.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     dice: float
     hd95_mm: float | None
     own_ml: float
     other_ml: float
 
 
-class ReaderAgreement(BaseModel):
+class ReaderAgreement(StoredRecord):
     """A correction beside one of another reader of the same study.
 
     Attributes
@@ -65,13 +63,11 @@ class ReaderAgreement(BaseModel):
         Those that both drew; a region that only one of them drew cannot be compared.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     other: str
     regions: dict[str, ReaderDifference]
 
 
-class CaseRecord(BaseModel):
+class CaseRecord(StoredRecord):
     """``case.json``: everything known about a case; no name, number or date of birth of a patient.
 
     Attributes
@@ -116,8 +112,6 @@ class CaseRecord(BaseModel):
         SHA-256 of every file.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     id: str
     patient: str
     study: str
@@ -143,7 +137,7 @@ class CaseRecord(BaseModel):
     notes: tuple[str, ...] = ()
     regions: dict[str, RegionDifference]
     spacing_mm: tuple[float, float, float]
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default_factory=dict)
 
     def as_meant(self) -> "CaseRecord":
         """The record once somebody said that it is to be learnt from."""

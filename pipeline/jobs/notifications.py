@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
-from pydantic import BaseModel, ConfigDict
 
 from pipeline.case.outcomes import SegmentationResult
 from pipeline.errors.records import ErrorRecord
@@ -30,7 +29,7 @@ _STATES: Final = {
 }
 
 
-class Telling(BaseModel):
+class Telling(StoredRecord):
     """One try of telling somebody something.
 
     Attributes
@@ -40,8 +39,6 @@ class Telling(BaseModel):
     attempt
         From 1.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     channel: str
     notice: Notice

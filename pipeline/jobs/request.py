@@ -48,7 +48,7 @@ class Undecided(StoredRecord):
     error: ErrorRecord
 
 
-class JobRequest(BaseModel):
+class JobRequest(StoredRecord):
     """Everything a job needs to start; it travels with the job.
 
     Attributes
@@ -76,8 +76,6 @@ class JobRequest(BaseModel):
     content
         Of what images it is, and why they are refused at once, as :func:`content_of` gives it.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     study: str
     study_instance_uid: str
@@ -116,7 +114,7 @@ class JobRequest(BaseModel):
         return self.content or content_of(one for series in self.instances.values() for one in series)
 
 
-class DeliveryTry(BaseModel):
+class DeliveryTry(StoredRecord):
     """One try of sending a job's results to one destination.
 
     Attributes
@@ -140,8 +138,6 @@ class DeliveryTry(BaseModel):
     looks
         How often the commitment was looked for.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     job: str
     destination: str

@@ -9,13 +9,16 @@ import pytest
 from dbos import DBOS, SetWorkflowID
 
 from pipeline.case.outcomes import Identified, JobOutput, Loaded, SegmentationResult, Written, told
+from pipeline.corrections.record import CaseRecord
 from pipeline.errors import Flag, GlioLoopError
 from pipeline.errors.records import ErrorRecord
 from pipeline.identify import identify, study_from_files
-from pipeline.jobs.request import JobRequest, Undecided
+from pipeline.jobs.notifications import Telling
+from pipeline.jobs.request import DeliveryTry, JobRequest, Undecided
 from pipeline.jobs.serializer import JsonSerializer
 from pipeline.jobs.workflows.steps import step
 from pipeline.names import JobState, MRSequence, Region
+from pipeline.records import StoredRecord
 
 #: As the version before typed outcomes recorded its steps and the end of a job.
 _FLAG = {"code": "LARGE_MOTION", "message": "words of then", "detail": "t2: 12 mm", "hint": "a hint of then"}
@@ -98,6 +101,40 @@ def test_an_identification_travels_with_outcome_and_request(sample_study: Path) 
     assert isinstance(refused.decision, Undecided)
     with pytest.raises(GlioLoopError, match="NO_MR"):
         _ = refused.identification
+
+
+_REQUEST: dict[str, object] = {"study": "s", "study_instance_uid": "1.2", "instances": {}, "model": "m@1"}
+_REFUSED = {"destinations": None, "origin": "rest", "decision": {"error": GlioLoopError("NO_MR").as_json()}}
+_DIFFERENCE = {"dice": 0.9, "hd95_mm": 2.0, "own_ml": 3.0, "other_ml": 4.0, "of_a_later_version": 1}
+_CHANGE = {"added_ml": 1, "removed_ml": 0, "automatic_ml": 5, "corrected_ml": 6, "drawn": True}
+_CASE: dict[str, object] = {
+    **dict.fromkeys(("id", "patient", "study", "received", "model", "job", "source_hash", "fingerprint"), "x"),
+    "kind": "corrected",
+    "trusted": True,
+    "agreement": [{"other": "y", "regions": {"WT": _DIFFERENCE}, "of_a_later_version": 1}],
+    "source_kind": "seg",
+    "source_sop_instance_uid": "1.2",
+    "regions": {"WT": {"dice": 0.9, "hd95_mm": None, **_CHANGE, "of_a_later_version": 1}},
+    "spacing_mm": [1, 1, 1],
+}
+_TELLING = {"channel": "c", "notice": {"event": "failed", "key": "k", "at": "2026-01-02T00:00:00"}}
+
+
+@pytest.mark.parametrize(
+    ("record", "row"),
+    [
+        (CaseRecord, _CASE),
+        (JobRequest, _REQUEST | _REFUSED),
+        (DeliveryTry, {"job": "j", "destination": "d", "resources": ["a"]}),
+        (Telling, _TELLING),
+    ],
+)
+def test_rows_of_a_later_version_are_read_and_lose_nothing(record: type[StoredRecord], row: dict[str, object]) -> None:
+    """Hosts are upgraded one after the other: what an upgraded one keeps, the others list and keep, too."""
+    later = row | {"of_a_later_version": {"kept": [1, 2]}}
+    found = record.model_validate_json(record.model_validate(later).model_dump_json())
+    assert found.as_json()["of_a_later_version"] == {"kept": [1, 2]}
+    assert found.model_dump_json().count("of_a_later_version") == json.dumps(later).count("of_a_later_version")
 
 
 def test_errors_of_another_version_keep_their_words() -> None:
