@@ -160,14 +160,16 @@ def _say_who_drew(dataset: Dataset, record: CaseRecord) -> None:
     """What a person drew is no longer automatic; what was accepted as it was is."""
     drawn = {ROI_NAMES[region] for region in TUMOUR_REGIONS if _drawn(record, region.value)}
     semiautomatic = ROIGenerationAlgorithms.SEMIAUTOMATIC.value
+    readers = len(record.consensus_of)
+    how = f"Consensus of {readers} readers, research use only" if readers else _CORRECTED
     for roi in dataset.get("StructureSetROISequence", ()):
         if roi.ROIName in drawn:
-            roi.ROIGenerationAlgorithm, roi.ROIGenerationDescription = semiautomatic, _CORRECTED
+            roi.ROIGenerationAlgorithm, roi.ROIGenerationDescription = semiautomatic, how
     for segment in dataset.get("SegmentSequence", ()):
         if segment.SegmentLabel in drawn:
             segment.SegmentAlgorithmType = semiautomatic
     if drawn and "ContentDescription" in dataset:
-        dataset.ContentDescription = _CORRECTED
+        dataset.ContentDescription = how
 
 
 def _drawn(record: CaseRecord, region: str) -> bool:

@@ -24,7 +24,10 @@ from pipeline.research.skull import MARGIN_MM, find_brain, stripped, to_keep
 #: What a record may say outside: pseudonyms, codes and measurements. Dates, names that people typed, and what leads
 #: back to the archive stay.
 _TOLD: Final = frozenset(
-    ("id", "patient", "study", "kind", "trusted", "role", "model", "source_kind", "drawn_on", "regions", "spacing_mm")
+    (
+        *("id", "patient", "study", "kind", "trusted", "role", "model", "source_kind", "drawn_on", "regions"),
+        *("consensus_of", "spacing_mm"),
+    )
 )
 
 

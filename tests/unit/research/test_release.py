@@ -39,7 +39,13 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CaseRecord
     regions[Region.TC] = regions[Region.ET] = ndimage.binary_erosion(regions[Region.WT], iterations=3)
     store = CorrectionStore(work / "feedback", database_in(work))
     kept = store.keep(
-        record(7, unknown_rois=("GTV_JaneDoe",), reviewed="20260101", notes=("left as Dr. Roe drew it",)),
+        record(
+            7,
+            unknown_rois=("GTV_JaneDoe",),
+            reviewed="20260101",
+            notes=("left as Dr. Roe drew it",),
+            consensus_of=("0" * 16 + "-v1", "0" * 16 + "-v2"),
+        ),
         write_case(work / "files", images, regions),
     )
     model = InstalledModel(write_threshold_model(work / "models"), work / "models" / "threshold" / "1.0.0")
@@ -71,7 +77,8 @@ def test_nothing_says_whose_it_is(released: tuple[Path, CaseRecord, Released]) -
     files = [path for path in (work / "out").rglob("*") if path.is_file()]
     assert not any(secret.encode() in path.read_bytes() for secret in SECRETS for path in files)
     said = json.loads((work / "out" / kept.id / "case.json").read_text())
-    assert said["patient"] == kept.patient and said["deidentified"]["images"] == "skull-stripped"
+    assert said["patient"] == kept.patient and len(said["consensus_of"]) == 2
+    assert said["deidentified"]["images"] == "skull-stripped"
     assert not said.keys() & {
         "received",
         "reviewed",
@@ -114,6 +121,10 @@ def test_dicom_holds_the_same_images_and_contours(released: tuple[Path, CaseReco
     contours = [c for roi in structure_set.ROIContourSequence for c in roi.get("ContourSequence", [])]
     assert contours and {c.ContourImageSequence[0].ReferencedSOPInstanceUID for c in contours} <= images
     drawn = {one.ROIName: one.ROIGenerationAlgorithm for one in structure_set.StructureSetROISequence}
+    (told,) = {
+        one.get("ROIGenerationDescription") for one in structure_set.StructureSetROISequence if one.ROIName == "GTV_WT"
+    }
+    assert told == "Consensus of 2 readers, research use only"
     assert drawn == {"GTV_WT": "SEMIAUTOMATIC", "GTV_TC": "AUTOMATIC", "GTV_ET": "AUTOMATIC"}
     # The record says that a person drew the whole tumour; the segmentation has its voxels, all of them.
     segmentation = segread(folder / "seg.dcm")
