@@ -86,6 +86,8 @@ class JobView(Record):
         Those for which a series was found.
     created, updated
         UTC, ISO 8601.
+    waits_until
+        When the quiet hours begin that it waits for, UTC, ISO 8601; None where it does not wait for them.
     attempts
         How often a worker took it up.
     timings_s
@@ -110,6 +112,7 @@ class JobView(Record):
     sequences: tuple[str, ...] = ()
     created: str | None = None
     updated: str | None = None
+    waits_until: str | None = None
     attempts: int | None = None
     timings_s: dict[str, float] = Field(default_factory=dict)
     result: SegmentationResult | None = None

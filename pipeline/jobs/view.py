@@ -106,6 +106,7 @@ def job_view(status: WorkflowStatus, delivery_statuses: Mapping[str, str] | None
         sequences=attributes.sequences,
         created=time_of(status.created_at),
         updated=time_of(status.updated_at),
+        waits_until=time_of(status.delay_until_epoch_ms) if status.status == "DELAYED" else None,
         attempts=status.recovery_attempts,
         timings_s=timings,
         result=output.result,

@@ -100,7 +100,7 @@ export class FeedbackPage {
     const busy = runs.some((run) => ACTIVE.has(run.state));
     return card("Learning",
       h("p", { class: "muted" }, "A fine-tuned network is a candidate until somebody puts it to use. The guard compares it with the network in use, on corrections that were held back and on a reference set."),
-      h("div", { class: "actions" }, busy ? null : action("Fine-tune now", () => this.command("/glioloop/finetune", "A fine-tuning is queued"))),
+      h("div", { class: "actions" }, busy ? null : action("Fine-tune now", () => this.command("/glioloop/finetune", "A fine-tuning is queued"), { needs: "administrator" })),
       runs.length ? h("ul", { class: "learnt" }, runs.map((run) => this.run(run, models))) : h("p", { class: "muted" }, "Nothing has been learnt yet."));
   }
 
@@ -112,8 +112,8 @@ export class FeedbackPage {
         result ? verdict(result.decision) : null,
         installed?.current ? h("span", { class: "pill", "data-state": "done" }, "In use") : null,
         h("span", { class: "muted" }, `${moment(run.created)}, ${run.asked_by ? `asked for by ${run.asked_by}` : "by itself"}`),
-        ACTIVE.has(run.state) && run.waits_for === "quiet_hours" ? action("Do not wait", () => this.command(`/glioloop/finetune/${run.id}/now`, "The fine-tuning no longer waits for quiet hours")) : null,
-        ACTIVE.has(run.state) ? action("Cancel", () => this.command(`/glioloop/finetune/${run.id}/cancel`, "The fine-tuning is cancelled"), { class: "danger" }) : null),
+        ACTIVE.has(run.state) && run.waits_for === "quiet_hours" ? action("Do not wait", () => this.command(`/glioloop/finetune/${run.id}/now`, "The fine-tuning no longer waits for quiet hours"), { needs: "administrator" }) : null,
+        ACTIVE.has(run.state) ? action("Cancel", () => this.command(`/glioloop/finetune/${run.id}/cancel`, "The fine-tuning is cancelled"), { class: "danger", needs: "administrator" }) : null),
       ACTIVE.has(run.state) ? progress(run) : null,
       run.error ? errorBox(run.error) : null,
       result ? decision(result) : null);
@@ -141,9 +141,9 @@ function corrections(feedback, models, page) {
     h("td", {}, h("code", { class: "small" }, one.model)),
     REGIONS.map((name) => h("td", { class: "number" }, difference(one.regions[name]))),
     h("td", { class: "row-actions" },
-      one.trusted ? null : action(one.kind === "holes_filled" ? "It was meant" : "Trust", () => page.command(`/glioloop/feedback/${one.id}/trust`, "The correction is trusted")),
+      one.trusted ? null : action(one.kind === "holes_filled" ? "It was meant" : "Trust", () => page.command(`/glioloop/feedback/${one.id}/trust`, "The correction is trusted"), { needs: "administrator" }),
       action("Delete…", () => confirm("Delete this correction?", "It is taken out of the store for good and not taken up again. Networks that learnt from it stay as they are.", "Delete",
-        () => page.command(`/glioloop/feedback/${one.id}/delete`, "The correction is deleted")), { class: "danger", "aria-label": `Delete the correction of ${moment(one.received)}` }))));
+        () => page.command(`/glioloop/feedback/${one.id}/delete`, "The correction is deleted")), { class: "danger", needs: "administrator", "aria-label": `Delete the correction of ${moment(one.received)}` }))));
   const head = ["Received", "Review", "Network", ...REGIONS.map((name) => REGION_LABELS[name]), ""];
   return card(total > cases.length ? `Corrections (the latest ${cases.length} of ${total})` : "Corrections",
     scrolling("Table of corrections", h("table", { class: "corrections" },

@@ -3,7 +3,7 @@
 import { explorer, get, post } from "./api.js";
 import { card, facts, fill, h, say } from "./dom.js";
 import { ACTIVE, ORIGIN_LABELS, RETRIABLE, SEQUENCES, SEQUENCE_LABELS, STAGES, STAGE_LABELS, STATE_LABELS, duration, jobSeconds, moment } from "./format.js";
-import { ProgressLine, action, errorBox, flagList, plainTable, seriesTable, statePill } from "./parts.js";
+import { ProgressLine, action, errorBox, flagList, plainTable, putOff, seriesTable, statePill } from "./parts.js";
 import { patient, studyLine } from "./patients.js";
 import { reprocess } from "./reprocess.js";
 
@@ -46,7 +46,7 @@ export class JobPage {
     const line = h("p", { class: "muted" });
     studyLine(line, job.study);
     return [
-      h("div", { class: "title-row" }, h("h1", {}, "Job of ", name), statePill(job.state)),
+      h("div", { class: "title-row" }, h("h1", {}, "Job of ", name), statePill(job.state), job.waits_until ? h("span", { class: "muted small" }, putOff(job)) : null),
       line,
       h("div", { class: "actions" },
         h("a", { class: job.result ? "button primary" : "button", href: `#/studies/${job.study}/${job.id}` }, job.result ? "Open the result" : "Open the study"),

@@ -21,9 +21,12 @@ let page = null;
 let timer = 0;
 /** Hash of the page that is shown. */
 let shown = null;
+/** Who looks. */
+const user = get("/glioloop/user").catch(() => ({}));
+user.then(({ role }) => { if (role) document.body.dataset.role = role; });
 /** Links to viewers, `{study}` in them, empty where none is configured; who looks. Nothing of it changes while Orthanc runs. */
-const surroundings = () => (asked ??= Promise.all([getAnyway("/glioloop/health").catch(() => ({})), get("/glioloop/user").catch(() => ({}))])
-  .then(([{ viewer = "", editor = "" }, user]) => ({ viewer, editor, user })));
+const surroundings = () => (asked ??= Promise.all([getAnyway("/glioloop/health").catch(() => ({})), user])
+  .then(([{ viewer = "", editor = "" }, who]) => ({ viewer, editor, user: who })));
 let asked = null;
 
 const PAGES = [

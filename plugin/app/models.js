@@ -12,7 +12,7 @@ export class ModelsPage {
   constructor() {
     this.list = h("div", { class: "stack" });
     this.element = h("div", { class: "page" },
-      h("div", { class: "title-row" }, h("h1", {}, "Networks"), h("span", { class: "spring" }), action("Go back to the one before", () => this.rollback())),
+      h("div", { class: "title-row" }, h("h1", {}, "Networks"), h("span", { class: "spring" }), action("Go back to the one before", () => this.rollback(), { needs: "administrator" })),
       h("p", { class: "muted" }, "The next job uses the network in use; every object names the one that made it."), this.list);
   }
 
@@ -32,7 +32,7 @@ export class ModelsPage {
     return h("article", { class: "card model", "aria-labelledby": title, "data-current": card.current },
       h("div", { class: "title-row" }, h("h2", { id: title }, card.identity),
         learnt && !card.current ? h("span", { class: "pill", "data-state": "queued" }, "Candidate") : null, h("span", { class: "spring" }),
-        card.current ? h("span", { class: "pill", "data-state": "done" }, "In use") : action("Use this one", () => this.promote(card), { class: "primary" })),
+        card.current ? h("span", { class: "pill", "data-state": "done" }, "In use") : action("Use this one", () => this.promote(card), { class: "primary", needs: "administrator" })),
       h("p", {}, card.description),
       learnt ? h("p", {}, h("strong", {}, "Guard: "), card.lineage.decision || "has not judged it.", h("span", { class: "muted small" }, ` Fine-tuned from ${card.lineage.parent} on ${learnt} corrections.`)) : null,
       card.lineage && !learnt ? h("p", { class: "muted small" }, `Trained on from ${card.lineage.parent}.`) : null,

@@ -2,10 +2,13 @@
 
 import { Refusal } from "./api.js";
 import { h, text } from "./dom.js";
-import { ACTIVE, SEQUENCES, SEQUENCE_LABELS, SEQUENCE_NAMES, STAGE_LABELS, STATE_LABELS, jobProgress } from "./format.js";
+import { ACTIVE, SEQUENCES, SEQUENCE_LABELS, SEQUENCE_NAMES, STAGE_LABELS, STATE_LABELS, jobProgress, moment } from "./format.js";
 
 /** A job's state in a word, told by shape and colour too. */
 export const statePill = (state) => h("span", { class: "pill", "data-state": state }, STATE_LABELS[state] ?? state);
+
+/** What a job that is put off waits for, in words; nothing for others. */
+export const putOff = (job) => (job.waits_until ? `Waits for quiet hours, from ${moment(job.waits_until)}` : "");
 
 /** Which of the four sequences a job has. */
 export function sequenceChips(found) {
@@ -115,9 +118,9 @@ export function segments(name, label, options, value, choose) {
     h("label", {}, h("input", { type: "radio", name, value: key, checked: key === value, onchange: () => choose(key) }), h("span", {}, words))));
 }
 
-/** A button that waits for what it started, and says what came of it. */
-export function action(label, run, options = {}) {
-  const button = h("button", { type: "button", onclick: start, ...options }, label);
+/** A button that waits for what it started, and says what came of it; shown to those whose role may do it. */
+export function action(label, run, { needs = "operator", ...attributes } = {}) {
+  const button = h("button", { type: "button", onclick: start, "data-needs": needs, ...attributes }, label);
   async function start() {
     button.disabled = true;
     try {
@@ -136,7 +139,7 @@ export function confirm(question, detail, label, run, keep = "Keep it") {
   const go = action(label, async () => {
     await run();
     box.close();
-  }, { class: "primary" });
+  }, { class: "primary", needs: null });
   const box = h("dialog", { class: "notice", "aria-label": question },
     h("p", { class: "error-message" }, question), h("p", {}, detail),
     h("div", { class: "actions end" }, h("button", { type: "button", onclick: () => box.close() }, keep), go));

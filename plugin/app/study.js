@@ -55,7 +55,7 @@ export class StudyPage {
       this.drawn = drawn;
       this.browser = null;
       fill(this.main, result ? await this.picture(result, correction, editable) : noResult(found.jobs));
-      if (result && !mayDraw) this.main.firstChild.append(h("p", { class: "muted small", "data-role": user.role }, "You may look and not draw: your role here is reader."));
+      if (result && !mayDraw) this.main.firstChild.append(h("p", { class: "muted small", "data-role": user.role }, "You may look, and change nothing: your role here is reader."));
     }
   }
 
@@ -127,8 +127,8 @@ export class StudyPage {
         plainTable("Automatic and corrected", ["Region", "Automatic", "Corrected", "Difference"], rows)),
       correction.kind === "holes_filled" ? h("p", {}, "Only holes of the automatic contours are filled. Some viewers do that to any contour they store: not learnt from until somebody says that it was meant.") : null,
       correction.trusted ? null : h("div", { class: "actions" },
-        action(correction.kind === "holes_filled" ? "It was meant" : "Trust this correction", () => this.judge(correction, "trust")),
-        correction.kind === "holes_filled" ? action("It was the viewer", () => this.judge(correction, "delete")) : null));
+        action(correction.kind === "holes_filled" ? "It was meant" : "Trust this correction", () => this.judge(correction, "trust"), { needs: "administrator" }),
+        correction.kind === "holes_filled" ? action("It was the viewer", () => this.judge(correction, "delete"), { needs: "administrator" }) : null));
   }
 
   /** Trust a correction, or delete it: then the automatic contours are to be reviewed again. */

@@ -4,7 +4,7 @@ import { get, post, root } from "./api.js";
 import { fill, h, say, text } from "./dom.js";
 import { Filters } from "./filters.js";
 import { ACTIVE, REVIEW_LABELS, STATE_LABELS, duration, jobSeconds, millilitres, moment } from "./format.js";
-import { ProgressLine, confirm, notice, sequenceChips, statePill } from "./parts.js";
+import { ProgressLine, confirm, notice, putOff, sequenceChips, statePill } from "./parts.js";
 import { patient, shown as namesShown, studyLine } from "./patients.js";
 
 const PAGE = 50;
@@ -12,7 +12,7 @@ const PAGE = 50;
 const USUAL_PRIORITY = 100;
 const COLUMNS = ["State", "Patient", "Study", "Sequences", "Tumour", "Flags", "Time", "Review", "Queued"];
 
-class Row {
+export class Row {
   constructor(job) {
     this.progress = new ProgressLine();
     this.link = h("a", { href: `#/jobs/${job.id}`, class: "plain" });
@@ -34,19 +34,20 @@ class Row {
 
   update(job) {
     // The reason of a refusal is worth a line; everything else is on the job's page.
-    if (this.shown !== `${job.state} ${job.updated}`) {
+    const shown = `${job.state} ${job.updated} ${job.waits_until}`;
+    if (this.shown !== shown) {
       const before = this.job?.state;
       if (before && before !== job.state) say(`Job ${STATE_LABELS[job.state]}`);
       const urgent = job.priority !== null && job.priority < USUAL_PRIORITY;
       fill(this.link, statePill(job.state), urgent ? h("span", { class: "urgent" }, "Urgent") : null);
       this.link.setAttribute("aria-label", `${STATE_LABELS[job.state]}${urgent ? ", urgent" : ""}: open the job`);
       this.element.classList.toggle("first", urgent);
-      text(this.reason, job.error?.message ?? "");
-      this.reason.hidden = !job.error;
+      text(this.reason, job.error?.message ?? putOff(job));
+      this.reason.hidden = !this.reason.textContent;
       fill(this.sequences, sequenceChips(job.sequences));
       text(this.tumour, tumour(job));
       fill(this.flags, flagCell(job));
-      this.shown = `${job.state} ${job.updated}`;
+      this.shown = shown;
     }
     this.job = job;
     this.progress.update(job);
@@ -79,7 +80,7 @@ export class Worklist {
     this.range = h("span", { class: "muted" });
     this.previous = h("a", { class: "button", rel: "prev" });
     this.next = h("a", { class: "button", rel: "next" });
-    this.retry = h("button", { type: "button", hidden: true, onclick: () => this.retryFailed() });
+    this.retry = h("button", { type: "button", hidden: true, "data-needs": "operator", onclick: () => this.retryFailed() });
     this.csv = h("a", { class: "button", download: "worklist.csv" }, "CSV");
     this.empty = h("p", { class: "empty", hidden: true });
     this.element = h("div", { class: "page wide" },

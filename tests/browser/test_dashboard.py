@@ -121,10 +121,10 @@ def test_the_tumour_in_3d(browser: Browser, site: Site, job: dict[str, Any], axe
 
 
 def test_who_may_only_look_is_told_so(browser: Browser, site: Site, job: dict[str, Any]) -> None:
-    """Whose role may edit gets the brush and, where there is one, the viewer's editing address; a reader neither."""
+    """Whose role may edit gets the brush and the viewer's editing address; a reader nothing that changes."""
     address = f"{site.app}#/studies/{job['study']}"
     browser.open(address)
-    assert browser.button("Edit contours").is_enabled()
+    assert browser.button("Edit contours").is_enabled() and browser.button("Accept").is_displayed()
     if site.viewer is None:
         link = str(browser.button("Edit in viewer").get_attribute("href"))
         assert "/ohif/segmentation?" in link and f"StudyInstanceUIDs={job['study_instance_uid']}" in link
@@ -136,9 +136,32 @@ def test_who_may_only_look_is_told_so(browser: Browser, site: Site, job: dict[st
         browser.open(address)
         assert "your role here is reader" in browser.text("p[data-role=reader]")
         labels = [one.text for one in browser.all("button, a")]
-        assert "3D" in labels and not {"Edit contours", "Edit in viewer"} & set(labels)
+        assert "3D" in labels and not {"Edit contours", "Edit in viewer", "Accept", "Send back…", "Reprocess…"} & set(
+            labels
+        )
+        browser.open(f"{site.app}#/models")
+        browser.until(lambda: "In use" in browser.words(), what="the list of networks")
+        assert browser.script("return document.querySelectorAll('[data-needs=administrator]').length")
+        assert "Go back to the one before" not in browser.words()
     finally:
         browser.driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
+
+
+def test_a_job_that_waits_for_quiet_hours_says_so(browser: Browser, site: Site, job: dict[str, Any]) -> None:
+    """The row as the worklist makes it, of a job as REST tells it."""
+    browser.open(f"{site.app}#/")
+    script = """
+        const [job, done] = arguments;
+        const address = new URL("worklist.js", document.querySelector("script[type=module]").src);
+        import(address).then(({ Row }) => {
+            const row = new Row(job);
+            row.update(job);
+            done(row.element.textContent);
+        }, (error) => done(String(error)));
+    """
+    words = lambda one: browser.driver.execute_async_script(script, one)  # noqa: E731
+    put_off = {**job, "state": "queued", "waits_until": "2026-05-04T20:00:00+00:00"}
+    assert "Waits for quiet hours, from" in words(put_off) and "quiet hours" not in words(job)
 
 
 def test_slices_by_keyboard(browser: Browser, site: Site, job: dict[str, Any]) -> None:

@@ -110,6 +110,8 @@ def _whole_archive_is_run(pair: Pair, whole: str, folder: Path) -> None:
     queue = JobQueue(f"sqlite:///{pair.node.configuration.state_folder / 'queue.sqlite'}")
     (status,) = queue.client.list_workflows(workflow_ids=[put_off["id"]])
     assert (status.status, put_off["origin"]) == ("DELAYED", "archive")
+    until = datetime.fromisoformat(pair.get(f"/glioloop/jobs/{put_off['id']}")["waits_until"])
+    assert abs(until.timestamp() - (status.delay_until_epoch_ms or 0) / 1000) < 1
     # Asked for otherwise it would be another job; where that of the same images suffices, it is that one.
     known = pair.post(f"/glioloop/studies/{whole}/process", {"known": True, "destinations": []}).json()
     assert known["id"] == put_off["id"]
