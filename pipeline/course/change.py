@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
-from pipeline.course.records import Lesion, Source, TimePoint
+from pipeline.course.records import Lesion, Source, TimePoint, renamed
 from pipeline.errors import Flag
 from pipeline.errors.records import FlagRecord
 from pipeline.names import Region
@@ -292,7 +292,8 @@ def _events(point: TimePoint, previous: TimePoint, earlier: Sequence[TimePoint])
     known = {one.tracking_uid for each in earlier for one in each.lesions}
     before = {one.tracking_uid: [] for one in previous.lesions}  # type: dict[str, list[str]]
     after = {one.tracking_uid: [] for one in point.lesions}  # type: dict[str, list[str]]
-    for link in point.links:
+    others = [one for one in renamed(point.links) if one.before not in after and one.after not in before]
+    for link in (one for one in point.links if one not in others):
         before[link.before].append(link.after)
         after[link.after].append(link.before)
     for lesion in previous.lesions:

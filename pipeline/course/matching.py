@@ -1,50 +1,31 @@
 """Which lesions of two studies are the same, and the tracking UIDs that follow from it."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
-from scipy.optimize import linear_sum_assignment
 
-from pipeline.course.lesions import Labelled
+from pipeline.course.lesions import Labelled, Labels
+from pipeline.course.mass_effect import Gained, gained
+from pipeline.course.pairing import Pair, Points, carried, gap_mm, pairs_of
 from pipeline.course.records import Lesion
 from pipeline.names import Region
 from pipeline.objects.provenance import UidSource
+from pipeline.volume.boxes import to_mm
 
-#: Lesions that share this part of the smaller one belong together.
-_SHARED: Final = 0.1
-#: One that shares less has moved by more than half of itself, or is another beside it: told.
-_SURELY: Final = 0.3
-#: Lesions that share nothing do so up to this distance of their surfaces, where neither belongs to another: small ones
-#: move by more than their size where the brain has shifted. Told, too.
+#: How far a lesion may lie beside where it was, or by the distance of slices where that is more: what alignment and
+#: outlines leave open. What lies farther away is another one, but for what mass effect may have moved.
+_REACH_MM: Final = 5.0
+#: Whatever has changed around it.
+_FARTHEST_MM: Final = 15.0
+#: A new lesion whose surface lies so near to where another has vanished may be that one after all. Told.
 _NEAR_MM: Final = 5.0
+#: Of a lesion of which no more than this is left it may be that only one of those is left that had merged in it.
+_SMALLER: Final = 0.5
 #: A lesion of which less lies in the other study's field of view cannot be said to have vanished there.
 _SEEN: Final = 0.5
-#: What being near counts beside an overlap in voxels.
-_NEARNESS: Final = 0.5
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Places of two lesions of one region that belong together.
-
-    Attributes
-    ----------
-    before, after
-        Their places in the two studies.
-    overlap
-        In voxels; 0 where they are near.
-    sure
-        Whether they share enough to be surely the same.
-    """
-
-    before: int
-    after: int
-    overlap: int
-    sure: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,7 +47,13 @@ class Matched:
     unsure: tuple[int, ...] = ()
 
 
-def match(before: Labelled, after: Labelled, transform: sitk.Transform, local: sitk.Transform | None = None) -> Matched:
+def match(
+    before: Labelled,
+    after: Labelled,
+    transform: sitk.Transform,
+    local: sitk.Transform | None = None,
+    whole: tuple[Labelled, Labelled] | None = None,
+) -> Matched:
     """Match the lesions of one region.
 
     Parameters
@@ -77,83 +64,61 @@ def match(before: Labelled, after: Labelled, transform: sitk.Transform, local: s
         Maps a point of ``after``'s space to ``before``'s.
     local
         How the brain has moved in the head: applied to a point of ``after``'s space first; None where it has not.
+    whole
+        The whole tumour of both studies, whose change may have moved lesions; these lesions where it is not given.
     """
-    rigid, unseen = _paired(before, after, transform)
-    if local is None:
-        pairs = rigid
-    else:
-        pairs, unseen = _paired(before, after, sitk.CompositeTransform([transform, local]))
-    own, without = carried(pairs), carried(rigid)
-    sure = {(pair.before, pair.after) for pair in pairs if pair.sure}
-    unsure = tuple(
-        place
-        for place in range(len(after.lesions))
-        if own.get(place) != without.get(place) or (place in own and (own[place], place) not in sure)
-    )
-    return Matched(tuple(sorted(pairs, key=lambda one: -one.overlap)), unseen, unsure)
+    tumours = whole or (before, after)
+    change = gained(_carry(tumours[0], after, transform) > 0, tumours[1].array > 0, after.labels)
+    rigid = _found(before, after, transform, change)
+    found = rigid if local is None else _found(before, after, sitk.CompositeTransform([transform, local]), change)
+    own, without = carried(found.pairs), carried(rigid.pairs)
+    unsure = {place for place in range(len(after.lesions)) if own.get(place) != without.get(place)}
+    return replace(found, unsure=tuple(sorted(unsure.union(found.unsure))))
 
 
-def _paired(before: Labelled, after: Labelled, transform: sitk.Transform) -> tuple[list[Pair], tuple[int, ...]]:
-    """Pairs of lesions, and the places of those before that the other study does not show."""
-    moved = sitk.GetArrayFromImage(sitk.Resample(before.labels, after.labels, transform, sitk.sitkNearestNeighbor))
-    there = np.bincount(moved.ravel(), minlength=len(before.lesions) + 1)
-    own = np.bincount(after.array.ravel(), minlength=len(after.lesions) + 1)
-    both = (moved > 0) & (after.array > 0)
-    shared, counts = np.unique(np.stack([moved[both], after.array[both]]), axis=1, return_counts=True)
-    pairs = [
-        Pair(int(one) - 1, int(other) - 1, int(count), bool(count >= _SURELY * smaller))
-        for (one, other), count in zip(shared.T, counts, strict=True)
-        if count >= _SHARED * (smaller := min(there[one], own[other]))
-    ]
+def _found(before: Labelled, after: Labelled, transform: sitk.Transform, change: Gained) -> Matched:
+    """Match by one way from study to study."""
+    moved, present = _carry(before, after, transform), after.array
+    there, own = _voxels(moved, after.labels, before), _voxels(present, after.labels, after)
+    overlap = np.zeros((len(there), len(own)), dtype=np.int64)
+    both = (moved > 0) & (present > 0)
+    np.add.at(overlap, (moved[both] - 1, present[both] - 1), 1)
     voxel_ml = float(np.prod(after.labels.GetSpacing())) / 1000
-    unseen = tuple(
-        place for place, one in enumerate(before.lesions) if there[place + 1] * voxel_ml < _SEEN * one.volume_ml
-    )
-    near = _near(moved, after, pairs, before, unseen)
-    # What lies where another lesion was is no part of that one if it is one that has moved there.
-    taken = {pair.after for pair in near}
-    return [*(pair for pair in pairs if pair.after not in taken), *near], unseen
+    unseen = [place for place, one in enumerate(before.lesions) if len(there[place]) * voxel_ml < _SEEN * one.volume_ml]
+    slices_mm = max(*before.labels.GetSpacing(), *after.labels.GetSpacing())
+    pushed_mm = np.maximum.outer(change.moved(_centres(there)), change.moved(_centres(own)))
+    reach_mm = np.minimum(max(_REACH_MM, slices_mm) + pushed_mm, _FARTHEST_MM)
+    reach_mm[unseen] = 0
+    possible = pairs_of(there, own, overlap, reach_mm)
+    names = carried(possible)
+    # What is only near counts where it gives a name; what has moved to where another was is no part of that one.
+    near = [one for one in possible if not one.overlap and names.get(one.after) == one.before]
+    moved_there = {one.after for one in near}
+    pairs = [*(one for one in possible if one.overlap and one.after not in moved_there), *near]
+    vanished = set(range(len(there))) - {one.before for one in pairs} - set(unseen)
+    nameless = set(range(len(own))) - carried(pairs).keys()
+    unsure = {one.after for one in pairs if not one.sure and names.get(one.after) == one.before} | {
+        after for after in nameless if any(gap_mm(there[former], own[after]) <= _NEAR_MM for former in vanished)
+    }
+    return Matched(tuple(sorted(pairs, key=lambda one: -one.overlap)), tuple(unseen), tuple(unsure))
 
 
-def _near(
-    moved: np.ndarray[tuple[int, ...], np.dtype[np.int32]],
-    after: Labelled,
-    pairs: Iterable[Pair],
-    before: Labelled,
-    unseen: tuple[int, ...],
-) -> list[Pair]:
-    """Pair what belongs to nothing yet with the nearest that has no name yet, each once."""
-    paired = list(pairs)
-    left = set(range(len(before.lesions))) - {one.before for one in paired} - set(unseen)
-    free = sorted(set(range(len(after.lesions))) - carried(paired).keys())
-    found: list[tuple[float, int, int]] = []
-    for place in left if free else ():
-        distance = ndimage.distance_transform_edt(moved != place + 1, sampling=after.labels.GetSpacing()[::-1])
-        nearest = ndimage.minimum(distance, after.array, [one + 1 for one in free])
-        found += [(float(mm), place, one) for mm, one in zip(nearest, free, strict=True) if mm <= _NEAR_MM]
-    near: list[Pair] = []
-    for _, one, other in sorted(found):
-        if all(one != pair.before and other != pair.after for pair in near):
-            near.append(Pair(one, other, 0, sure=False))
-    return near
+def _voxels(labels: Labels, grid: sitk.Image, whose: Labelled) -> list[Points]:
+    """The voxels of each lesion, LPS mm, shape (n, 3)."""
+    index = np.argwhere(labels)
+    label = labels[tuple(index.T)]
+    points = index[:, ::-1] @ to_mm(grid).T + np.array(grid.GetOrigin())
+    return [points[label == place + 1] for place in range(len(whose.lesions))]
 
 
-def carried(pairs: Iterable[Pair]) -> dict[int, int]:
-    """Which lesion after goes on under whose name: each name once, so that all together share most.
+def _centres(voxels: list[Points]) -> Points:
+    return np.array([one.mean(axis=0) if len(one) else np.zeros(3) for one in voxels]).reshape(-1, 3)
 
-    Examples
-    --------
-    >>> carried([Pair(0, 1, 100), Pair(1, 1, 90), Pair(0, 0, 50)])
-    {0: 0, 1: 1}
-    """
-    kept = list(pairs)
-    if not kept:
-        return {}
-    shared = np.zeros((1 + max(one.before for one in kept), 1 + max(one.after for one in kept)))
-    for pair in kept:
-        shared[pair.before, pair.after] = max(pair.overlap, _NEARNESS)
-    chosen = zip(*linear_sum_assignment(shared, maximize=True), strict=True)
-    return dict(sorted((int(after), int(before)) for before, after in chosen if shared[before, after] > 0))
+
+def _carry(before: Labelled, after: Labelled, transform: sitk.Transform) -> Labels:
+    """The labels of another study on this one's grid, shape (slices, rows, columns)."""
+    moved = sitk.Resample(before.labels, after.labels, transform, sitk.sitkNearestNeighbor)
+    return np.asarray(sitk.GetArrayFromImage(moved))
 
 
 def inherited(before: tuple[Lesion, ...], after: tuple[Lesion, ...], pairs: Iterable[Pair]) -> tuple[Lesion, ...]:
@@ -180,7 +145,9 @@ def apart_again(
     pairs: Iterable[Pair],
     earlier: Iterable[tuple[tuple[Lesion, ...], Iterable[Pair]]],
 ) -> tuple[Lesion, ...]:
-    """Give the parts of a lesion that has split the names that they had before they merged.
+    """Give what is left of a lesion in which several had merged the names that they had before.
+
+    Those are its parts where it has split, and where it has only become smaller that of which a part is left.
 
     Parameters
     ----------
@@ -188,25 +155,38 @@ def apart_again(
         Lesions of one region in the study before and in this one, and which belong together.
     earlier
         Lesions of the studies before that, latest first, and which belong together with those of this one. The one that
-        shows most of the parts as lesions of their own gives the names.
+        shows most of the parts as lesions of their own gives the names; for a single part, one that shows beside it the
+        lesion that gave its name to all.
     """
     uids = [one.tracking_uid for one in after]
-    known = list(pairs)
     studies = [(lesions, list(matched)) for lesions, matched in earlier]
-    for place, lesion in enumerate(before):
-        parts = {pair.after for pair in known if pair.before == place and not uids[pair.after]}
-        if len(parts) < 2:
-            continue
+    for place, parts in left_of(before, after, pairs).items():
+        lesion = before[place]
+        parts -= {part for part in parts if uids[part]}
         others = {one.tracking_uid for one in before if one is not lesion} | set(uids)
         best: dict[int, str] = {}
         for lesions, matched in studies:
             usable = [p for p in matched if p.after in parts and lesions[p.before].tracking_uid not in others]
             names = {part: lesions[former].tracking_uid for part, former in carried(usable).items()}
-            if len(names) > max(1, len(best)):
+            shown = {lesions[pair.before].tracking_uid for pair in usable}
+            beside = shown != {lesion.tracking_uid} and any(o.tracking_uid == lesion.tracking_uid for o in lesions)
+            if len(names) > len(best) and (len(names) > 1 or (len(parts) == 1 and beside)):
                 best = names
         for part, uid in best.items():
             uids[part] = uid
     return _with_uids(after, uids)
+
+
+def left_of(before: Sequence[Lesion], after: Sequence[Lesion], pairs: Iterable[Pair]) -> dict[int, set[int]]:
+    """Places of the lesions of which the parts may have had names of their own: it has split or become much smaller."""
+    parts: dict[int, set[int]] = {}
+    for pair in pairs:
+        parts.setdefault(pair.before, set()).add(pair.after)
+    return {
+        place: found
+        for place, found in parts.items()
+        if len(found) > 1 or after[min(found)].volume_ml <= _SMALLER * before[place].volume_ml
+    }
 
 
 def known_again(former: Iterable[Lesion], now: Labelled) -> tuple[Lesion, ...]:
@@ -238,4 +218,7 @@ def match_all(
     local: sitk.Transform | None = None,
 ) -> dict[Region, Matched]:
     """Match the lesions of every region that both studies have."""
-    return {region: match(before[region], after[region], transform, local) for region in after if region in before}
+    whole = (before[Region.WT], after[Region.WT]) if Region.WT in before and Region.WT in after else None
+    return {
+        region: match(before[region], after[region], transform, local, whole) for region in after if region in before
+    }

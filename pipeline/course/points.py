@@ -11,9 +11,9 @@ from pydantic import JsonValue
 
 from pipeline.align import align
 from pipeline.course.lesions import Labelled, lesions_of
-from pipeline.course.matching import Matched, apart_again, inherited, known_again, match_all, named
+from pipeline.course.matching import Matched, apart_again, inherited, known_again, left_of, match_all, named
 from pipeline.course.priors import StudyFacts
-from pipeline.course.records import Lesion, Link, Source, TimePoint
+from pipeline.course.records import Lesion, Link, Source, TimePoint, renamed
 from pipeline.course.scans import Scan
 from pipeline.course.shift import brain_shift
 from pipeline.course.symmetry import mid_sagittal_plane
@@ -188,7 +188,7 @@ def point_of(
         region: known_again(of(former.lesions if former else (), region), one) for region, one in now.regions.items()
     }
     earlier = functools.cache(lambda: tuple(lost()))
-    if before is not None and _any_split(before):
+    if before is not None and _any_left(found, before):
         found = _apart_again(found, before, earlier())
     found = _inherited(found, before)
     if before is not None and _any_unknown(found):
@@ -198,6 +198,8 @@ def point_of(
         found = _inherited(found, later())
     seed = f"{facts.study_instance_uid}/{origin.made_from}"
     lesions = {region: named(one, f"{seed}/{region.value}") for region, one in found.items()}
+    links = _links(before, lesions) if before else ()
+    unsure = [*_unsure(before, lesions), *(one.after for one in renamed(links))] if before else ()
     x, y, z = now.scan.volume.image.GetSpacing()
     return TimePoint(
         study=facts.study,
@@ -212,9 +214,9 @@ def point_of(
         before=before.point.study if before else "",
         aligned=None if before is None else before.alignment is not None,
         alignment=(before.alignment if before else None) or {},
-        links=_links(before, lesions) if before else (),
+        links=links,
         unseen=_unseen(before) if before else (),
-        unsure=_unsure(before, lesions) if before else (),
+        unsure=tuple(dict.fromkeys(unsure)),
         shift_mm=before.shift_mm if before else 0.0,
         objects=former.objects if former else {},
         unsent=former.unsent if former else (),
@@ -243,8 +245,10 @@ def _inherited(
     }
 
 
-def _any_split(before: Comparison) -> bool:
-    return any(len(found.pairs) > len({pair.before for pair in found.pairs}) for found in before.matched.values())
+def _any_left(found: Mapping[Region, tuple[Lesion, ...]], before: Comparison) -> bool:
+    return any(
+        left_of(of(before.point.lesions, region), found[region], one.pairs) for region, one in before.matched.items()
+    )
 
 
 def _apart_again(

@@ -1,5 +1,7 @@
 """What is kept of a study as a point of a patient's course. No numpy here: the plugin reads it."""
 
+from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -66,6 +68,12 @@ class Link(StoredRecord):
 
     before: str
     after: str
+
+
+def renamed(links: Sequence[Link]) -> list[Link]:
+    """A lesion and what alone is left of it where these have two names: what is left had merged in it."""
+    before, after = Counter(one.before for one in links), Counter(one.after for one in links)
+    return [one for one in links if one.before != one.after and before[one.before] == after[one.after] == 1]
 
 
 class LeftOut(StoredRecord):

@@ -470,8 +470,9 @@ REASONS: dict[str, Reason] = {
     "LESION_UNSURE": Reason(
         Kind.FLAG,
         "It is not sure which lesion of the study before this one is.",
-        "The detail names it: it shares less than three tenths of itself with that lesion or only lies within 5 mm, or "
-        "it would be another without the shift of the brain.",
+        "The detail names it: it shares less than three tenths of itself with that lesion or is only near, is new "
+        "within 5 mm of where one has vanished, alone is left of several that had merged, or would be another without "
+        "the shift of the brain.",
     ),
     "PRIOR_LEFT_OUT": Reason(
         Kind.FLAG,

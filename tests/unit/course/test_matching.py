@@ -44,7 +44,7 @@ def test_a_merger_keeps_the_uid_of_the_larger_part_and_a_split_gives_it_to_the_l
 
 
 def test_a_small_lesion_that_moved_beyond_itself_is_the_same_and_a_far_one_is_not() -> None:
-    before, after, _, _ = followed([((30, 0, 0), 4)], [((30, 11, 0), 4)])
+    before, after, _, _ = followed([((30, 0, 0), 2.5)], [((30, 4.8, 0), 2.5)])
     assert before[0].tracking_uid == after[0].tracking_uid
     before, after, pairs, _ = followed([((30, 0, 0), 4)], [((30, 20, 0), 4)])
     assert before[0].tracking_uid != after[0].tracking_uid
@@ -121,13 +121,29 @@ def test_what_has_moved_to_where_another_was_is_no_part_of_that_one() -> None:
     assert unsure == [(1,)]
 
 
-def test_what_is_near_an_old_place_is_told_where_nothing_but_nearness_says_so() -> None:
-    near: list[list[Ball]] = [[((30, 0, 0), 4)], [((30, 11, 0), 4)]]
-    assert names(near) == ([["a"], ["a"]], [(0,)])
+def test_a_new_one_beside_where_another_vanished_is_new_and_told() -> None:
+    """It would have to have moved by 11 mm, and nothing says that the brain has."""
+    assert names([[((30, 0, 0), 4)], [((30, 11, 0), 4)]]) == ([["a"], ["b"]], [(0,)])
+    assert names([[((30, 0, 0), 4)], [((30, 16, 0), 4)]]) == ([["a"], ["b"]], [()])
+
+
+def test_what_a_mass_that_is_gone_had_pushed_aside_is_the_same_and_told() -> None:
+    small: list[list[Ball]] = [[((30, 16, 0), 4)], [((30, 6, 0), 4)]]
+    assert names(small) == ([["a"], ["b"]], [(0,)])
+    mass: list[list[Ball]] = [[((30, -20, 0), 25)], [((30, -20, 0), 9)]]
+    assert names([[*mass[0], *small[0]], [*mass[1], *small[1]]]) == ([["a", "b"], ["a", "b"]], [(1,)])
+
+
+def test_who_is_who_is_decided_for_all_lesions_together() -> None:
+    """Of a mass the rim is left, and the larger lesion that lies half within its old outline has sunk there."""
+    told, unsure = names([[((30, -20, 0), 20), ((30, 12, 0), 3)], [((30, -14, 0), 3), ((30, 1, 0), 4)]])
+    assert told == [["a", "b"], ["a", "b"]]
+    assert unsure == [(0,)]  # the larger
+
+
+def test_what_shares_little_is_told() -> None:
     grazing: list[list[Ball]] = [[((30, 0, 0), 6)], [((30, 8.5, 0), 6)]]
     assert names(grazing) == ([["a"], ["a"]], [(0,)])
-    # The brain stayed where it was, and the new one lies beyond reach.
-    assert names([[((30, 0, 0), 6)], [((30, 20, 0), 6)]]) == ([["a"], ["b"]], [()])
 
 
 def test_lesions_are_matched_in_one_space_and_what_is_outside_the_view_has_not_vanished() -> None:

@@ -110,10 +110,26 @@ def test_what_merged_and_parts_again_has_the_names_that_it_had() -> None:
     assert [event.kind for event in course_of("p", points).studies[-1].events] == ["split"]
 
 
+def test_what_alone_is_left_of_several_that_had_merged_has_its_own_name_and_is_told() -> None:
+    mass, small = (30, -16, 0), (30, 6, 0)
+    points = followed(measured((mass, 12), (small, 4)), measured((mass, 24)), measured((small, 5)))
+    first, merged, left = (uids(point) for point in points)
+    assert (merged, left) == (first[:1], first[1:])
+    study = course_of("p", points).studies[-1]
+    assert [(event.kind, *event.before, *event.after) for event in study.events] == [
+        ("vanished", first[0]),
+        ("returned", first[1]),
+    ]
+    assert [flag.code for flag in study.flags] == ["LESION_UNSURE"]
+    # What has only shrunk to where it was keeps its name.
+    points = followed(measured((mass, 12), (small, 4)), measured((mass, 24)), measured((mass, 6)))
+    assert uids(points[2]) == uids(points[1]) == uids(points[0])[:1]
+
+
 def test_a_lesion_whose_identity_is_not_sure_is_told() -> None:
     points = followed(measured(((30, 0, 0), 4), OTHER), measured(((30, 11, 0), 4), OTHER))
-    assert set(uids(points[0])) == set(uids(points[1]))
     study = course_of("p", points).studies[1]
+    assert [event.kind for event in study.events] == ["vanished", "new"]
     assert [lesion.unsure for lesion in study.lesions] == [False, True]
     assert [(flag.code, flag.detail) for flag in study.flags] == [("LESION_UNSURE", "ET left 0.30 ml")]
 
