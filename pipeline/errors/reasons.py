@@ -387,8 +387,10 @@ REASONS: dict[str, Reason] = {
     ),
     "DOUBTFUL_PART_LEFT_OUT": Reason(
         Kind.FLAG,
-        "A part that might be tumour was left out, because the network is nowhere certain of it; look there.",
-        "Its probabilities stay below `least_certainty` of the model card; the detail names volume and slice.",
+        "A part that might be tumour was left out, because the network is nowhere certain of it, or because it lies in "
+        "the brain's fluid; look there.",
+        "Its probabilities stay below `least_certainty` of the model card, or its surroundings and its mirrored place "
+        "are fluid (`in_fluid`); the detail names volume and slice.",
     ),
     "AFTER_SURGERY": Reason(
         Kind.FLAG,

@@ -16,6 +16,7 @@ from pipeline.inference.core import trust_unenhanced_core
 from pipeline.inference.coverage import FLAGGED, Gap, gaps, gaps_of_tumour, to_leave_out, without_rim
 from pipeline.inference.coverage import flags as coverage_flags
 from pipeline.inference.doubt import doubt
+from pipeline.inference.fluid import LeftOut, leave_out_fluid
 from pipeline.inference.grids import Box, Sampled, corners_of, extent_of, like, make_grid, sample_all
 from pipeline.inference.session import Average, Network, activate, load_network
 from pipeline.inference.suspicion import Look, look_of
@@ -52,7 +53,7 @@ class Delineation:
     uncertainty
         Of the whole tumour, 0 to 1: see :func:`pipeline.inference.doubt.doubt`.
     flags
-        MODEL_UNCERTAIN, SEQUENCE_INCOMPLETE_COVERAGE.
+        MODEL_UNCERTAIN, SEQUENCE_INCOMPLETE_COVERAGE, DOUBTFUL_PART_LEFT_OUT.
     provider
         What the tumour network ran on.
     look
@@ -147,14 +148,24 @@ def delineate(
     if (also := to_leave_out(incomplete, allowed)) != left_out:
         left_out = also
         regions = found_in(seen.without(left_out, card.grid.order))
+    regions, in_fluid = leave_out_fluid(regions, seen.without(left_out, card.grid.order), grid, card)
     brain_ml = _brain_volume(brain, regions, mask, grid, card)
     voxel_ml = float(np.prod(grid.GetSpacing())) * _ML_PER_MM3
     unlikely = doubt(regions[Region.WT], card.threshold(Region.WT), voxel_ml)
     flags = coverage_flags(incomplete, left_out)
     if 1 - unlikely < card.least_expected_dice:
         flags = (*flags, Flag("MODEL_UNCERTAIN", f"{unlikely:.2f}"))
+    if in_fluid:
+        flags = (*flags, Flag("DOUBTFUL_PART_LEFT_OUT", _told(in_fluid, volumes[reference].image)))
     found = {region: like(array, grid) for region, array in regions.items()}
     return Delineation(found, brain_ml, unlikely, flags, network.provider, look_of(seen, regions, grid, card))
+
+
+def _told(parts: tuple[LeftOut, ...], reference: sitk.Image) -> str:
+    """Volume and slice of each part; slices are counted from 1 along the normal."""
+    slices = [round(reference.TransformPhysicalPointToContinuousIndex(one.centre)[2]) + 1 for one in parts]
+    told = zip(parts, slices, strict=True)
+    return "; ".join(f"WT {one.volume_ml:.1f} ml about slice {number}, in fluid" for one, number in told)
 
 
 def _beyond(

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from scipy import ndimage, optimize
+from scipy import ndimage
 
 from pipeline.inference.grids import Array, Sampled, like
+from pipeline.inference.mirror import find_mirror, moved, standard
 from pipeline.names import MRSequence, Region
 from pipeline.registry import ModelCard
 from pipeline.volume.validity import Mask
@@ -23,10 +24,7 @@ LEAST_ML = 18.0
 #: Taken off the brain's surface, where fluid, vessels and an unequal rim lie.
 _RIM_MM = 6.0
 _SMOOTH_MM = 3.0
-#: Grid on which the plane between the halves is looked for.
-_COARSE_MM = 8.0
 _ML_PER_MM3 = 1e-3
-_MAD = 1.4826
 _HALF = 0.5
 
 
@@ -106,10 +104,10 @@ def suspicious_parts(image: Array, brain: Mask, valid: Mask, grid: sitk.Image) -
     inside = ndimage.binary_erosion(seen, iterations=max(1, round(_RIM_MM / float(spacing.mean()))))
     hit = np.zeros(brain.shape, dtype=bool)
     if inside.any():
-        score = _standard(_smoothed(image, seen, _SMOOTH_MM / spacing), inside)
-        mirror = _mirror(seen, score, spacing)
-        opposite = _moved(inside, mirror) > _HALF
-        other = _smoothed(_moved(score, mirror), opposite, 1.5 * _SMOOTH_MM / spacing)
+        score = standard(_smoothed(image, seen, _SMOOTH_MM / spacing), inside)
+        mirror = find_mirror(seen, score, spacing)
+        opposite = moved(inside, mirror) > _HALF
+        other = _smoothed(moved(score, mirror), opposite, 1.5 * _SMOOTH_MM / spacing)
         hit = ndimage.binary_opening(inside & opposite & (score > _BRIGHT) & (score - other > _UNLIKE))
     found = sitk.GetImageFromArray(hit.astype(np.uint8))
     found.CopyInformation(grid)
@@ -126,8 +124,8 @@ def largest(suspicious: sitk.Image, delineated: sitk.Image) -> Suspicion | None:
     delineated
         0 or 1, the whole tumour as delivered and a resection cavity, on any grid of the same space.
     """
-    moved = sitk.Resample(delineated, suspicious, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-    drawn = ndimage.binary_dilation(sitk.GetArrayViewFromImage(moved) > 0, iterations=2)
+    there = sitk.Resample(delineated, suspicious, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    drawn = ndimage.binary_dilation(sitk.GetArrayViewFromImage(there) > 0, iterations=2)
     left = ndimage.binary_opening((sitk.GetArrayViewFromImage(suspicious) > 0) & ~drawn)
     labels, count = ndimage.label(left)
     if count == 0:
@@ -148,48 +146,3 @@ def _smoothed(image: Array, mask: Mask, sigma: npt.NDArray[np.float64]) -> Array
     weight = ndimage.gaussian_filter(mask.astype(np.float32), sigma)
     total = ndimage.gaussian_filter(np.where(mask, image, 0).astype(np.float32), sigma)
     return np.asarray(np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), 0), dtype=np.float32)
-
-
-def _standard(image: Array, inside: Mask) -> Array:
-    middle = float(np.median(image[inside]))
-    spread = _MAD * float(np.median(np.abs(image[inside] - middle)))
-    return np.asarray((image - middle) / max(spread, 1e-6), dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class _Mirror:
-    """Where the mirrored place of a voxel lies: index -> matrix @ index + offset."""
-
-    matrix: npt.NDArray[np.float64]
-    offset: npt.NDArray[np.float64]
-
-
-def _moved(array: Array | Mask, mirror: _Mirror) -> Array:
-    given = array.astype(np.float32)
-    return np.asarray(ndimage.affine_transform(given, mirror.matrix, mirror.offset, order=1), dtype=np.float32)
-
-
-def _mirror(brain: Mask, score: Array, spacing: npt.NDArray[np.float64]) -> _Mirror:
-    """Mirror at the plane that makes the brain most alike on both sides: two turns and a shift from its middle."""
-    step = np.maximum(1, np.round(_COARSE_MM / spacing)).astype(int)
-    coarse = brain[:: step[0], :: step[1], :: step[2]].astype(np.float32)
-    grey = np.clip(score, -2, 2)[:: step[0], :: step[1], :: step[2]] * coarse
-    picture = coarse * 3 + grey  # mostly the outline: a tumour must not pull the plane
-    middle = np.argwhere(coarse > 0).mean(axis=0)
-
-    def unlike(way: npt.NDArray[np.float64]) -> float:
-        return float(np.square(_moved(picture, _at(way, middle, spacing * step)) - picture).mean())
-
-    best = optimize.minimize(unlike, np.zeros(3), method="Powell", options={"maxfev": 150, "xtol": 0.05, "ftol": 1e-3})
-    way = best.x if best.fun < unlike(np.zeros(3)) else np.zeros(3)
-    return _at(way, np.argwhere(brain).mean(axis=0), spacing)
-
-
-def _at(way: npt.NDArray[np.float64], middle: npt.NDArray[np.float64], spacing: npt.NDArray[np.float64]) -> _Mirror:
-    """Mirror at a plane through a middle (index), its normal turned by tenths of a radian, moved by centimetres."""
-    normal = np.array([way[0] / 10, way[1] / 10, 1.0])
-    normal /= np.linalg.norm(normal)
-    turned = np.eye(3) - 2 * np.outer(normal, normal)
-    matrix = np.diag(1 / spacing) @ turned @ np.diag(spacing)
-    centre = middle + normal * (way[2] * 10) / spacing
-    return _Mirror(matrix, centre - matrix @ centre)

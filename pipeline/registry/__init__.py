@@ -3,6 +3,7 @@
 from pipeline.registry.card import ModelCard
 from pipeline.registry.parts import (
     BrainStage,
+    InFluid,
     InputGrid,
     Lineage,
     Metric,
@@ -18,6 +19,7 @@ from pipeline.registry.registry import CARD, InstalledModel, Registry
 __all__ = [
     "CARD",
     "BrainStage",
+    "InFluid",
     "InputGrid",
     "InstalledModel",
     "Lineage",

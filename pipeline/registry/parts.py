@@ -176,8 +176,23 @@ class Sharpening(CardRecord):
     middle: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
+class InFluid(CardRecord):
+    """When a part of the whole tumour is taken to be in the brain's fluid, not tumour; both must hold.
+
+    Attributes
+    ----------
+    surroundings
+        Least share of what is around it that is fluid: dark on T1 and bright on T2, deep in the brain.
+    mirrored
+        Least share of its mirrored place that is fluid; of what is its own mirror nothing counts.
+    """
+
+    surroundings: Annotated[float, Field(gt=0, le=1)]
+    mirrored: Annotated[float, Field(gt=0, le=1)]
+
+
 class Postprocessing(CardRecord):
-    """Clean-up on the reference series' slices.
+    """Clean-up: what is left out, and where borders lie on the reference series' slices.
 
     Attributes
     ----------
@@ -186,6 +201,8 @@ class Postprocessing(CardRecord):
     least_certainty
         Parts are dropped, and flagged, of whose probabilities the 95th percentile stays below this, per region: a
         tumour is certain somewhere, a bias field or a flow artefact nowhere.
+    in_fluid
+        Which parts of WT are dropped, and flagged, because they lie in fluid; None: none.
     fill_holes
         Whether holes in WT and TC are filled slice by slice.
     only_largest
@@ -196,6 +213,7 @@ class Postprocessing(CardRecord):
 
     minimum_component_ml: dict[Region, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     least_certainty: dict[Region, Annotated[float, Field(ge=0, lt=1)]] = Field(default_factory=dict)
+    in_fluid: InFluid | None = None
     fill_holes: bool = True
     only_largest: bool = False
     sharpening: dict[Region, Sharpening] = Field(default_factory=dict)
