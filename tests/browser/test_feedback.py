@@ -152,6 +152,10 @@ def test_both_contours_over_the_slices(
     whole = the_case(site)["regions"]["WT"]
     table = browser.text("dialog.look table")
     assert _ml(whole["corrected_ml"]) in table and "Head" in table
+    browser.script("document.querySelector('input[name=look-source]').focus()")
+    browser.driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    table = browser.text("dialog.look table")
+    assert _ml(whole["automatic_ml"]) in table and _ml(whole["corrected_ml"]) not in table
 
 
 def test_filled_holes_are_asked_about(
