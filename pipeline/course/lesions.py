@@ -14,7 +14,7 @@ from pipeline.course.records import Lesion, Side
 from pipeline.course.symmetry import MidSagittalPlane
 from pipeline.names import Region
 from pipeline.objects.measure import axes, hull
-from pipeline.volume.boxes import to_mm
+from pipeline.volume.boxes import places_of
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int32]
@@ -119,8 +119,8 @@ def _described(
         corner = np.array([one.start for one in box]) - 1
         depth = ndimage.distance_transform_edt(own, sampling=labels.GetSpacing()[::-1])
         deepest = np.array(np.unravel_index(int(depth.argmax()), depth.shape)) + corner
-        points = _points(np.argwhere(own) + corner, labels)
-        x, y, z = _points(deepest[None], labels)[0]
+        points = places_of(np.argwhere(own) + corner, labels)
+        x, y, z = places_of(deepest[None], labels)[0]
         found.append(
             Lesion(
                 region=region,
@@ -166,11 +166,6 @@ def _diameters(lesion: Mask, spacing: tuple[float, ...]) -> tuple[float, float, 
         outline = np.concatenate(contours)
         best = max(best, (*axes(hull(outline[:, ::-1] * np.array(spacing[:2]))), place))
     return (*best, slices)
-
-
-def _points(index: NDArray[np.int64], image: sitk.Image) -> NDArray[np.float64]:
-    """Points (n, 3), LPS mm, of voxels (n, 3: slice, row, column)."""
-    return np.asarray(index[:, ::-1] @ to_mm(image).T + np.array(image.GetOrigin()))
 
 
 def _side(to_the_left: NDArray[np.float64]) -> Side:

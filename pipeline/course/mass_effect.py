@@ -8,9 +8,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pipeline.course.lesions import Mask
-from pipeline.volume.boxes import to_mm
+from pipeline.course.symmetry import Points
+from pipeline.volume.boxes import places_of
 
-Points = NDArray[np.float64]
 #: What has changed counts in blocks of this size, mm.
 _BLOCK_MM: Final = 4.0
 
@@ -57,6 +57,6 @@ def gained(before: Mask, after: Mask, grid: sitk.Image) -> Gained:
     blocks = padded.reshape(shape).sum(axis=(1, 3, 5), dtype=np.int64)
     index = (np.argwhere(blocks) + 0.5) * np.array(steps) - 0.5
     return Gained(
-        index[:, ::-1] @ to_mm(grid).T + np.array(grid.GetOrigin()),
+        places_of(index, grid),
         blocks[blocks != 0] * float(np.prod(grid.GetSpacing())),
     )

@@ -9,11 +9,12 @@ import SimpleITK as sitk
 
 from pipeline.course.lesions import Labelled, Labels
 from pipeline.course.mass_effect import Gained, gained
-from pipeline.course.pairing import Pair, Points, carried, gap_mm, pairs_of
+from pipeline.course.pairing import Pair, carried, gap_mm, pairs_of
 from pipeline.course.records import Lesion
+from pipeline.course.symmetry import Points
 from pipeline.names import Region
 from pipeline.objects.provenance import UidSource
-from pipeline.volume.boxes import to_mm
+from pipeline.volume.boxes import places_of
 
 #: How far a lesion may lie beside where it was, or by the distance of slices where that is more: what alignment and
 #: outlines leave open. What lies farther away is another one, but for what mass effect may have moved.
@@ -52,7 +53,7 @@ def match(
     after: Labelled,
     transform: sitk.Transform,
     local: sitk.Transform | None = None,
-    whole: tuple[Labelled, Labelled] | None = None,
+    change: Gained | None = None,
 ) -> Matched:
     """Match the lesions of one region.
 
@@ -64,16 +65,20 @@ def match(
         Maps a point of ``after``'s space to ``before``'s.
     local
         How the brain has moved in the head: applied to a point of ``after``'s space first; None where it has not.
-    whole
-        The whole tumour of both studies, whose change may have moved lesions; these lesions where it is not given.
+    change
+        What the whole tumour has gained and lost, which may have moved lesions; what these lesions have where it is not
+        given.
     """
-    tumours = whole or (before, after)
-    change = gained(_carry(tumours[0], after, transform) > 0, tumours[1].array > 0, after.labels)
+    change = change or _gained(before, after, transform)
     rigid = _found(before, after, transform, change)
     found = rigid if local is None else _found(before, after, sitk.CompositeTransform([transform, local]), change)
     own, without = carried(found.pairs), carried(rigid.pairs)
     unsure = {place for place in range(len(after.lesions)) if own.get(place) != without.get(place)}
     return replace(found, unsure=tuple(sorted(unsure.union(found.unsure))))
+
+
+def _gained(before: Labelled, after: Labelled, transform: sitk.Transform) -> Gained:
+    return gained(_carry(before, after, transform) > 0, after.array > 0, after.labels)
 
 
 def _found(before: Labelled, after: Labelled, transform: sitk.Transform, change: Gained) -> Matched:
@@ -107,7 +112,7 @@ def _voxels(labels: Labels, grid: sitk.Image, whose: Labelled) -> list[Points]:
     """The voxels of each lesion, LPS mm, shape (n, 3)."""
     index = np.argwhere(labels)
     label = labels[tuple(index.T)]
-    points = index[:, ::-1] @ to_mm(grid).T + np.array(grid.GetOrigin())
+    points = places_of(index, grid)
     return [points[label == place + 1] for place in range(len(whose.lesions))]
 
 
@@ -218,7 +223,8 @@ def match_all(
     local: sitk.Transform | None = None,
 ) -> dict[Region, Matched]:
     """Match the lesions of every region that both studies have."""
-    whole = (before[Region.WT], after[Region.WT]) if Region.WT in before and Region.WT in after else None
+    whole = Region.WT in before and Region.WT in after
+    change = _gained(before[Region.WT], after[Region.WT], transform) if whole else None
     return {
-        region: match(before[region], after[region], transform, local, whole) for region in after if region in before
+        region: match(before[region], after[region], transform, local, change) for region in after if region in before
     }

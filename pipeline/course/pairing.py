@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import KDTree
 
-Points = NDArray[np.float64]
+from pipeline.course.symmetry import Points
+
 #: Lesions that share this part of the smaller one belong together.
 _SHARED: Final = 0.1
 #: One that shares less has moved by more than half of itself, or is another beside it: told.

@@ -19,7 +19,7 @@ from skimage.measure import marching_cubes
 
 from pipeline.names import DELINEATED_REGIONS, Region
 from pipeline.objects.regions import REGION_STYLES
-from pipeline.volume.boxes import to_mm
+from pipeline.volume.boxes import places_of
 
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
@@ -156,7 +156,7 @@ def _surface(mask: sitk.Image, side_mm: float) -> Surface | None:
     # From places in the padded field to voxels of the mask: a block's centre is that of its voxels.
     first = np.array([one.start for one in box])
     index = (corners - _RIM) * factors + (np.array(factors) - 1) / 2 + first
-    points = index[:, ::-1] @ to_mm(mask).T + np.array(mask.GetOrigin())
+    points = places_of(index, mask)
     surface = Surface(points, triangles.astype(np.int64))
     return surface if surface.volume_ml() >= 0 else Surface(points, surface.triangles[:, ::-1])
 

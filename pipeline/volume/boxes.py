@@ -16,6 +16,11 @@ def to_mm(grid: sitk.Image) -> NDArray[np.float64]:
     return np.asarray(np.array(grid.GetDirection()).reshape(3, 3) * np.array(grid.GetSpacing()))
 
 
+def places_of(index: NDArray[np.integer] | NDArray[np.floating], grid: sitk.Image) -> NDArray[np.float64]:
+    """Return where voxels lie, LPS mm, shape (n, 3); they are given as (slice, row, column), shape (n, 3)."""
+    return np.asarray(index[:, ::-1] @ to_mm(grid).T + np.array(grid.GetOrigin()))
+
+
 def placed(array: NDArray[np.float32] | NDArray[np.uint8], grid: sitk.Image, box: Box) -> sitk.Image:
     """Return an array (slice, row, column) as the image that covers a box of a grid."""
     image = sitk.GetImageFromArray(array)

@@ -43,7 +43,7 @@ export class StudyPage {
   async show(found, result) {
     const { viewer, editor, user } = await this.surroundings();
     const mayDraw = user.role !== "reader";
-    fill(this.head, ...this.headOf(found, viewerLink(viewer, found, result), mayDraw && result?.result.rtstruct ? viewerLink(editor, found, result) : ""));
+    fill(this.head, ...this.headOf(found, viewerLink(viewer, found, result), result?.result.rtstruct ? viewerLink(editor, found, result) : ""));
     fill(this.side, result ? volumes(result) : null, result ? card("Quality flags", flagList(result.result.flags)) : null, this.review(found, result), runs(found.jobs, result?.id));
     const { series, error } = found.identification;
     fill(this.below, readersCard(found.review?.readers, isLatest(found, result) ? result : null, () => this.refresh()), card("Series", series ? seriesTable(series) : errorBox(error)));
@@ -98,7 +98,7 @@ export class StudyPage {
         action("Reprocess…", () => reprocess(found.study)),
         course,
         link ? h("a", { class: "button", href: link, target: "_blank", rel: "noopener" }, "Viewer") : null,
-        editorLink ? h("a", { class: "button", href: editorLink, target: "_blank", rel: "noopener" }, "Edit in viewer") : null,
+        editorLink ? h("a", { class: "button", "data-needs": "operator", href: editorLink, target: "_blank", rel: "noopener" }, "Edit in viewer") : null,
         h("a", { class: "button", href: explorer(found.study) }, "Orthanc Explorer")),
     ];
   }
